@@ -1,0 +1,105 @@
+/* From a checked plan to a running init, and from a process plan to a process in a running container.
+ *
+ * Nothing here knows records, ids or images: it takes fds, names and struct kist_spec. The caller becomes the
+ * parent of what is started, and reaps it.
+ *
+ * Life of a launch:
+ *   kist_ns_create   clone3 into the cgroup, user maps, mounts, pivot; the child then waits at the gate ('created')
+ *   kist_ns_start    opens the gate; returns when execve(2) succeeded, or with the error that stopped it
+ * An error of the child travels back whole (struct kist_error over the socketpair). If the parent dies the child
+ * dies before the gate (EOF on the socketpair). Nothing is left behind when either call fails: the child is killed and reaped. */
+#ifndef KIST_NS_H
+#define KIST_NS_H
+
+#include "core/base/spec.h"
+
+struct kist_error;
+
+/* Where the parent may act while the child waits; called in the parent, in this order. A failure aborts the launch. */
+enum kist_ns_point {
+	KIST_NS_NAMESPACES, /* namespaces and user maps exist: network set-up, prestart and createRuntime hooks */
+	KIST_NS_MOUNTED,    /* mounts are made, pivot is next (createContainer hooks are run by the child itself) */
+};
+
+struct kist_ns_hooks_runner {
+	/* Runs the OCI hooks of one stage in the calling process's namespaces; state_json goes to their stdin. */
+	int (*run)(void *arg, const struct kist_spec_hook *hooks, size_t n, const char *stage, pid_t pid, struct kist_error *err);
+	void *arg;
+};
+
+struct kist_ns_launch {
+	const struct kist_spec *spec;   /* checked; borrowed */
+	int rootfs_fd;                  /* the root file system: a detached mount (fsmount, open_tree) or an O_PATH directory; borrowed */
+	const char *rootfs_target;      /* an existing empty directory of the engine's own where the root is attached inside the new
+					   mount namespace before the pivot, e.g. /run/kist/containers/ID/rootfs */
+	int cgroup_fd;                  /* directory of the cgroup to start in (CLONE_INTO_CGROUP), -1: none */
+	int stdio[3];                   /* become fds 0-2; ignored with process.terminal; borrowed; -1: /dev/null */
+	unsigned rows, cols;            /* terminal size set before exec; 0: spec->process.console_size or unset */
+	int listen_fds;                 /* --preserve-fds N: fds 3..3+N-1 of this process are passed on */
+	int init_fd;                    /* --init: fd of the binary that is pid 1 (executed as 'kist-init -- args'), -1: none */
+	bool no_pivot;                  /* move-mount and chroot even where pivot_root works */
+	bool new_keyring;               /* join a new session keyring */
+	int seccomp_cache;              /* directory fd for compiled filters, -1: none */
+	int (*at)(void *arg, enum kist_ns_point point, pid_t pid, struct kist_error *err); /* may be NULL */
+	void *at_arg;
+	struct kist_ns_hooks_runner hooks; /* run may be NULL when the spec has no hooks */
+};
+
+struct kist_ns_child {
+	pid_t pid;      /* in the caller's pid namespace */
+	int pidfd;      /* owned */
+	int sync;       /* socketpair end, open until start; owned */
+	int console;    /* the terminal's master when process.terminal, else -1; owned */
+	int mount_ns;   /* the container's mount namespace fd, -1 if shared; owned */
+};
+#define KIST_NS_CHILD_INIT { .pid = -1, .pidfd = -1, .sync = -1, .console = -1, .mount_ns = -1 }
+
+int kist_ns_create(const struct kist_ns_launch *launch, struct kist_ns_child *child, struct kist_error *err);
+/* KIST_ERR_EXEC_MISSING / KIST_ERR_EXEC_ACCESS tell 127 from 126. */
+int kist_ns_start(struct kist_ns_child *child, struct kist_error *err);
+void kist_ns_child_close(struct kist_ns_child *child); /* closes fds; neither kills nor reaps */
+
+/* A further process in a running container. */
+struct kist_ns_exec {
+	const struct kist_spec_process *process; /* checked; borrowed */
+	const struct kist_spec *spec;   /* the container's plan: seccomp, personality, user namespace rules; borrowed */
+	int pidfd;                      /* the container's init, whose namespaces are joined (setns by pidfd) */
+	pid_t init_pid;
+	int cgroup_fd;                  /* cgroup to start in, -1: inherit */
+	int stdio[3];
+	unsigned rows, cols;
+	int listen_fds;
+	bool privileged;                /* all capabilities, no seccomp */
+	int seccomp_cache;
+};
+/* Starts it fully: returns after execve succeeded, or with the error. child->sync is -1 on return. */
+int kist_ns_exec(const struct kist_ns_exec *exec, struct kist_ns_child *child, struct kist_error *err);
+
+/* Users and groups by the container's own files, never the host's: reads etc/passwd and etc/group in-root, regular files
+ * only, no link followed out, at most 1 MiB. user: "", "name", "uid", "name:group", "uid:gid". Strict numbers
+ * (0..4294967294). Fills uid, gid, additional_gids (groups that list the name; the primary gid included), home ("/" when
+ * unknown; the caller frees) and name (NULL when unknown). extra_groups: --group-add names or numbers. */
+int kist_ns_user_lookup(int rootfs_fd, const char *user, char *const *extra_groups, struct kist_spec_user *out, char **home,
+			char **name, struct kist_error *err);
+
+/* Capabilities: text "CHOWN", "CAP_CHOWN", any case; "ALL". */
+bool kist_ns_cap_known(const char *name);
+/* "CAP_CHOWN" in canonical form for each number up to what the kernel has; NULL past the end. */
+const char *kist_ns_cap_name(unsigned number);
+/* Capabilities this process has in its permitted and bounding set, as names. */
+char **kist_ns_caps_available(void);
+
+/* The built-in default seccomp profile for a process with those capabilities (bounding set), native architecture and its
+ * compat ones: allow list with ENOSYS for the rest, and EPERM for what needs a capability that is missing. The caller frees with the spec. */
+struct kist_spec_seccomp *kist_ns_seccomp_default(char *const *caps);
+void kist_ns_seccomp_free(struct kist_spec_seccomp *seccomp);
+/* Reads a profile file in the format podman and docker ship (archMap, includes/excludes by caps, arches, minKernel) or the OCI form. */
+int kist_ns_seccomp_read(const char *text, size_t len, char *const *caps, struct kist_spec_seccomp **out, struct kist_error *err);
+
+/* 'kist --init' as pid 1: starts argv, forwards signals, reaps, returns the exit code of the first child. Never returns to the engine. */
+int kist_ns_init_main(int argc, char *const argv[]);
+
+/* Brings the loopback link up in the calling process's network namespace. */
+int kist_ns_loopback_up(struct kist_error *err);
+
+#endif
