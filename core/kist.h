@@ -1,0 +1,344 @@
+/* kist: the engine's public header (libkist).
+ *
+ * One struct kist is one opened store; nothing is kept between processes but the files below its two
+ * directories. There is no daemon: every call reads what it needs, locks one object, acts, and writes. Handles
+ * (struct kist_container) hold a snapshot; kist_container_sync brings it up to date.
+ *
+ * Conventions
+ *   - 0 or a positive result is success, a negative errno is failure; *err has kind and text; outputs are
+ *     untouched on failure. err may be NULL.
+ *   - Strings given are copied; strings and arrays returned belong to the handle unless said otherwise.
+ *   - Times are wall-clock nanoseconds since 1970 (0: never); time-outs are whole seconds on CLOCK_BOOTTIME.
+ *   - No call waits while it holds a lock.
+ *   - JSON documents are json-c objects that the caller puts.
+ * Not thread-safe: one thread per struct kist. */
+#ifndef KIST_H
+#define KIST_H
+
+#include "core/base/error.h"
+#include "core/base/spec.h"
+
+#include <sys/types.h>
+
+struct json_object;
+
+/* --- the store ------------------------------------------------------------------------------------------------------ */
+
+struct kist;
+
+struct kist_options {
+	const char *root;         /* NULL: KIST_ROOT, kist.conf, /var/lib/kist */
+	const char *runroot;      /* NULL: KIST_RUNROOT, kist.conf, /run/kist */
+	const char *config_file;  /* NULL: KIST_CONF, /etc/kist.conf; a missing default file is fine, a missing named one is an error */
+	const char *const *set;   /* further "key=value" settings over the file, NULL-terminated; may be NULL */
+};
+
+/* /etc/kist.conf: key=value lines; kist.conf(5). */
+struct kist_settings {
+	char *root, *runroot;
+	char *cgroup_parent;      /* default /kist */
+	char *log_driver;         /* k8s-file */
+	uint64_t log_max_size;    /* bytes; 10 MB */
+	uint32_t log_max_files;   /* 3 */
+	uint32_t stop_timeout;    /* seconds; 10 */
+	uint32_t pids_limit;      /* 2048; 0: none */
+	uint64_t shm_size;        /* bytes; 65536k */
+	bool volatile_;           /* key 'volatile': all changing state in runroot, no fsync */
+	char *seccomp_profile;    /* path of a profile to use instead of the built-in one */
+	char **env;               /* added to every container */
+	char *hooks_dir;          /* reserved for hooks; refused when set */
+};
+
+/* Opens the store, making its directories (0700) when missing. The first open after a boot brings every record
+ * back: exited stays exited, all else becomes configured. */
+int kist_open(struct kist **out, const struct kist_options *options, struct kist_error *err);
+void kist_close(struct kist *k);
+const struct kist_settings *kist_settings(const struct kist *k);
+/* The document of 'kist info'. */
+int kist_info(struct kist *k, struct json_object **out, struct kist_error *err);
+
+/* --- containers: configuration and state ---------------------------------------------------------------------------- */
+
+struct kist_mount_config {
+	char *destination; /* absolute path in the container; the key */
+	char *type;        /* bind, tmpfs, ramfs, devpts, mqueue ... */
+	char *source;      /* bind: absolute host path */
+	char **options;    /* as mount(8) and podman-run(1) name them: ro, rbind, rprivate, size=64m ... */
+};
+
+struct kist_device_config {
+	char *source;      /* host path, resolved when the container is initialised */
+	char *destination;
+	char *access;      /* of r w m */
+};
+
+/* What 'create' fixes. Written once to containers/ID/config (kist-state(5)); core/config.c has the table.
+ * Namespace modes: "private", "host", "container:ID", "ns:PATH"; net also "none"; ipc also "shareable" and "none". */
+struct kist_container_config {
+	char *id;                 /* 64 hexadecimal digits; made by create */
+	char *name;               /* NULL: one is generated */
+	int64_t created;
+	char *image;              /* id of the image, NULL with rootfs */
+	char *image_name;         /* as the user gave it */
+	char **layers;            /* of the image, top first */
+	char *rootfs;             /* --rootfs: absolute host path */
+	bool rootfs_overlay;      /* --rootfs DIR:O */
+	char **command;           /* the argv to execute: entrypoint and cmd joined; never empty */
+	char **entrypoint, **cmd; /* for inspect and commit */
+	char **create_command;    /* the command line that made it, for inspect */
+	char **env;               /* complete: image, defaults and user */
+	char **labels;            /* "key=value" */
+	char **annotations;       /* "key=value" */
+	char *workdir;            /* absolute; made in-root when missing; NULL: / */
+	char *user;               /* as podman's --user; NULL: root */
+	char **groups;            /* --group-add */
+	char *hostname;           /* NULL: the short id */
+	bool tty, open_stdin, auto_remove, init;
+	char *pid_ns, *ipc_ns, *uts_ns, *user_ns, *cgroup_ns, *net_ns;
+	struct kist_spec_id_map *uid_map, *gid_map; /* with user_ns private */
+	size_t n_uid_map, n_gid_map;
+	struct kist_mount_config *mounts;
+	size_t n_mounts;
+	bool read_only, read_only_tmpfs; /* --read-only, --read-only-tmpfs (default true) */
+	struct kist_device_config *devices;
+	size_t n_devices;
+	char **device_rules;      /* --device-cgroup-rule: "c 1:3 rwm" */
+	char **cap_add, **cap_drop;
+	bool privileged, no_new_privileges;
+	char *seccomp;            /* NULL: the default; "unconfined"; or a path */
+	char *apparmor;           /* NULL: none unless the host default applies; "unconfined"; or a profile */
+	char **mask, **unmask;    /* --security-opt; unmask may hold ALL */
+	char *proc_opts;          /* options of the /proc mount, comma separated */
+	struct kist_spec_resources *resources; /* what the user asked for; device rules are made at init */
+	bool pids_limit_default;  /* resources' pids limit is a default: left out where the controller is missing */
+	struct kist_spec_rlimit *rlimits;
+	size_t n_rlimits;
+	char **sysctl;            /* "name=value" */
+	struct kist_opt oom_score_adj;
+	int stop_signal;          /* 15 */
+	uint32_t stop_timeout;    /* seconds */
+	struct kist_opt umask;    /* 0022 */
+	char *timezone;           /* zone name or "local" */
+	uint64_t shm_size;
+	char *log_driver;         /* k8s-file json-file none */
+	char *log_path;           /* NULL: ctr.log beside the record */
+	uint64_t log_max_size;    /* bytes, 0: unbounded */
+	uint32_t log_max_files;   /* rotated files besides the current one are one fewer */
+	char *log_tag;
+	char *cgroup_parent;      /* path below the hierarchy's root */
+	char *cgroups;            /* enabled, disabled */
+	char *pidfile, *cidfile;
+	bool no_hosts, no_resolv; /* leave /etc/hosts, /etc/resolv.conf, alone */
+	char **add_hosts;         /* "name:address" */
+};
+
+extern const struct kist_table kist_container_config_table;
+void kist_container_config_init(struct kist_container_config *config); /* defaults, before filling it in */
+void kist_container_config_clear(struct kist_container_config *config);
+
+enum kist_status {
+	KIST_UNKNOWN,
+	KIST_CONFIGURED, /* shown as 'created' */
+	KIST_CREATED,    /* shown as 'initialized' */
+	KIST_RUNNING,
+	KIST_STOPPING,
+	KIST_STOPPED,    /* dead, not yet cleaned up */
+	KIST_PAUSED,
+	KIST_EXITED,     /* dead and cleaned up */
+	KIST_REMOVING,
+};
+const char *kist_status_name(enum kist_status status);  /* the engine's own name: "configured" */
+const char *kist_status_shown(enum kist_status status); /* as podman shows it: "created" */
+int kist_status_parse(const char *text, enum kist_status *out); /* either form */
+
+/* What changes. containers/ID/state; core/config.c has the table. */
+struct kist_container_state {
+	int status;               /* enum kist_status */
+	int pid;                  /* of the container's init on the host, 0 when there is none */
+	uint64_t pid_start;       /* field 22 of /proc/PID/stat */
+	int monitor_pid;
+	uint64_t monitor_start;
+	int64_t started, finished;
+	int exit_code;            /* -1: unknown (the monitor was killed) */
+	bool exited;              /* exit_code is of a run that ended */
+	bool oom_killed;
+	bool stopped_by_user;
+	uint32_t run;             /* counts inits: which run exit_code belongs to */
+	uint32_t restart_count;
+	char *cgroup;             /* path below the hierarchy's root; NULL: none */
+	char *error;              /* why the last start failed */
+};
+
+/* --- containers: handles and look-up -------------------------------------------------------------------------------- */
+
+struct kist_container;
+
+/* Makes the record. The config's id is ignored, a NULL name is generated. KIST_ERR_EXISTS: the name is taken (the text names the
+ * holder). Everything is checked before anything is made. */
+int kist_container_create(struct kist *k, const struct kist_container_config *config, struct kist_container **out, struct kist_error *err);
+/* By full id, name, or unique prefix of an id. KIST_ERR_NOT_FOUND, KIST_ERR_AMBIGUOUS; a record that is broken: KIST_ERR_CORRUPT. */
+int kist_container_open(struct kist *k, const char *name_or_id, struct kist_container **out, struct kist_error *err);
+/* The one created last. */
+int kist_container_latest(struct kist *k, struct kist_container **out, struct kist_error *err);
+/* All, by creation time, without waiting for any lock. *out is an array of *n handles. Broken records are left out, named in
+ * *broken (ids; may be NULL; the caller frees the strings). */
+int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken, struct kist_error *err);
+void kist_container_list_free(struct kist_container **list, size_t n);
+void kist_container_free(struct kist_container *c); /* the handle; NULL is fine */
+/* Removes what is left of a container whose record cannot be loaded (or can): processes, cgroup, directories, name. */
+int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], struct kist_error *err);
+
+const char *kist_container_id(const struct kist_container *c);
+const char *kist_container_name(const struct kist_container *c);
+const struct kist_container_config *kist_container_config(const struct kist_container *c);
+const struct kist_container_state *kist_container_state(const struct kist_container *c); /* the snapshot */
+/* Re-reads the state under the lock and settles it: an exit that was recorded, a monitor that died. */
+int kist_container_sync(struct kist_container *c, struct kist_error *err);
+/* Other containers that share a namespace of this one; ids, the caller frees. */
+char **kist_container_dependents(struct kist_container *c);
+
+/* --- containers: life cycle ----------------------------------------------------------------------------------------- */
+
+struct kist_attach; /* a connection to the monitor of a container */
+
+struct kist_start {
+	bool attach;              /* connect before the start, so that no output is lost; *session is set */
+	bool stdin_;              /* the session feeds the container's stdin */
+	unsigned rows, cols;      /* the terminal's size, set before exec; 0: unset */
+	unsigned preserve_fds;    /* fds 3..3+n-1 of this process are passed on */
+};
+/* configured created stopped exited -> running. With attach, *session must be freed; then kist_attach_run. */
+int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session, struct kist_error *err);
+/* The same up to the gate: -> created. */
+int kist_container_init(struct kist_container *c, struct kist_error *err);
+/* Sends the stop signal, waits timeout seconds (-1: the container's own), then SIGKILL; returns when it is cleaned up.
+ * KIST_ERR_STOPPED when there was nothing to stop. */
+int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err);
+int kist_container_kill(struct kist_container *c, int signal_number, struct kist_error *err);
+int kist_container_pause(struct kist_container *c, struct kist_error *err);
+int kist_container_unpause(struct kist_container *c, struct kist_error *err);
+int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err);
+int kist_container_rename(struct kist_container *c, const char *name, struct kist_error *err);
+
+enum kist_remove_flags {
+	KIST_REMOVE_FORCE = 1,    /* kill it when it runs; remove what cannot be loaded */
+	KIST_REMOVE_DEPEND = 2,   /* the containers that depend on it first */
+};
+int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err);
+/* exited, or configured from created: frees what a dead container still holds. */
+int kist_container_cleanup(struct kist_container *c, struct kist_error *err);
+
+/* Waits until the status is one of those in the mask (1 << enum kist_status); 0: stopped or exited. *code: the exit code, -1 when
+ * unknown, 0 when it never ran. Works for containers that are removed meanwhile, and by id for those removed before. */
+int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_mask, int *code, struct kist_error *err);
+
+/* --- attach --------------------------------------------------------------------------------------------------------- */
+
+int kist_attach_open(struct kist_container *c, struct kist_attach **out, struct kist_error *err);
+void kist_attach_free(struct kist_attach *a);
+
+struct kist_attach_io {
+	int in, out, err;         /* -1: not used. A terminal 'in' is set raw for a container with one, and set back */
+	const char *detach_keys;  /* "ctrl-p,ctrl-q"; "" disables */
+	bool sig_proxy;           /* signals that this process gets go to the container */
+};
+enum { KIST_ATTACH_EXITED = 0, KIST_ATTACH_DETACHED = 1, KIST_ATTACH_LOST = 2 /* the monitor died */ };
+/* Relays until the container exits (*code), the user detaches, or the monitor is lost. */
+int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int *code, struct kist_error *err);
+int kist_attach_resize(struct kist_attach *a, unsigned rows, unsigned cols);
+/* Parses detach keys into bytes: "ctrl-p,ctrl-q" -> 2; -EINVAL. */
+int kist_detach_keys_parse(const char *text, unsigned char out[16]);
+
+/* --- exec ----------------------------------------------------------------------------------------------------------- */
+
+struct kist_exec {
+	char *const *args;
+	char *const *env;         /* added to the container's own */
+	const char *user, *workdir; /* NULL: the container's */
+	bool tty, stdin_, privileged, detach;
+	unsigned preserve_fds;
+	const char *detach_keys;
+};
+/* Runs a process in a running container with this process's stdio (a terminal is made with tty), or detached. *code: its
+ * exit code; 0 when detached. session: room for 65, the id of the session. */
+int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, char session[65], int *code, struct kist_error *err);
+
+/* --- views ---------------------------------------------------------------------------------------------------------- */
+
+/* podman's inspect document of a container; with_size adds SizeRw and SizeRootFs. */
+int kist_container_inspect(struct kist_container *c, bool with_size, struct json_object **out, struct kist_error *err);
+/* An item of 'ps --format json'. */
+int kist_container_summary(struct kist_container *c, bool with_size, struct json_object **out, struct kist_error *err);
+
+struct kist_log_options {
+	int64_t since, until;     /* wall time; 0: unbounded */
+	int64_t tail;             /* lines; -1: all */
+	bool follow;
+};
+struct kist_log_line {
+	int64_t time;
+	int stream;               /* 1 stdout, 2 stderr */
+	bool partial;             /* no newline follows */
+	const char *text;         /* without the newline; may hold any byte but NUL is kept: use len */
+	size_t len;
+};
+/* Calls back for each line in order; a positive return of the callback ends it. */
+int kist_container_logs(struct kist_container *c, const struct kist_log_options *options,
+			int (*line)(void *arg, const struct kist_log_line *line), void *arg, struct kist_error *err);
+
+/* Processes by /proc alone: an array of arrays, the titles first. descriptors as ps names them ("user", "pid", "ppid", "%cpu"/"pcpu", "etime", "tty", "time",
+ * "args", "comm", "hpid", "huser", "state", "rss", "vsz", "nice", "pgid", "group"...); NULL: podman's default. */
+int kist_container_top(struct kist_container *c, char *const *descriptors, struct json_object **out, struct kist_error *err);
+struct kist_cgroup_stats;
+int kist_container_stats(struct kist_container *c, struct kist_cgroup_stats *out, int64_t *wall, struct kist_error *err);
+/* Sizes in bytes: of the writable layer, and of all layers below. */
+int kist_container_size(struct kist_container *c, uint64_t *rw, uint64_t *rootfs, struct kist_error *err);
+
+/* --- images --------------------------------------------------------------------------------------------------------- */
+
+struct kist_image_config {
+	char **env, **cmd, **entrypoint, **labels; /* labels "key=value" */
+	char *workdir, *user, *stop_signal;
+	char **exposed_ports, **volumes;           /* "80/tcp"; paths */
+};
+
+struct kist_image {
+	char *id;                 /* SHA-256 of the OCI image configuration, 64 hexadecimal digits */
+	char **names;             /* "localhost/busybox:latest" ... */
+	char **layers;            /* diff ids, top first */
+	int64_t created;
+	uint64_t size;            /* bytes of all layers */
+	char *digest;             /* "sha256:..." of the manifest */
+	char *architecture, *os, *author, *comment;
+	struct kist_image_config config;
+	struct json_object *document; /* the OCI image configuration itself */
+};
+
+void kist_image_free(struct kist_image *image);
+/* Name (with the short-name rules: no registry means localhost/, then docker.io/library/), name:tag, id or unique prefix of an id. */
+int kist_image_open(struct kist *k, const char *name, struct kist_image **out, struct kist_error *err);
+int kist_image_list(struct kist *k, struct kist_image ***out, size_t *n, struct kist_error *err); /* newest first; the caller frees each and the array */
+
+struct kist_image_import {
+	int fd;                   /* the tar stream: plain, gzip or zstd */
+	const char *name;         /* reference to give it, NULL: none */
+	const char *message;      /* comment */
+	char *const *changes;     /* "CMD=...", "ENTRYPOINT ...", ENV LABEL USER WORKDIR EXPOSE VOLUME STOPSIGNAL */
+	const char *architecture, *os, *variant; /* NULL: the host's */
+};
+int kist_image_import(struct kist *k, const struct kist_image_import *import, char id[65], struct kist_error *err);
+int kist_image_tag(struct kist *k, const char *image, const char *name, struct kist_error *err);
+int kist_image_untag(struct kist *k, const char *image, const char *name, struct kist_error *err); /* NULL name: all */
+/* Removes a name, and with the last name the image and the layers no other image has. KIST_ERR_IN_USE names the containers that
+ * use it; force removes those. *removed gets "Untagged: ..." and "Deleted: ID" lines; the caller frees. */
+int kist_image_remove(struct kist *k, const char *image, bool force, char ***removed, struct kist_error *err);
+int kist_image_inspect(struct kist *k, const char *image, struct json_object **out, struct kist_error *err);
+/* "busybox" -> "localhost/busybox:latest"; checks the reference grammar. The caller frees. */
+int kist_image_reference(const char *name, char **out, struct kist_error *err);
+
+/* --- internal doors of the binary ----------------------------------------------------------------------------------- */
+
+/* argv[0] "kist-monitor": the process that stays with a container. argv[0] "kist-init": pid 1 of --init. Called by main first. */
+int kist_monitor_main(int argc, char **argv);
+
+#endif
