@@ -40,6 +40,9 @@ struct kist_ns_launch {
 	bool no_pivot;                  /* move-mount and chroot even where pivot_root works */
 	bool new_keyring;               /* join a new session keyring */
 	int seccomp_cache;              /* directory fd for compiled filters, -1: none */
+	const uint64_t *default_seccomp_caps; /* the built-in profile for these capabilities (kist_ns_cap_mask), linux.seccomp absent; NULL:
+					   linux.seccomp alone. Cheaper than putting kist_ns_seccomp_default into the plan */
+	const char *id, *bundle;        /* for the state sent to a seccomp listener (linux.seccomp.listenerPath); may be NULL */
 	int (*at)(void *arg, enum kist_ns_point point, pid_t pid, struct kist_error *err); /* may be NULL */
 	void *at_arg;
 	struct kist_ns_hooks_runner hooks; /* run may be NULL when the spec has no hooks */
@@ -71,6 +74,8 @@ struct kist_ns_exec {
 	int listen_fds;
 	bool privileged;                /* all capabilities, no seccomp */
 	int seccomp_cache;
+	const uint64_t *default_seccomp_caps; /* as in kist_ns_launch */
+	const char *id, *bundle;
 };
 /* Starts it fully: returns after execve succeeded, or with the error. child->sync is -1 on return. */
 int kist_ns_exec(const struct kist_ns_exec *exec, struct kist_ns_child *child, struct kist_error *err);
@@ -86,6 +91,8 @@ int kist_ns_user_lookup(int rootfs_fd, const char *user, char *const *extra_grou
 bool kist_ns_cap_known(const char *name);
 /* "CAP_CHOWN" in canonical form for each number up to what the kernel has; NULL past the end. */
 const char *kist_ns_cap_name(unsigned number);
+/* Names to bits; an unknown name is an error that names it. For default_seccomp_caps. */
+int kist_ns_cap_mask(char *const *names, uint64_t *out, struct kist_error *err);
 /* Capabilities this process has in its permitted and bounding set, as names. */
 char **kist_ns_caps_available(void);
 
