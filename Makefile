@@ -20,6 +20,8 @@ WERROR ?=
 folders := core/base ns cgroup net overlay hooks core cli
 include $(foreach f,$(folders),$(f)/sources.mk)
 sources := $(foreach f,$(folders),$($(f)-sources))
+# In the static link only: keeps glibc's name service out (see the file).
+static_sources := core/base/nss_none.c
 
 packages := libseccomp libcap libapparmor libnl-3.0 libnl-route-3.0 json-c zlib libzstd nettle
 warnings := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
@@ -27,20 +29,24 @@ warnings := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-pr
 hardening := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE
 common := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DKIST_VERSION='"$(VERSION)"' -I. $(warnings)
 
-# --- variants: build/ (shared libraries), build/static/, build/asan/ ------------------------------------------------
-variant := $(if $(filter static,$(VARIANT)),static,$(if $(filter asan,$(VARIANT)),asan,dynamic))
+# --- variants: build/ (shared libraries), build/static/, build/asan/, build/fuzz/ -----------------------------------
+variant := $(or $(filter static asan fuzz,$(VARIANT)),dynamic)
 out := $(if $(filter dynamic,$(variant)),build,build/$(variant))
 obj := $(out)/obj
 
 # pkg-config runs only when something is compiled.
-pkg_cflags = $(eval pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(packages)))$(pkg_cflags)
-pkg_libs = $(eval pkg_libs := $(shell $(PKG_CONFIG) $(if $(filter static,$(variant)),--static) --libs $(packages)))$(pkg_libs)
+no_packages = libraries are missing: run 'make deps' as root, or install: $(packages)
+pkg_config = $(or $(shell $(PKG_CONFIG) $(1) $(packages)),$(error $(no_packages)))
+pkg_cflags = $(eval pkg_cflags := $$(call pkg_config,--cflags))$(pkg_cflags)
+pkg_libs = $(eval pkg_libs := $$(call pkg_config,$$(if $$(filter static,$(variant)),--static) --libs))$(pkg_libs)
 
 flags_dynamic := $(hardening)
 flags_static := $(hardening) -DKIST_STATIC -ffunction-sections -fdata-sections
 flags_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+# Library code does not call the fuzzer's main; it only gets its counters.
+flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 link_dynamic := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-link_static := -static-pie -Wl,-z,relro,-z,now -Wl,--gc-sections
+link_static = -static-pie -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,-Map=$@.map
 link_asan := -fsanitize=address,undefined
 
 compile = $(CC) $(common) $(pkg_cflags) $(flags_$(variant)) $(CFLAGS) $(CPPFLAGS) -MMD -MP
@@ -49,11 +55,10 @@ link = $(CC) $(flags_$(variant)) $(CFLAGS) $(link_$(variant)) $(LDFLAGS)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-objects := $(sources:%.c=$(obj)/%.o)
-library_objects := $(filter-out $(obj)/cli/%,$(objects))
+objects := $(sources:%.c=$(obj)/%.o) $(if $(filter static,$(variant)),$(static_sources:%.c=$(obj)/%.o))
 
-.PHONY: all static check check-unit check-e2e check-vm install uninstall asan fuzz lint bench clean quickstart format \
-	deps deps-test check-asan objects
+.PHONY: all static check check-unit check-e2e check-asan install uninstall asan fuzz lint bench clean quickstart \
+	format deps deps-test deps-lint deps-fuzz deps-bench objects unit fuzz-programs lint-headers
 all: $(out)/kist
 
 static:
@@ -87,6 +92,78 @@ $(out)/unit/%: test/unit/%.c $(out)/libkist-test.a
 
 unit: $(unit_programs)
 check-unit: unit
-	$(Q)test/unit/run $(out)/unit
+	$(Q)test/unit/run $(unit_programs)
+check-asan:
+	+$(Q)$(MAKE) --no-print-directory VARIANT=asan check-unit
+
+# --- end-to-end tests: real containers, as root, with the static binary; KIST=PATH tests another -------------------
+E2E ?=
+check-e2e: static
+	$(Q)test/e2e/run $(E2E)
+
+check:
+	+$(Q)test/check
+
+# --- fuzzing: test/fuzz/fuzz_*.c with clang's libFuzzer, FUZZ_SECONDS each ------------------------------------------
+FUZZ_SECONDS ?= 20
+fuzz_sources := $(wildcard test/fuzz/fuzz_*.c)
+fuzz_programs := $(fuzz_sources:test/fuzz/%.c=$(out)/fuzz/%)
+$(out)/fuzz/%: test/fuzz/%.c $(out)/libkist-test.a
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)$(compile) -MF $@.d -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(out)/libkist-test.a $(pkg_libs)
+fuzz-programs: $(fuzz_programs)
+fuzz:
+	+$(Q)$(MAKE) --no-print-directory VARIANT=fuzz CC=clang fuzz-programs
+	$(Q)test/fuzz/run $(FUZZ_SECONDS) build/fuzz/fuzz
+
+# --- benchmark: prints a table, passes no judgement -----------------------------------------------------------------
+build/bench/%: test/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(common) $(CFLAGS) -static -o $@ $< $(LDFLAGS)
+bench: build/bench/bare build/bench/timeit
+	+$(Q)$(MAKE) --no-print-directory static
+	$(Q)test/bench/bench.sh
+
+# --- lint -----------------------------------------------------------------------------------------------------------
+# What is ours and written in C, for the formatter and the linters.
+all_c = $(sources) $(static_sources) $(wildcard test/*/*.c)
+all_h = $(wildcard $(foreach f,$(folders),$(f)/*.h) test/*/*.h)
+lint:
+	+$(Q)C_FILES='$(all_c)' H_FILES='$(all_h)' MAKE='$(MAKE)' NM='$(NM)' test/lint/run
+# Each header compiles alone, so that no includer depends on an order.
+lint-headers:
+	$(Q)status=0; for header in $(all_h); do \
+		$(compile) -MF /dev/null -Werror -fsyntax-only -x c $$header || status=1; done; exit $$status
+format:
+	$(Q)clang-format -i $(all_c) $(all_h)
+
+# --- install --------------------------------------------------------------------------------------------------------
+# Installs what was built: the static file if it is there, else the dynamic one.
+INSTALL ?= install
+pages = $(wildcard man/*.[1-9])
+install:
+	@test -x build/static/kist || test -x build/kist || { echo "nothing is built yet: run 'make static' or 'make' first" >&2; exit 1; }
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) -m 0755 $(firstword $(wildcard build/static/kist build/kist)) $(DESTDIR)$(BINDIR)/kist
+	$(Q)ln -sf kist $(DESTDIR)$(BINDIR)/kist-oci
+	$(Q)for page in $(pages); do section=$${page##*.}; $(INSTALL) -d "$(DESTDIR)$(MANDIR)/man$$section" && \
+		$(INSTALL) -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$$section/" || exit 1; done
+uninstall:
+	$(Q)rm -f $(DESTDIR)$(BINDIR)/kist $(DESTDIR)$(BINDIR)/kist-oci
+	$(Q)for page in $(notdir $(pages)); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
+
+# --- a machine with nothing but make: packages, then a first container ----------------------------------------------
+deps deps-test deps-lint deps-fuzz deps-bench:
+	$(Q)contrib/deps $(or $(patsubst deps-%,%,$(filter deps-%,$@)),build)
+quickstart:
+	$(Q)contrib/deps build run
+	+$(Q)contrib/quickstart
+
+# Only what this Makefile made; the e2e images in build/cache cost minutes, so 'clean' leaves them.
+clean:
+	$(Q)rm -rf build/obj build/unit build/static build/asan build/fuzz build/bench build/lint
+	$(Q)rm -f build/kist build/kist-oci build/libkist-test.a
 
 -include $(objects:.o=.d) $(unit_programs:%=%.d)
