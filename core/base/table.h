@@ -6,7 +6,8 @@
  *   env.0=PATH=/bin
  *   mounts.1.options.0=ro
  * In values '\' is written \\, a newline \n, a carriage return \r. Fields equal to their default are left out.
- * Lines that start with '#' and empty lines are skipped on reading. */
+ * Lines that start with '#' and empty lines are skipped on reading. What exists but holds only defaults is a line "key=";
+ * a string that is absent although it has a default is "key=\0". */
 #ifndef KIST_TABLE_H
 #define KIST_TABLE_H
 
@@ -89,17 +90,21 @@ struct kist_table {
 
 void kist_table_init(const struct kist_table *table, void *object);  /* zero, then defaults */
 void kist_table_clear(const struct kist_table *table, void *object); /* frees what it owns, then init */
+void kist_table_release(const struct kist_table *table, void *object); /* frees what it owns and leaves zeros: before free(object) */
 void kist_table_copy(const struct kist_table *table, void *to, const void *from); /* deep; 'to' is overwritten, not freed */
 bool kist_table_equal(const struct kist_table *table, const void *a, const void *b);
 
-/* key=value. extra: the lines that no field took, kept for the next write (NULL: they are an error that names the key). */
+/* key=value. The object must be initialised; a failed read leaves it as it was. Several texts can be read one over the other.
+ * A line without '=', a key twice, a list with a gap, an unknown escape are errors with the line number. extra: the lines that no field took, kept for the next write (NULL: they are an error that names the key). */
 void kist_kv_write(const struct kist_table *table, const void *object, char *const *extra, struct kist_str *out);
 int kist_kv_read(const struct kist_table *table, const char *text, void *object, char ***extra, struct kist_error *err);
+/* The same for bytes that may hold a NUL, which is an error. */
+int kist_kv_read_bytes(const struct kist_table *table, const char *text, size_t len, void *object, char ***extra, struct kist_error *err);
 /* One assignment, for --set like options and kist.conf. -ENOENT: no such key. */
 int kist_kv_set(const struct kist_table *table, void *object, const char *key, const char *value, struct kist_error *err);
 
 /* JSON. Messages name the path: "process.args[2]: expected a string, not a number". Unknown keys are skipped, as the
- * OCI runtime specification asks (config.md, Extensibility). The object must be initialised. path: prefix for messages, "" at the top. */
+ * OCI runtime specification asks (config.md, Extensibility), null is absent. The object must be initialised; a failed read leaves it as it was. path: prefix for messages, "" at the top. */
 struct json_object *kist_json_write(const struct kist_table *table, const void *object);
 int kist_json_read(const struct kist_table *table, struct json_object *json, void *object, const char *path, struct kist_error *err);
 
