@@ -5,6 +5,8 @@
 #ifndef KIST_BASE_H
 #define KIST_BASE_H
 
+#include "core/base/banned.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,7 +60,7 @@ char **kist_strv_split(const char *s, char separator); /* "a,b" -> {a,b}; "" -> 
 /* "KEY=value" arrays (environment, labels). */
 const char *kist_env_get(char *const *env, const char *key);         /* the value, or NULL */
 void kist_env_set(char ***env, const char *key, const char *value);  /* replaces in place or appends */
-void kist_env_put(char ***env, const char *assignment);              /* the same for "KEY=value" */
+void kist_env_put(char ***env, const char *assignment);              /* the same for "KEY=value"; "KEY" alone is "KEY=" */
 void kist_env_unset(char ***env, const char *key);
 
 static inline bool kist_streq(const char *a, const char *b)

@@ -19,6 +19,9 @@ int kist_open_beneath(int dir, const char *path, int flags, mode_t mode);
 /* As in_root, but the last component may not be a link (-ELOOP). */
 int kist_open_in_root_nofollow(int root, const char *path, int flags, mode_t mode);
 
+/* A directory by a single name, for walks over trees: a link is -ENOTDIR, a mount point -EXDEV. O_RDONLY. */
+int kist_open_dir_same_mount(int dir, const char *name);
+
 /* Makes path and missing parents inside root, links resolved in-root; an existing directory is fine.
  * New directories get mode exactly (umask is not applied) and owner uid:gid. Returns an O_PATH fd. */
 int kist_mkdirs_in_root(int root, const char *path, mode_t mode, uid_t uid, gid_t gid);
@@ -28,7 +31,8 @@ int kist_mkdirs(const char *path, mode_t mode);
 /* Reopens an O_PATH fd for real through /proc/self/fd. */
 int kist_reopen(int fd, int flags);
 
-/* Read a whole file, at most max bytes (-EFBIG past that). The result is NUL-terminated. */
+/* Read a whole file, at most max bytes (-EFBIG past that). Replaces what is in out, and leaves it as it was on failure.
+ * The result is NUL-terminated. */
 int kist_read_fd(int fd, size_t max, struct kist_str *out);
 int kist_read_file(int dir, const char *name, size_t max, struct kist_str *out);
 
