@@ -1,0 +1,271 @@
+# What every suite loads: the program under test, an own store for each test, and the proof that nothing is left behind.
+# shellcheck shell=bash
+bats_require_minimum_version 1.5.0
+
+CGROUP=/sys/fs/cgroup
+GENERATED_NAME='^[a-z]+_[a-z0-9]+$'
+FULL_ID='^[0-9a-f]{64}$'
+
+is_podman()
+{
+	[[ ${KIST##*/} == podman* ]]
+}
+
+# For behaviour that is kist's own and not podman's.
+kist_only()
+{
+	! is_podman || skip 'kist only'
+}
+
+# The program's name and its global options, for where a command line and not a function is needed.
+kist_command()
+{
+	if is_podman; then
+		echo "$KIST --log-level error --runtime runc --cgroup-manager cgroupfs --storage-driver overlay --root $ROOT --runroot $RUNROOT --tmpdir $RUNROOT/tmp"
+	else
+		echo "$KIST --root $ROOT --runroot $RUNROOT"
+	fi
+}
+
+# The same with 'run', for a test that must start the program itself (under script(1), with a pid of its own).
+run_command()
+{
+	echo "$(kist_command) run $(is_podman && echo '--ulimit nofile=1024:1024 --ulimit nproc=1000:1000 --pids-limit 0 --network none')"
+}
+
+kist()
+{
+	local command=$1 limit=(timeout --foreground -k 5 "${E2E_TIMEOUT:-60}")
+	shift
+	if is_podman && [[ $command == run || $command == create ]]; then
+		set -- --ulimit nofile=1024:1024 --ulimit nproc=1000:1000 --pids-limit 0 "$@"
+		[[ " $* " == *" --network"* ]] || set -- --network none "$@"
+	fi
+	# shellcheck disable=SC2046 # a command line
+	"${limit[@]}" $(kist_command) "$command" "$@"
+}
+
+fail()
+{
+	echo "$*" >&2
+	return 1
+}
+
+# equal WANT GOT [WHAT]
+equal()
+{
+	[ "$1" = "$2" ] || fail "${3:-value}: wanted '$1', got '$2'"
+}
+
+# matches REGEX TEXT
+matches()
+{
+	[[ $2 =~ $1 ]] || fail "no match for '$1' in: $2"
+}
+
+# contains TEXT PART
+contains()
+{
+	[[ $1 == *"$2"* ]] || fail "'$2' is not in: $1"
+}
+
+lacks()
+{
+	[[ $1 != *"$2"* ]] || fail "'$2' should not be in: $1"
+}
+
+# until_true SECONDS COMMAND...: retries, never sleeps blindly.
+until_true()
+{
+	local seconds=$1 end
+	end=$((SECONDS + seconds + 1))
+	shift
+	until "$@"; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		sleep 0.05
+	done
+}
+
+state_of()
+{
+	kist inspect --type container --format '{{.State.Status}}' "$1" 2>/dev/null
+}
+
+state_is()
+{
+	[ "$(state_of "$1")" = "$2" ]
+}
+
+in_state()
+{
+	until_true "${3:-10}" state_is "$1" "$2" || fail "$1 is '$(state_of "$1")', not '$2'"
+}
+
+log_has()
+{
+	kist logs "$1" 2>&1 | grep -qF -- "$2"
+}
+
+pid_of()
+{
+	kist inspect --type container --format '{{.State.Pid}}' "$1"
+}
+
+# Starts a container that waits and ends at once on SIGTERM.
+sleeper()
+{
+	kist run -d "$@" busybox sh -c 'trap "exit 0" TERM; echo ready; while :; do sleep 0.1; done'
+}
+
+# engine_error: what a refused command must look like: exit code 125, nothing on stdout, one line on stderr.
+engine_error()
+{
+	run --separate-stderr "$@"
+	equal 125 "$status" "exit code of '$*' ($stderr)"
+	equal '' "$output" 'stdout'
+	is_podman || one_line "$stderr"
+}
+
+one_line()
+{
+	[ -n "$1" ] || fail 'no message'
+	[[ $1 != *$'\n'* ]] || fail "more than one line: $1"
+	[[ $1 != *[^[:print:][:space:]]* ]] || fail "not printable: $1"
+}
+
+# has_controller NAME: usable for containers here.
+has_controller()
+{
+	grep -qw "$1" "$CGROUP/cgroup.controllers" && {
+		[ ! -s "$CGROUP/cgroup.procs" ] || grep -qw "$1" "$CGROUP/cgroup.subtree_control"
+	}
+}
+
+# What must be the same before and after.
+snapshot()
+{
+	echo '# mounts'
+	cut -d ' ' -f 4- /proc/self/mountinfo | sort
+	echo '# cgroups'
+	(cd "$CGROUP" && find . -mindepth 1 -type d ! -path './harness*' ! -path ./kist ! -path './libpod_parent*' | sort)
+	echo '# interfaces'
+	ls /sys/class/net
+	echo '# processes outside the harness'
+	local file
+	for file in $(grep -L -E '^0::/harness' /proc/[0-9]*/cgroup 2>/dev/null); do
+		[ "$file" = /proc/1/cgroup ] || echo "$(tr '\0' ' ' <"${file%cgroup}cmdline") in $(grep '^0::' "$file")"
+	done 2>/dev/null
+	echo '# the program itself'
+	for file in /proc/[0-9]*; do
+		[[ $(readlink "$file/exe") == */kist* && $(cat "$file/stat") != *") Z "* ]] && tr '\0' ' ' <"$file/cmdline" && echo
+	done 2>/dev/null
+	return 0
+}
+
+# Entries that only existing containers have.
+entries()
+{
+	local directory
+	for directory in "$ROOT/containers" "$ROOT/names" "$ROOT/users" "$RUNROOT/containers"; do
+		[ -d "$directory" ] && find "$directory" -mindepth 1 -maxdepth 1 | sort
+	done
+	return 0
+}
+
+snapshot_is()
+{
+	snapshot >"$BATS_TEST_TMPDIR/after"
+	cmp -s "$1" "$BATS_TEST_TMPDIR/after"
+}
+
+# Nothing is left of any container: entries, mounts, cgroups, interfaces, processes.
+clean()
+{
+	until_true 5 snapshot_is "$BATS_TEST_TMPDIR/before" || {
+		echo 'left behind (<: missing, >: new):'
+		diff "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
+		return 1
+	}
+	is_podman || equal '' "$(entries)" 'entries left'
+}
+
+new_store()
+{
+	STORE=$E2E_WORK/$BATS_TEST_NUMBER
+	[ "${1:-}" != disk ] || STORE=$E2E_DISK/$BATS_TEST_NUMBER
+	ROOT=$STORE/root
+	RUNROOT=$STORE/run
+	export ROOT RUNROOT STORE
+	mkdir -p "$STORE"
+}
+
+import_busybox()
+{
+	kist import --change CMD='["/bin/sh"]' "$E2E_CACHE/busybox.tar" "${1:-busybox}" >/dev/null 2>"$STORE/import.err" || {
+		cat "$STORE/import.err"
+		return 1
+	}
+}
+
+# The Debian image, made by debootstrap.
+import_debian()
+{
+	if [ ! -s "$E2E_CACHE/debian.tar" ]; then
+		[ -n "${KIST_TEST_FULL:-}" ] && fail 'no Debian image: debootstrap failed'
+		skip 'no Debian image: debootstrap could not reach a mirror'
+	fi
+	kist import "$E2E_CACHE/debian.tar" debian >/dev/null
+}
+
+setup_store()
+{
+	new_store "$@"
+	# podman mounts its root on itself; that is no leftover.
+	if is_podman; then
+		import_busybox
+	fi
+	snapshot >"$BATS_TEST_TMPDIR/before"
+	is_podman || import_busybox
+}
+
+# Takes away what a failing test left, so that the next one starts clean.
+sweep()
+{
+	local file mount
+	for file in $(grep -L -E '^0::/harness' /proc/[0-9]*/cgroup 2>/dev/null); do
+		file=${file#/proc/}
+		[ "${file%/cgroup}" = 1 ] || kill -9 "${file%/cgroup}" 2>/dev/null
+	done
+	for file in /proc/[0-9]*; do
+		[[ $(readlink "$file/exe") == */kist* ]] && kill -9 "${file#/proc/}" 2>/dev/null
+	done
+	grep -oE " $STORE/[^ ]*" /proc/self/mountinfo | sort -r | while read -r mount; do
+		umount -l "$mount"
+	done
+	find "$CGROUP/kist" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null
+	rm -rf --one-file-system "$STORE"
+	return 0
+}
+
+teardown_store()
+{
+	local code=0
+	if ! kist rm -f -a -t 0 >"$STORE/rm.out" 2>&1; then
+		echo 'rm -fa at the end of the test failed:'
+		cat "$STORE/rm.out"
+		code=1
+	fi
+	[ "$code" -ne 0 ] || clean || code=1
+	sweep
+	return $code
+}
+
+setup()
+{
+	setup_store
+}
+
+teardown()
+{
+	teardown_store
+}
