@@ -1,7 +1,7 @@
 /* Control groups, version 2 only: find the hierarchy, make groups, set limits, filter devices, freeze, kill, measure.
  *
- * Groups are named by their path below the hierarchy's root ("/kist/ID"). The hierarchy is found from mountinfo, wherever
- * it is mounted (kernel doc: admin-guide/cgroup-v2.rst). */
+ * Groups are named by their path below the hierarchy's root ("/kist/ID"). The hierarchy is found from mountinfo,
+ * wherever it is mounted (kernel doc: admin-guide/cgroup-v2.rst). */
 #ifndef KIST_CGROUP_H
 #define KIST_CGROUP_H
 
@@ -13,11 +13,16 @@ struct kist_error;
 
 struct kist_cgroup_root; /* the hierarchy: its mount, an fd of its root, its controllers */
 
-/* KIST_ERR_UNSUPPORTED when no cgroup2 file system is mounted (or, with mount_if_missing, could not be). */
+/* KIST_ERR_UNSUPPORTED when no cgroup2 file system is mounted. Reads /proc/self/mountinfo once; of several mounts the
+ * one that shows the whole hierarchy and can be written is taken, and a mount hidden below another one never is. */
 int kist_cgroup_root_open(struct kist_cgroup_root **out, struct kist_error *err);
-void kist_cgroup_root_close(struct kist_cgroup_root *root); /* NULL is fine */
+/* The same for a known mount point (one that kist_cgroup_root_path gave earlier): no mountinfo is read, only the file
+ * system's magic is checked. KIST_ERR_NOT_FOUND when path is no cgroup2 file system: then look for it again. */
+int kist_cgroup_root_open_at(const char *path, struct kist_cgroup_root **out, struct kist_error *err);
+void kist_cgroup_root_close(struct kist_cgroup_root *root);             /* NULL is fine */
 const char *kist_cgroup_root_path(const struct kist_cgroup_root *root); /* where it is mounted */
-char **kist_cgroup_root_controllers(const struct kist_cgroup_root *root); /* those the root offers; borrowed */
+char **kist_cgroup_root_controllers(
+        struct kist_cgroup_root *root); /* those the root offers, read on first use; borrowed */
 /* The group this process is in, "/" for the root; the caller frees. */
 int kist_cgroup_self(struct kist_cgroup_root *root, char **path, struct kist_error *err);
 
@@ -31,9 +36,10 @@ enum kist_cgroup_soft {
  * program included. Where "no internal processes" forbids enabling a controller, processes of a parent that kist made
  * are moved to its leaf "kist-internal"; in groups that are not ours it is an error that says so.
  * A limit whose controller is missing: KIST_ERR_UNSUPPORTED naming limit and controller, unless in soft.
+ * An existing empty leaf is used as it is, and thawed. No device rules at all: no device program, all is allowed.
  * On failure what was made is removed. Returns a directory fd for CLONE_INTO_CGROUP and the *_at calls below. */
-int kist_cgroup_create(struct kist_cgroup_root *root, const char *path, const struct kist_spec_resources *resources, unsigned soft,
-		       struct kist_error *err);
+int kist_cgroup_create(struct kist_cgroup_root *root, const char *path, const struct kist_spec_resources *resources,
+                       unsigned soft, struct kist_error *err);
 /* An existing group; -ENOENT with KIST_ERR_NOT_FOUND. */
 int kist_cgroup_open(struct kist_cgroup_root *root, const char *path, struct kist_error *err);
 /* Writes limits to an existing group (update). NULL members are left as they are. */
@@ -65,7 +71,8 @@ struct kist_cgroup_stats {
 	bool has_cpu_controller, has_memory, has_pids, has_io;
 	uint64_t cpu_usage_us, cpu_user_us, cpu_system_us; /* cpu.stat is there without the controller */
 	uint64_t cpu_periods, cpu_throttled, cpu_throttled_us;
-	uint64_t memory_usage, memory_limit /* UINT64_MAX: none */, memory_swap, memory_peak, memory_file, memory_inactive_file, memory_anon;
+	uint64_t memory_usage, memory_limit /* UINT64_MAX: none */, memory_swap, memory_peak, memory_file,
+	        memory_inactive_file, memory_anon;
 	uint64_t pids, pids_limit;
 	uint64_t io_read, io_write;
 };
