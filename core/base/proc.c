@@ -248,16 +248,17 @@ static int open_read_only_clone(void)
 	return kist_steal_fd(&tree);
 }
 
-/* Are we running from such a clone or memfd already? Its mount belongs to no namespace, so that cloning it again is
- * EINVAL, and copying it again would be waste. Returns an fd of it, or -ENOENT. */
-static int open_if_protected(int exe)
+/* Are we running from such a clone or memfd already? Copying it again would be waste. A clone's mount belongs to no
+ * namespace, so that cloning it again is EINVAL, which tells it from a host's read-only mount. Returns an fd of it,
+ * or -ENOENT. */
+static int open_if_protected(int exe, int clone_error)
 {
 	struct statvfs fs;
 	int seals = fcntl(exe, F_GET_SEALS);
 
 	if (seals >= 0 && (seals & ALL_SEALS) == ALL_SEALS)
 		return kist_reopen(exe, O_RDONLY);
-	if (fstatvfs(exe, &fs) == 0 && fs.f_flag & ST_RDONLY)
+	if (clone_error == -EINVAL && fstatvfs(exe, &fs) == 0 && fs.f_flag & ST_RDONLY)
 		return kist_reopen(exe, O_PATH);
 	return -ENOENT;
 }
@@ -293,7 +294,7 @@ static int open_sealed_copy(int exe)
 int kist_open_self_protected(struct kist_error *err)
 {
 	int exe KIST_CLOSE = -1;
-	int fd = open_read_only_clone(), cause = fd;
+	int fd = open_read_only_clone();
 
 	if (fd >= 0)
 		return fd;
@@ -302,7 +303,7 @@ int kist_open_self_protected(struct kist_error *err)
 	exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	if (exe < 0)
 		return kist_fail_errno(err, errno, "open /proc/self/exe");
-	fd = cause == -EINVAL ? open_if_protected(exe) : -ENOENT;
+	fd = open_if_protected(exe, fd);
 	if (fd == -ENOENT)
 		fd = open_sealed_copy(exe);
 	return fd < 0 ? kist_fail_errno(err, fd, "copy /proc/self/exe to a sealed memory file") : fd;
