@@ -195,18 +195,19 @@ static int convert_shares(const struct limit *limit KIST_UNUSED, const struct ki
 	return 0;
 }
 
-static int check_period(const struct limit *limit, struct kist_opt period, struct kist_error *err)
+static int check_period(struct kist_opt period, struct kist_error *err)
 {
 	if (period.set && (period.value < 0 || period.value > 1000000))
-		return invalid(limit, period.value, err);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "linux.resources.cpu.period: %" PRId64 " is out of range",
+		                 period.value);
 	return 0;
 }
 
-static int convert_quota(const struct limit *limit, const struct kist_spec_resources *r, struct kist_opt opt,
-                         char **value, struct kist_error *err)
+static int convert_quota(const struct limit *limit KIST_UNUSED, const struct kist_spec_resources *r,
+                         struct kist_opt opt, char **value, struct kist_error *err)
 {
 	struct kist_opt period = r->cpu->period;
-	int res = check_period(limit, period, err);
+	int res = check_period(period, err);
 
 	if (res < 0)
 		return res;
