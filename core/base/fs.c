@@ -209,6 +209,9 @@ static void tmp_suffix(char out[7], unsigned attempt)
 
 static int create_tmp(int dir, const char *name, mode_t mode, char tmp[NAME_MAX + 1])
 {
+	/* dir is where the temporary goes and what is synced: it must hold the name itself. */
+	if (strchr(name, '/'))
+		return -EINVAL;
 	for (unsigned i = 0; i < RACE_RETRIES; i++) {
 		char suffix[7];
 		int fd;

@@ -44,7 +44,8 @@ enum kist_replace_flags {
 	KIST_REPLACE_SYNC = 1, /* fsync the file before and the directory after the rename */
 };
 /* Atomic replace: temporary in dir, write, rename. mode is exact. A crash leaves old or new, never a mix;
- * temporaries are named ".tmp-NAME-XXXXXX" and are swept by the owner of the directory. */
+ * temporaries are named ".tmp-NAME-XXXXXX" and are swept by the owner of the directory. name is a
+ * single name in dir (-EINVAL otherwise). */
 int kist_replace_file(int dir, const char *name, const void *data, size_t len, mode_t mode, unsigned flags);
 
 /* The checksum line that ends every record: "#sum=XXXXXXXX\n", CRC-32 (zlib) of all before it. */
