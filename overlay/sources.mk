@@ -1,1 +1,2 @@
-overlay-sources :=
+overlay-sources := overlay/stream.c overlay/tar_header.c overlay/tar_pax.c overlay/tar_acl.c overlay/tar_sparse.c \
+	overlay/tar_read.c overlay/tar_extract.c overlay/du.c overlay/store.c overlay/mount.c
