@@ -6,12 +6,11 @@
 #define KIST_COLUMNS_H
 
 #include "core/base/base.h"
-
-struct kist_str;
+#include "core/base/str.h"
 
 /* Appends text with control characters and broken UTF-8 made harmless: C0, DEL and bytes of broken sequences as \xNN,
- * C1, bidirectional overrides and isolates, and line separators as \u00NN and \uNNNN; \t \n \r as themselves
- * written with a backslash. A backslash stays as it is: the result is for eyes, not for parsing. */
+ * C1, bidirectional controls, invisible format characters and line separators as \uNNNN or \UNNNNNNNN; \t \n \r as
+ * themselves written with a backslash. A backslash stays as it is: the result is for eyes, not for parsing. */
 void kist_escape_add(struct kist_str *out, const char *text, size_t len);
 char *kist_escape(const char *text);      /* the caller frees */
 bool kist_is_printable(const char *text); /* whether kist_escape would change nothing */
@@ -25,9 +24,7 @@ size_t kist_utf8_decode(const char *text, size_t len, uint32_t *codepoint);
 
 /* Zero-initialise. */
 struct kist_columns {
-	char *text; /* cells parted by tabs, rows by newlines */
-	size_t len;
-	size_t cap;
+	struct kist_str text; /* cells parted by tabs, rows by newlines */
 	bool in_row;
 };
 void kist_columns_cell(struct kist_columns *c, const char *text); /* escaped; NULL is "" */

@@ -12,6 +12,9 @@
  * A JSON object may stand for a struct or a map of Go's. A missing key of a struct is an error that names the
  * field, of a map it is <no value>: the caller names the keys whose objects are maps.
  *
+ * 'index' of a key that a map lacks is "" where all the map's values are strings (labels), else <no value>. Stricter
+ * than Go: a pipeline may not end in '|', and parentheses may not declare.
+ *
  * Limits: text 1 MiB, nesting 100, output 64 MiB, 10 million steps; past them an error. */
 #ifndef KIST_TEMPLATE_H
 #define KIST_TEMPLATE_H
@@ -38,8 +41,7 @@ struct kist_template_view {
 	int (*field)(void *context, struct json_object *receiver, const char *name, struct json_object *const *args,
 	             size_t n_args, struct json_object **out, struct kist_error *err);
 	void *context;
-	bool escape; /* control characters of printed values as \xNN (see columns.h): set it when stdout is a terminal
-	              */
+	bool escape; /* control characters of printed values but \n and \t as \xNN (columns.h): set it for a terminal */
 };
 
 /* name is for messages: "template: inspect:1:3: unknown field .Foo". Errors are of kind INVALID. */
@@ -65,7 +67,8 @@ struct kist_header {
 
 enum kist_format_kind {
 	KIST_FORMAT_TEMPLATE, /* each document through the template, a newline after each */
-	KIST_FORMAT_TABLE,    /* "table ..." : the same, aligned, with a header row */
+	KIST_FORMAT_TABLE,    /* "table ...": the same, aligned, with a header row; the documents' control characters
+	                         escaped */
 	KIST_FORMAT_JSON,     /* "json": one array of all documents, indented as podman prints it */
 };
 
