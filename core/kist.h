@@ -46,7 +46,6 @@ struct kist_settings {
 	bool volatile_;           /* key 'volatile': all changing state in runroot, no fsync */
 	char *seccomp_profile;    /* path of a profile to use instead of the built-in one */
 	char **env;               /* added to every container */
-	char *hooks_dir;          /* reserved for hooks; refused when set */
 };
 
 /* Opens the store, making its directories (0700) when missing. The first open after a boot brings every record
@@ -167,6 +166,7 @@ struct kist_container_state {
 	uint32_t restart_count;
 	char *cgroup;             /* path below the hierarchy's root; NULL: none */
 	char *error;              /* why the last start failed */
+	char *boot;               /* the boot the rest belongs to: a state of another boot counts as reset */
 };
 
 /* --- containers: handles and look-up -------------------------------------------------------------------------------- */

@@ -1,0 +1,328 @@
+/* The command's side of a session with a monitor: bytes both ways, window size, signals, detach keys. */
+#include "core/attach.h"
+
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+#include "core/internal.h"
+#include "core/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define DETACH_MAX 16
+
+struct kist_attach *kist_attach_new(struct kist_container *c, int sock)
+{
+	struct kist_attach *a = kist_alloc(sizeof(*a));
+
+	a->sock = sock;
+	a->tty = c->config.tty;
+	a->stdin_ = c->config.open_stdin;
+	return a;
+}
+
+void kist_attach_free(struct kist_attach *a)
+{
+	if (!a)
+		return;
+	kist_close_fd(&a->sock);
+	free(a);
+}
+
+int kist_attach_connect(struct kist_container *c, struct kist_error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int run = kist_container_rundir(c, err);
+
+	if (run < 0)
+		return run;
+	/* A path below /proc/self/fd fits sun_path whatever the run directory is called. */
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/attach", run);
+	KIST_CLOSE int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return kist_fail_errno(err, errno, "make socket");
+	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return kist_fail_errno(err, errno, "connect to the monitor of container %.12s", c->config.id);
+	return kist_steal_fd(&sock);
+}
+
+int kist_attach_open(struct kist_container *c, struct kist_attach **out, struct kist_error *err)
+{
+	struct kist_msg_attach attach = { .output = 1 };
+
+	int r = kist_container_sync(c, err);
+	if (r == 0)
+		r = kist_call_check(KIST_CALL_ATTACH, (enum kist_status)c->state.status, err);
+	if (r < 0)
+		return r;
+	int sock = kist_attach_connect(c, err);
+	if (sock < 0)
+		return sock;
+	r = kist_msg_send(sock, KIST_MSG_ATTACH, &attach, sizeof(attach));
+	if (r < 0) {
+		kist_close_fd(&sock);
+		return kist_fail_errno(err, -r, "attach to container %.12s", c->config.id);
+	}
+	*out = kist_attach_new(c, sock);
+	return 0;
+}
+
+int kist_attach_resize(struct kist_attach *a, unsigned rows, unsigned cols)
+{
+	struct kist_msg_size size = { .rows = (uint16_t)rows, .cols = (uint16_t)cols };
+
+	return kist_msg_send(a->sock, KIST_MSG_SIZE, &size, sizeof(size));
+}
+
+/* "ctrl-X" or one character, comma separated: docker's and podman's form. */
+int kist_detach_keys_parse(const char *text, unsigned char out[16])
+{
+	int n = 0;
+
+	if (kist_empty(text))
+		return 0;
+	KIST_STRV char **keys = kist_strv_split(text, ',');
+	for (size_t i = 0; keys && keys[i]; i++) {
+		const char *key = keys[i];
+		unsigned char byte;
+		if (kist_has_prefix(key, "ctrl-") && strlen(key) == 6) {
+			char ch = key[5];
+			if (ch >= 'a' && ch <= 'z')
+				byte = (unsigned char)(ch - 'a' + 1);
+			else if (ch == '@' || (ch >= '[' && ch <= '_'))
+				byte = (unsigned char)(ch - '@');
+			else
+				return -EINVAL;
+		} else if (strlen(key) == 1) {
+			byte = (unsigned char)key[0];
+		} else {
+			return -EINVAL;
+		}
+		if (n == DETACH_MAX)
+			return -EINVAL;
+		out[n++] = byte;
+	}
+	return n;
+}
+
+/* --- one run of a session ------------------------------------------------------------------------------------------- */
+
+struct relay {
+	struct kist_attach *a;
+	const struct kist_attach_io *io;
+	int signals;                  /* signalfd */
+	bool in_open;
+	bool raw;
+	struct termios saved;
+	unsigned char keys[DETACH_MAX];
+	int n_keys, matched;          /* detach sequence, and how much of it was typed */
+	bool broken[3];               /* stdout, stderr: the reader is gone */
+	int code;
+};
+
+static void send_size(struct relay *r)
+{
+	struct winsize size;
+
+	if (r->a->tty && r->io->in >= 0 && ioctl(r->io->in, TIOCGWINSZ, &size) == 0)
+		kist_attach_resize(r->a, size.ws_row, size.ws_col);
+}
+
+static void terminal_raw(struct relay *r)
+{
+	if (!r->a->tty || r->io->in < 0 || tcgetattr(r->io->in, &r->saved) < 0)
+		return;
+	struct termios raw = r->saved;
+	cfmakeraw(&raw);
+	if (tcsetattr(r->io->in, TCSANOW, &raw) == 0)
+		r->raw = true;
+}
+
+static void terminal_restore(struct relay *r)
+{
+	if (r->raw)
+		tcsetattr(r->io->in, TCSADRAIN, &r->saved);
+	r->raw = false;
+}
+
+/* What the user typed, less the detach keys. A lone prefix is held back until the next key. Returns true on detach. */
+static bool feed(struct relay *r, const unsigned char *bytes, size_t n)
+{
+	unsigned char out[KIST_MSG_DATA];
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (r->n_keys && bytes[i] == r->keys[r->matched]) {
+			if (++r->matched == r->n_keys)
+				return true;
+			continue;
+		}
+		if (r->matched) {
+			memcpy(out + len, r->keys, (size_t)r->matched);
+			len += (size_t)r->matched;
+			r->matched = r->n_keys && bytes[i] == r->keys[0] ? 1 : 0;
+			if (r->matched)
+				continue;
+		}
+		out[len++] = bytes[i];
+	}
+	if (len)
+		kist_msg_send(r->a->sock, KIST_MSG_STDIN, out, len);
+	return false;
+}
+
+static bool read_input(struct relay *r)
+{
+	unsigned char bytes[KIST_MSG_DATA - DETACH_MAX];
+	ssize_t n = read(r->io->in, bytes, sizeof(bytes));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return false;
+	if (n <= 0) {
+		kist_msg_send(r->a->sock, KIST_MSG_EOF, NULL, 0);
+		r->in_open = false;
+		return false;
+	}
+	return feed(r, bytes, (size_t)n);
+}
+
+static void write_output(struct relay *r, int stream, const char *bytes, size_t n)
+{
+	int fd = stream == 1 ? r->io->out : r->io->err;
+
+	if (fd < 0 || r->broken[stream])
+		return;
+	int e = kist_write_all(fd, bytes, n);
+	if (e == -EAGAIN) {
+		/* A non-blocking terminal or pipe of the caller's: wait for it, as a blocking one would. */
+		struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
+		poll(&poll_fd, 1, -1);
+		return write_output(r, stream, bytes, n);
+	}
+	if (e < 0) {
+		/* The container learns of it as a program of the host would: its next write is refused. */
+		uint8_t which = (uint8_t)stream;
+		r->broken[stream] = true;
+		kist_msg_send(r->a->sock, KIST_MSG_BROKEN, &which, 1);
+	}
+}
+
+/* -1: go on; otherwise a KIST_ATTACH_* result or a negative errno below -1. */
+static int read_message(struct relay *r, struct kist_error *err)
+{
+	union {
+		char bytes[KIST_MSG_DATA];
+		int32_t code;
+		struct kist_error failure;
+	} message;
+	char type;
+	ssize_t n = kist_msg_recv(r->a->sock, &type, &message, sizeof(message));
+
+	if (n == -EAGAIN)
+		return -1;
+	if (n < 0 || type == 0)
+		return KIST_ATTACH_LOST;
+	switch (type) {
+	case KIST_MSG_STDOUT:
+	case KIST_MSG_STDERR:
+		write_output(r, type == KIST_MSG_STDOUT ? 1 : 2, message.bytes, (size_t)n);
+		return -1;
+	case KIST_MSG_EXITED:
+		r->code = message.code;
+		return KIST_ATTACH_EXITED;
+	case KIST_MSG_FAILED:
+		if (err)
+			*err = message.failure;
+		return -EIO;
+	default:
+		return -1;
+	}
+}
+
+static void pass_signal(struct relay *r)
+{
+	struct signalfd_siginfo info;
+
+	while (read(r->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGWINCH) {
+			send_size(r);
+		} else {
+			int32_t number = (int32_t)info.ssi_signo;
+			kist_msg_send(r->a->sock, KIST_MSG_SIGNAL, &number, sizeof(number));
+		}
+	}
+}
+
+static int relay_loop(struct relay *r, struct kist_error *err)
+{
+	for (;;) {
+		struct pollfd fds[3] = {
+			{ .fd = r->a->sock, .events = POLLIN },
+			{ .fd = r->signals, .events = POLLIN },
+			{ .fd = r->in_open ? r->io->in : -1, .events = POLLIN },
+		};
+		if (poll(fds, KIST_COUNT(fds), -1) < 0 && errno != EINTR)
+			return kist_fail_errno(err, errno, "wait for container");
+		if (fds[1].revents)
+			pass_signal(r);
+		if (fds[2].revents && read_input(r))
+			return KIST_ATTACH_DETACHED;
+		if (fds[0].revents) {
+			int end = read_message(r, err);
+			if (end != -1)
+				return end;
+		}
+	}
+}
+
+/* Signals that are not the user's word to the container: faults of our own, stop and child notices, SIGPIPE. */
+static void proxied_signals(sigset_t *set, bool proxy)
+{
+	static const int ours[] = { SIGCHLD, SIGPIPE, SIGURG, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP,
+				    SIGSYS,  SIGTTIN, SIGTTOU, SIGTSTP, SIGSTOP, SIGKILL, SIGCONT };
+
+	sigemptyset(set);
+	if (proxy) {
+		sigfillset(set);
+		for (size_t i = 0; i < KIST_COUNT(ours); i++)
+			sigdelset(set, ours[i]);
+	}
+	sigaddset(set, SIGWINCH);
+}
+
+int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int *code, struct kist_error *err)
+{
+	struct relay relay = { .a = a, .io = io, .in_open = io->in >= 0 && a->stdin_ };
+	sigset_t set, saved;
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_action;
+
+	relay.n_keys = io->in >= 0 ? kist_detach_keys_parse(io->detach_keys, relay.keys) : 0;
+	if (relay.n_keys < 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "detach keys '%s': expected characters or ctrl-X, comma separated",
+				 io->detach_keys);
+	proxied_signals(&set, io->sig_proxy);
+	sigprocmask(SIG_BLOCK, &set, &saved);
+	sigaction(SIGPIPE, &ignore, &pipe_action);
+	relay.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	terminal_raw(&relay);
+	send_size(&relay);
+	int r = relay.signals < 0 ? kist_fail_errno(err, errno, "make signalfd") : relay_loop(&relay, err);
+	terminal_restore(&relay);
+	kist_close_fd(&relay.signals);
+	sigaction(SIGPIPE, &pipe_action, NULL);
+	sigprocmask(SIG_SETMASK, &saved, NULL);
+	if (r == KIST_ATTACH_EXITED)
+		*code = relay.code;
+	return r;
+}

@@ -1,0 +1,20 @@
+/* A session with a monitor. */
+#ifndef KIST_ATTACH_H
+#define KIST_ATTACH_H
+
+#include "core/base/base.h"
+
+struct kist_attach {
+	int sock;
+	bool tty;      /* the container has a terminal */
+	bool stdin_;   /* its stdin is open */
+};
+
+struct kist_container;
+struct kist_error;
+/* Takes over sock. */
+struct kist_attach *kist_attach_new(struct kist_container *c, int sock);
+/* Connects to the monitor's socket; an fd or a negative errno. */
+int kist_attach_connect(struct kist_container *c, struct kist_error *err);
+
+#endif

@@ -1,0 +1,121 @@
+/* What a dead container still holds is freed here, and a record is taken away. */
+#include "core/internal.h"
+
+#include "cgroup/cgroup.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define REMOVED_PREFIX KIST_TMP_PREFIX "rm-"
+
+static int cgroup_free(struct kist_container *c, struct kist_error *err)
+{
+	KIST_FREE char *path = c->state.cgroup ? kist_strdup(c->state.cgroup) : kist_container_cgroup_path(c);
+	struct kist_cgroup_root *root = NULL;
+
+	/* Without a hierarchy there is no group of ours in it. */
+	if (!path || kist_store_cgroup(c->k, &root, NULL) < 0)
+		return 0;
+	int r = kist_cgroup_remove(root, path, err);
+	if (r < 0)
+		return r;
+	free(c->state.cgroup);
+	c->state.cgroup = NULL;
+	return 0;
+}
+
+/* The run directory's files of one run; the lock stays, others wait on it. */
+static void run_files_free(struct kist_container *c)
+{
+	static const char *const names[] = { "attach", "hosts", "resolv.conf", "hostname", "containerenv", "rootfs", "exec" };
+
+	if (kist_container_rundir(c, NULL) < 0)
+		return;
+	for (size_t i = 0; i < KIST_COUNT(names); i++)
+		kist_remove_tree(c->run_dir, names[i]);
+}
+
+int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err)
+{
+	int r = cgroup_free(c, err);
+	if (r < 0)
+		return kist_context(err, "clean up container %.12s", c->config.id);
+	run_files_free(c);
+	c->state.status = c->state.status == KIST_CREATED || c->state.status == KIST_CONFIGURED ? KIST_CONFIGURED : KIST_EXITED;
+	c->state.pid = c->state.monitor_pid = 0;
+	c->state.pid_start = c->state.monitor_start = 0;
+	if (kist_container_save(c, NULL) < 0)
+		kist_debug("container %.12s: state could not be saved: %m", c->config.id);
+	return 0;
+}
+
+int kist_container_remove_locked(struct kist_container *c, struct kist_error *err)
+{
+	struct kist *k = c->k;
+	char gone[sizeof(REMOVED_PREFIX) + 64];
+
+	int r = kist_container_kill_all(c, err);
+	if (r == 0)
+		r = cgroup_free(c, err);
+	if (r < 0)
+		return kist_context(err, "remove container %.12s", c->config.id);
+	kist_exit_keep(c);
+
+	/* One rename makes it gone for everybody; what follows can be interrupted and is swept later. */
+	memcpy(gone, REMOVED_PREFIX, sizeof(REMOVED_PREFIX) - 1);
+	memcpy(gone + sizeof(REMOVED_PREFIX) - 1, c->config.id, 65);
+	if (renameat(k->containers, c->config.id, k->containers, gone) < 0 && errno != ENOENT)
+		return kist_fail_errno(err, errno, "remove container %.12s", c->config.id);
+	kist_name_release(k, c->config.name, c->config.id);
+	r = kist_remove_tree(k->containers, gone);
+	kist_remove_tree(k->run_containers, c->config.id);
+	kist_container_unlock(c);
+	kist_close_fd(&c->run_dir);
+	kist_close_fd(&c->dir);
+	c->state.status = KIST_REMOVING;
+	return r < 0 ? kist_fail_errno(err, -r, "remove files of container %.12s", c->config.id) : 0;
+}
+
+/* For a record that cannot be loaded: what its id alone tells. */
+static void evict_leftovers(struct kist *k, const char *id)
+{
+	struct kist_cgroup_root *root = NULL;
+	KIST_FREE char *group = kist_asprintf("%s/%s", k->settings.cgroup_parent, id);
+
+	if (kist_store_cgroup(k, &root, NULL) == 0)
+		kist_cgroup_remove(root, group, NULL);
+}
+
+int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], struct kist_error *err)
+{
+	struct kist_container *c = NULL;
+	struct kist_error problem = { 0 };
+
+	int r = kist_container_open(k, name_or_id, &c, &problem);
+	if (r == 0) {
+		memcpy(id, c->config.id, 65);
+		r = kist_container_remove(c, KIST_REMOVE_FORCE, 0, err);
+		kist_container_free(c);
+		return r;
+	}
+	/* -EBADMSG has the id in its text only: look the directory up again by what was given. */
+	if (problem.kind != KIST_ERR_CORRUPT || kist_container_find(k, name_or_id, id, NULL) < 0) {
+		if (err)
+			*err = problem;
+		return r;
+	}
+	KIST_CLOSE int run = openat(k->run_containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	KIST_CLOSE int lock = run < 0 ? -1 : kist_lock(run, "lock", true, false);
+	evict_leftovers(k, id);
+	r = kist_remove_tree(k->containers, id);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "remove files of container %.12s", id);
+	kist_remove_tree(k->run_containers, id);
+	kist_containers_sweep(k); /* its name, which the record no longer tells */
+	return 0;
+}

@@ -1,0 +1,189 @@
+/* The tables of a container's records: every codec, inspect and kist-state(5) follow them. */
+#include "core/internal.h"
+
+#include <errno.h>
+
+#define MOUNT(type, member, ...) KIST_FIELD(struct kist_mount_config, type, member, ##__VA_ARGS__)
+#define DEVICE(type, member, ...) KIST_FIELD(struct kist_device_config, type, member, ##__VA_ARGS__)
+#define MAP(type, member, ...) KIST_FIELD(struct kist_spec_id_map, type, member, ##__VA_ARGS__)
+#define LIMIT(type, member, ...) KIST_FIELD(struct kist_spec_rlimit, type, member, ##__VA_ARGS__)
+#define CONFIG(type, member, ...) KIST_FIELD(struct kist_container_config, type, member, ##__VA_ARGS__)
+#define ITEMS(member, rows) KIST_FIELD_LIST(struct kist_container_config, LIST, member, n_##member, .table = &(rows))
+#define STATE(type, member, ...) KIST_FIELD(struct kist_container_state, type, member, ##__VA_ARGS__)
+#define EXIT(type, member, ...) KIST_FIELD(struct kist_exit, type, member, ##__VA_ARGS__)
+
+static const struct kist_field mount_fields[] = {
+	MOUNT(STRING, destination),
+	MOUNT(STRING, type),
+	MOUNT(STRING, source),
+	MOUNT(STRV, options),
+};
+static const struct kist_table mount_table = KIST_TABLE("mount", struct kist_mount_config, mount_fields);
+
+static const struct kist_field device_fields[] = {
+	DEVICE(STRING, source),
+	DEVICE(STRING, destination),
+	DEVICE(STRING, access),
+};
+static const struct kist_table device_table = KIST_TABLE("device", struct kist_device_config, device_fields);
+
+static const struct kist_field map_fields[] = {
+	MAP(U32, container_id),
+	MAP(U32, host_id),
+	MAP(U32, size),
+};
+static const struct kist_table map_table = KIST_TABLE("id map", struct kist_spec_id_map, map_fields);
+
+static const struct kist_field limit_fields[] = {
+	LIMIT(STRING, type),
+	LIMIT(U64, soft),
+	LIMIT(U64, hard),
+};
+static const struct kist_table limit_table = KIST_TABLE("rlimit", struct kist_spec_rlimit, limit_fields);
+
+static const struct kist_field config_fields[] = {
+	CONFIG(STRING, id),
+	CONFIG(STRING, name),
+	CONFIG(TIME, created),
+	CONFIG(STRING, image),
+	CONFIG(STRING, image_name),
+	CONFIG(STRV, layers),
+	CONFIG(STRING, rootfs),
+	CONFIG(BOOL, rootfs_overlay),
+	CONFIG(STRV, command),
+	CONFIG(STRV, entrypoint),
+	CONFIG(STRV, cmd),
+	CONFIG(STRV, create_command),
+	CONFIG(STRV, env),
+	CONFIG(MAP, labels),
+	CONFIG(MAP, annotations),
+	CONFIG(STRING, workdir),
+	CONFIG(STRING, user),
+	CONFIG(STRV, groups),
+	CONFIG(STRING, hostname),
+	CONFIG(BOOL, tty),
+	CONFIG(BOOL, open_stdin),
+	CONFIG(BOOL, auto_remove),
+	CONFIG(BOOL, init),
+	CONFIG(STRING, pid_ns, .fallback = "private"),
+	CONFIG(STRING, ipc_ns, .fallback = "shareable"),
+	CONFIG(STRING, uts_ns, .fallback = "private"),
+	CONFIG(STRING, user_ns, .fallback = "host"),
+	CONFIG(STRING, cgroup_ns, .fallback = "private"),
+	CONFIG(STRING, net_ns, .fallback = "none"),
+	ITEMS(uid_map, map_table),
+	ITEMS(gid_map, map_table),
+	ITEMS(mounts, mount_table),
+	CONFIG(BOOL, read_only),
+	CONFIG(BOOL, read_only_tmpfs, .fallback = "true"),
+	ITEMS(devices, device_table),
+	CONFIG(STRV, device_rules),
+	CONFIG(STRV, cap_add),
+	CONFIG(STRV, cap_drop),
+	CONFIG(BOOL, privileged),
+	CONFIG(BOOL, no_new_privileges),
+	CONFIG(STRING, seccomp),
+	CONFIG(STRING, apparmor),
+	CONFIG(STRV, mask),
+	CONFIG(STRV, unmask),
+	CONFIG(STRING, proc_opts),
+	CONFIG(POINTER, resources, .table = &kist_spec_resources_table),
+	CONFIG(BOOL, pids_limit_default),
+	ITEMS(rlimits, limit_table),
+	CONFIG(MAP, sysctl),
+	CONFIG(OPT_I64, oom_score_adj),
+	CONFIG(INT, stop_signal, .fallback = "15"),
+	CONFIG(U32, stop_timeout, .fallback = "10"),
+	CONFIG(OPT_U32, umask),
+	CONFIG(STRING, timezone),
+	CONFIG(U64, shm_size, .fallback = "67108864"),
+	CONFIG(STRING, log_driver, .fallback = "k8s-file"),
+	CONFIG(STRING, log_path),
+	CONFIG(U64, log_max_size, .fallback = "10000000"),
+	CONFIG(U32, log_max_files, .fallback = "3"),
+	CONFIG(STRING, log_tag),
+	CONFIG(STRING, cgroup_parent, .fallback = "/kist"),
+	CONFIG(STRING, cgroups, .fallback = "enabled"),
+	CONFIG(STRING, pidfile),
+	CONFIG(STRING, cidfile),
+	CONFIG(BOOL, no_hosts),
+	CONFIG(BOOL, no_resolv),
+	CONFIG(STRV, add_hosts),
+};
+const struct kist_table kist_container_config_table =
+	KIST_TABLE("container config", struct kist_container_config, config_fields);
+
+static const struct kist_name status_names[] = {
+	{ "unknown", KIST_UNKNOWN }, { "configured", KIST_CONFIGURED }, { "created", KIST_CREATED },
+	{ "running", KIST_RUNNING }, { "stopping", KIST_STOPPING },     { "stopped", KIST_STOPPED },
+	{ "paused", KIST_PAUSED },   { "exited", KIST_EXITED },         { "removing", KIST_REMOVING },
+	{ NULL, 0 },
+};
+
+/* What a person reads: podman's words for the two states that differ. */
+static const struct kist_name shown_names[] = {
+	{ "unknown", KIST_UNKNOWN }, { "created", KIST_CONFIGURED }, { "initialized", KIST_CREATED },
+	{ "running", KIST_RUNNING }, { "stopping", KIST_STOPPING },  { "stopped", KIST_STOPPED },
+	{ "paused", KIST_PAUSED },   { "exited", KIST_EXITED },      { "removing", KIST_REMOVING },
+	{ NULL, 0 },
+};
+
+static const struct kist_field state_fields[] = {
+	STATE(ENUM, status, .names = status_names, .fallback = "configured"),
+	STATE(INT, pid),
+	STATE(U64, pid_start),
+	STATE(INT, monitor_pid),
+	STATE(U64, monitor_start),
+	STATE(TIME, started),
+	STATE(TIME, finished),
+	STATE(INT, exit_code),
+	STATE(BOOL, exited),
+	STATE(BOOL, oom_killed),
+	STATE(BOOL, stopped_by_user),
+	STATE(U32, run),
+	STATE(U32, restart_count),
+	STATE(STRING, cgroup),
+	STATE(STRING, error),
+	STATE(STRING, boot),
+};
+const struct kist_table kist_container_state_table =
+	KIST_TABLE("container state", struct kist_container_state, state_fields);
+
+static const struct kist_field exit_fields[] = {
+	EXIT(U32, run),
+	EXIT(INT, code),
+	EXIT(BOOL, oom),
+	EXIT(TIME, finished),
+};
+const struct kist_table kist_exit_table = KIST_TABLE("exit record", struct kist_exit, exit_fields);
+
+const char *kist_status_name(enum kist_status status)
+{
+	return kist_name_of(status_names, status);
+}
+
+const char *kist_status_shown(enum kist_status status)
+{
+	return kist_name_of(shown_names, status);
+}
+
+int kist_status_parse(const char *text, enum kist_status *out)
+{
+	int value;
+
+	/* 'created' is what users call a container that has not been started; the engine's own word is for records. */
+	if (kist_value_of(shown_names, text, &value) < 0 && kist_value_of(status_names, text, &value) < 0)
+		return -EINVAL;
+	*out = (enum kist_status)value;
+	return 0;
+}
+
+void kist_container_config_init(struct kist_container_config *config)
+{
+	kist_table_init(&kist_container_config_table, config);
+}
+
+void kist_container_config_clear(struct kist_container_config *config)
+{
+	kist_table_clear(&kist_container_config_table, config);
+}

@@ -1,0 +1,176 @@
+/* The monitor's side of exec: it starts the process in the container's namespaces and tells the command of its end. */
+#include "core/monitor_internal.h"
+
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int plan_read(struct monitor *m, struct kist_spec **spec, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+
+	int r = kist_read_file(kist_container_dir(m->c), "config.json", KIST_RECORD_MAX, &text);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "read config.json");
+	return kist_spec_parse(kist_str_get(&text), text.len, spec, err);
+}
+
+static int container_root(struct monitor *m, struct kist_error *err)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/root", m->launch.child.pid);
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? kist_fail_errno(err, errno, "open the container's root") : fd;
+}
+
+/* Preserved fds take their numbers for the time of the clone: the process inherits them by number. */
+static int place_preserved(const int *fds, size_t n, int saved[], struct kist_error *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		saved[i] = fcntl(3 + (int)i, F_DUPFD_CLOEXEC, 200);
+		if (dup2(fds[i], 3 + (int)i) < 0)
+			return kist_fail_errno(err, errno, "place preserved file descriptor %zu", i + 3);
+	}
+	return 0;
+}
+
+static void replace_preserved(const int saved[], size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (saved[i] < 0) {
+			close(3 + (int)i);
+			continue;
+		}
+		dup3(saved[i], 3 + (int)i, O_CLOEXEC);
+		close(saved[i]);
+	}
+}
+
+static void fds_move_high(int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int high = fcntl(fds[i], F_DUPFD_CLOEXEC, 300);
+		if (high >= 0) {
+			close(fds[i]);
+			fds[i] = high;
+		}
+	}
+}
+
+static int session_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds, struct kist_ns_child *child,
+			 struct kist_error *err)
+{
+	KIST_SPEC struct kist_spec *spec = NULL;
+	struct kist_spec_process *process = NULL;
+	int saved[64];
+	size_t preserved = n_fds - 3;
+
+	KIST_CLOSE int root = container_root(m, err);
+	if (root < 0)
+		return root;
+	int r = plan_read(m, &spec, err);
+	if (r < 0)
+		return r;
+	struct kist_exec exec = { .args = request->args, .env = request->env, .user = request->user, .workdir = request->workdir,
+				  .tty = request->tty, .privileged = request->privileged };
+	r = kist_plan_exec(m->c, root, &exec, spec, &process, err);
+	if (r < 0)
+		return r;
+	struct kist_ns_exec plan = {
+		.process = process,
+		.spec = spec,
+		.pidfd = m->launch.child.pidfd,
+		.init_pid = m->launch.child.pid,
+		.cgroup_fd = m->launch.cgroup,
+		.stdio = { fds[0], fds[1], fds[2] },
+		.rows = request->rows,
+		.cols = request->cols,
+		.listen_fds = (int)preserved,
+		.privileged = request->privileged,
+		.seccomp_cache = m->k->runroot,
+	};
+	if (preserved) {
+		fds_move_high(fds, n_fds);
+		memcpy(plan.stdio, fds, sizeof(plan.stdio));
+		r = place_preserved(fds + 3, preserved, saved, err);
+	}
+	if (r == 0)
+		r = kist_ns_exec(&plan, child, err);
+	if (preserved)
+		replace_preserved(saved, preserved);
+	kist_table_clear(&kist_spec_process_table, process);
+	free(process);
+	return r;
+}
+
+static void announce(struct client *client, struct kist_ns_child *child)
+{
+	char packet[1 + sizeof(int32_t)] = { KIST_MSG_RUNNING };
+	int32_t pid = child->pid;
+
+	memcpy(packet + 1, &pid, sizeof(pid));
+	kist_send_fds(client->watch.fd, packet, sizeof(packet), &child->console, child->console >= 0 ? 1 : 0);
+}
+
+void monitor_exec(struct monitor *m, struct client *client, const char *text, size_t len, int *fds, size_t n_fds)
+{
+	struct kist_msg_exec request;
+	struct kist_error err = { 0 };
+	struct kist_ns_child child = KIST_NS_CHILD_INIT;
+	KIST_FREE char *copy = kist_strndup(text, len);
+
+	kist_table_init(&kist_msg_exec_table, &request);
+	int r = kist_kv_read(&kist_msg_exec_table, copy, &request, NULL, &err);
+	if (r == 0 && (n_fds < 3 || n_fds - 3 != request.preserve_fds || n_fds > 63))
+		r = kist_fail(&err, KIST_ERR_INVALID, 0, "exec request: %zu file descriptors", n_fds);
+	if (r == 0 && m->phase != MONITOR_RUNNING)
+		r = kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container is not running");
+	if (r == 0)
+		r = session_start(m, &request, fds, n_fds, &child, &err);
+	if (r < 0) {
+		monitor_client_send(m, client, KIST_MSG_FAILED, &err, sizeof(err));
+	} else {
+		struct exec_session *session = kist_alloc(sizeof(*session));
+		session->pid = child.pid;
+		session->client = request.detach ? NULL : client;
+		session->next = m->execs;
+		m->execs = session;
+		announce(client, &child);
+	}
+	kist_ns_child_close(&child);
+	kist_table_clear(&kist_msg_exec_table, &request);
+	malloc_trim(0);
+}
+
+struct exec_session *monitor_exec_of(struct monitor *m, const struct client *client)
+{
+	struct exec_session *session = m->execs;
+
+	while (session && session->client != client)
+		session = session->next;
+	return session;
+}
+
+bool monitor_exec_ended(struct monitor *m, pid_t pid, int code)
+{
+	for (struct exec_session **at = &m->execs; *at; at = &(*at)->next) {
+		struct exec_session *session = *at;
+		if (session->pid != pid)
+			continue;
+		int32_t value = code;
+		if (session->client)
+			monitor_client_send(m, session->client, KIST_MSG_EXITED, &value, sizeof(value));
+		*at = session->next;
+		free(session);
+		return true;
+	}
+	return false;
+}

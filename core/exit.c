@@ -1,0 +1,89 @@
+/* Exit records: durable before clean-up begins, and found after the container is gone. */
+#include "core/internal.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEEP_SECONDS 300  /* how long a removed container's code can be asked for, as libpod */
+#define PRUNE_SECONDS 60  /* at most one look at all records in that time */
+#define PRUNE_MARK ".pruned"
+
+int kist_exit_write(struct kist_container *c, const struct kist_exit *record, struct kist_error *err)
+{
+	/* A container that removes itself is gone after a power cut, with its code; a process that dies leaves it readable anyway. */
+	bool sync = !c->config.auto_remove && !c->k->settings.volatile_;
+
+	if (kist_record_write(kist_container_dir(c), "exit", &kist_exit_table, record, NULL, sync, NULL) == 0)
+		return 0;
+	/* A full or broken disk: the run directory is memory, and better than nothing until the next boot. */
+	int run = kist_container_rundir(c, err);
+	return run < 0 ? run : kist_record_write(run, "exit", &kist_exit_table, record, NULL, false, err);
+}
+
+int kist_exit_read(struct kist_container *c, struct kist_exit *record)
+{
+	struct kist_exit other = { 0 };
+	int r = kist_record_read(kist_container_dir(c), "exit", &kist_exit_table, record, NULL, NULL);
+
+	/* The fall-back of a full disk, when it is of a later run. */
+	int run = openat(c->k->run_containers, c->config.id, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (run < 0)
+		return r;
+	if (kist_record_read(run, "exit", &kist_exit_table, &other, NULL, NULL) == 0 && (r < 0 || other.run > record->run)) {
+		*record = other;
+		r = 0;
+	}
+	kist_close_fd(&run);
+	return r;
+}
+
+int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record)
+{
+	return kist_record_read(k->exits, id, &kist_exit_table, record, NULL, NULL);
+}
+
+static void exits_prune(struct kist *k)
+{
+	struct stat st;
+	int64_t now = kist_now_wall() / KIST_NSEC_PER_SEC;
+
+	if (fstatat(k->exits, PRUNE_MARK, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime <= now && now - st.st_mtime < PRUNE_SECONDS)
+		return;
+	if (kist_replace_file(k->exits, PRUNE_MARK, "", 0, 0600, 0) < 0)
+		return;
+	int fd = openat(k->exits, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		kist_close_fd(&fd);
+		return;
+	}
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		if (kist_streq(entry->d_name, ".") || kist_streq(entry->d_name, "..") || kist_streq(entry->d_name, PRUNE_MARK))
+			continue;
+		/* ctime: the rename into this directory set it. */
+		if (fstatat(k->exits, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && now - st.st_ctime > KEEP_SECONDS)
+			unlinkat(k->exits, entry->d_name, 0);
+	}
+	closedir(dir);
+}
+
+void kist_exit_keep(struct kist_container *c)
+{
+	struct kist *k = c->k;
+
+	if (renameat(kist_container_dir(c), "exit", k->exits, c->config.id) < 0) {
+		if (errno != ENOENT)
+			kist_debug("keep exit code of %s: %m", c->config.id);
+		return;
+	}
+	exits_prune(k);
+}

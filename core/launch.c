@@ -1,0 +1,188 @@
+/* The monitor's way from a record to a container that waits at its gate. */
+#include "core/launch.h"
+
+#include "cgroup/cgroup.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+#include "core/internal.h"
+#include "overlay/overlay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int rootfs_directory(struct kist_container *c, struct kist_error *err)
+{
+	int fd = open(c->config.rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? kist_fail_errno(err, errno, "open rootfs %s", c->config.rootfs) : fd;
+}
+
+int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
+{
+	const struct kist_container_config *config = &c->config;
+	struct kist_overlay *store = NULL;
+	KIST_CLOSE int lower = -1;
+
+	if (config->rootfs) {
+		lower = rootfs_directory(c, err);
+		if (lower < 0 || !config->rootfs_overlay)
+			return kist_steal_fd(&lower);
+	}
+	int r = kist_store_overlay(c->k, &store, err);
+	if (r < 0)
+		return r;
+	struct kist_overlay_mount mount = {
+		.layers = config->layers,
+		.lower_fd = lower,
+		.dir = kist_container_dir(c),
+		.volatile_ = config->auto_remove,
+	};
+	r = kist_overlay_mount(store, &mount, err);
+	return r < 0 ? kist_context(err, "mount root file system") : r;
+}
+
+static int make_pipe(int ends[2], const struct kist_spec *spec, int container_end, struct kist_error *err)
+{
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return kist_fail_errno(err, errno, "make pipe for stdio");
+	/* /dev/stdout and friends reopen the pipe: its owner must be the container's user. */
+	const struct kist_spec_user *user = &spec->process->user;
+	if ((user->uid || user->gid) && spec->linux_.n_uid_mappings == 0 && fchown(ends[container_end], user->uid, user->gid) < 0)
+		kist_debug("own stdio pipe: %m");
+	return 0;
+}
+
+static int make_stdio(struct kist_container *c, const struct kist_spec *spec, struct kist_launch *launch, int theirs[3],
+		      struct kist_error *err)
+{
+	int ends[2];
+
+	if (c->config.tty)
+		return 0;
+	for (int i = 0; i < 3; i++) {
+		int *const ours[] = { &launch->stdin_fd, &launch->stdout_fd, &launch->stderr_fd };
+		int container_end = i == 0 ? 0 : 1;
+		if (i == 0 && !c->config.open_stdin)
+			continue;
+		int r = make_pipe(ends, spec, container_end, err);
+		if (r < 0)
+			return r;
+		theirs[i] = ends[container_end];
+		*ours[i] = ends[!container_end];
+		if (fcntl(*ours[i], F_SETFL, O_NONBLOCK) < 0)
+			return kist_fail_errno(err, errno, "set up pipe for stdio");
+	}
+	return 0;
+}
+
+static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, struct kist_launch *launch, struct kist_error *err)
+{
+	KIST_FREE char *path = kist_container_cgroup_path(c);
+	struct kist_cgroup_root *root = NULL;
+	struct kist_error missing = { 0 };
+
+	if (!path)
+		return 0;
+	int r = kist_store_cgroup(c->k, &root, &missing);
+	if (r < 0 && missing.kind == KIST_ERR_UNSUPPORTED && !c->config.resources) {
+		/* Nothing was asked of a cgroup: a host without the hierarchy runs containers all the same. */
+		kist_debug("%s", missing.text);
+		return 0;
+	}
+	if (r < 0) {
+		if (err)
+			*err = missing;
+		return r;
+	}
+	r = kist_cgroup_create(root, path, spec->linux_.resources, c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0, err);
+	if (r < 0)
+		return r;
+	launch->cgroup = r;
+	c->state.cgroup = kist_steal(&path);
+	return 0;
+}
+
+static int save_plan(struct kist_container *c, const struct kist_spec *spec, struct kist_error *err)
+{
+	KIST_FREE char *text = kist_spec_text(spec);
+
+	int r = kist_replace_file(kist_container_dir(c), "config.json", text, strlen(text), 0600, 0);
+	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
+}
+
+static int launch_prepared(struct kist_container *c, const struct kist_spec *spec, int rootfs, struct kist_launch *launch,
+			   struct kist_error *err)
+{
+	int theirs[3] = { -1, -1, -1 };
+	KIST_FREE char *target = kist_container_runpath(c, "rootfs");
+	KIST_CLOSE int init_fd = -1;
+
+	int r = make_cgroup(c, spec, launch, err);
+	if (r == 0)
+		r = make_stdio(c, spec, launch, theirs, err);
+	if (r == 0 && mkdirat(c->run_dir, "rootfs", 0700) < 0 && errno != EEXIST)
+		r = kist_fail_errno(err, errno, "make mount point %s", target);
+	if (r == 0 && c->config.init) {
+		init_fd = kist_open_self_protected(err);
+		r = init_fd < 0 ? init_fd : 0;
+	}
+	if (r == 0) {
+		struct kist_ns_launch plan = {
+			.spec = spec,
+			.rootfs_fd = rootfs,
+			.rootfs_target = target,
+			.cgroup_fd = launch->cgroup,
+			.stdio = { theirs[0], theirs[1], theirs[2] },
+			.rows = launch->rows,
+			.cols = launch->cols,
+			.listen_fds = (int)launch->preserve_fds,
+			.init_fd = init_fd,
+			.new_keyring = true,
+			.seccomp_cache = c->k->runroot,
+		};
+		r = kist_ns_create(&plan, &launch->child, err);
+	}
+	for (int i = 0; i < 3; i++)
+		kist_close_fd(&theirs[i]);
+	return r;
+}
+
+int kist_launch_create(struct kist_container *c, struct kist_launch *launch, struct kist_error *err)
+{
+	KIST_SPEC struct kist_spec *spec = NULL;
+	KIST_CLOSE int rootfs = -1;
+
+	int r = kist_container_rundir(c, err);
+	if (r < 0)
+		return r;
+	rootfs = kist_launch_rootfs(c, err);
+	if (rootfs < 0)
+		return rootfs;
+	r = kist_plan_make(c, rootfs, &spec, err);
+	if (r == 0)
+		r = kist_spec_check(spec, err);
+	if (r == 0)
+		r = save_plan(c, spec, err);
+	if (r == 0)
+		r = launch_prepared(c, spec, rootfs, launch, err);
+	if (r < 0) {
+		/* Clean-up removes the group, which is empty: the child is dead and reaped. */
+		kist_launch_close(launch);
+		return r;
+	}
+	return 0;
+}
+
+void kist_launch_close(struct kist_launch *launch)
+{
+	kist_ns_child_close(&launch->child);
+	kist_close_fd(&launch->stdin_fd);
+	kist_close_fd(&launch->stdout_fd);
+	kist_close_fd(&launch->stderr_fd);
+	kist_close_fd(&launch->cgroup);
+}

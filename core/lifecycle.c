@@ -1,0 +1,438 @@
+/* The calls that move a container through its states. Each takes the lock, settles, asks the table, acts; none
+ * waits while it holds the lock. */
+#include "core/internal.h"
+
+#include "cgroup/cgroup.h"
+#include "core/attach.h"
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+#include "core/monitor.h"
+#include "core/spawn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KILL_WAIT_MS 10000     /* after SIGKILL */
+#define CLEANUP_WAIT_MS 20000  /* for the monitor to clean up, as libpod */
+#define FREEZE_WAIT_MS 10000
+
+static int lock_for(struct kist_container *c, enum kist_call call, struct kist_error *err)
+{
+	int r = kist_container_lock(c, err);
+	if (r < 0)
+		return r;
+	r = kist_call_check(call, (enum kist_status)c->state.status, err);
+	if (r < 0) {
+		kist_container_unlock(c);
+		return kist_context(err, "container %s", c->config.name);
+	}
+	return 0;
+}
+
+static int named(struct kist_container *c, const char *step, struct kist_error *err)
+{
+	return kist_context(err, "%s %s", step, c->config.name);
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------- */
+
+static int check_dependencies(struct kist_container *c, struct kist_error *err)
+{
+	KIST_STRV char **ids = kist_container_dependencies(c);
+
+	for (size_t i = 0; ids && ids[i]; i++) {
+		struct kist_container *other = NULL;
+		int r = kist_container_load(c->k, ids[i], &other, err);
+		if (r < 0)
+			return kist_context(err, "a container it shares a namespace with");
+		bool up = other->state.status == KIST_RUNNING && kist_container_monitor_alive(other);
+		if (!up)
+			r = kist_fail(err, KIST_ERR_STATE, EBUSY, "container %s, whose namespace it shares, is not running",
+				      other->config.name);
+		kist_container_free(other);
+		if (r < 0)
+			return kist_remedy(err, "start that one first");
+	}
+	return 0;
+}
+
+/* What an earlier run left is freed first: stopped becomes exited, a torn state's processes end. */
+static int make_startable(struct kist_container *c, struct kist_error *err)
+{
+	if (c->state.status != KIST_STOPPED)
+		return 0;
+	return kist_container_cleanup_locked(c, err);
+}
+
+/* An initialised container waits at its gate: its monitor is asked to open it. */
+static int start_created(struct kist_container *c, const struct kist_start *start, int *control, struct kist_error *err)
+{
+	KIST_CLOSE int sock = kist_attach_connect(c, err);
+	if (sock < 0)
+		return sock;
+	if (start->attach) {
+		struct kist_msg_attach attach = { .output = 1, .owner = 1 };
+		kist_msg_send(sock, KIST_MSG_ATTACH, &attach, sizeof(attach));
+	}
+	int r = kist_msg_send(sock, KIST_MSG_START, NULL, 0);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "ask the monitor to start");
+	r = kist_spawn_await(sock, KIST_MSG_STARTED, err);
+	if (r < 0)
+		return r;
+	*control = kist_steal_fd(&sock);
+	return 0;
+}
+
+static int launch(struct kist_container *c, const struct kist_start *start, bool go, int *control, struct kist_error *err)
+{
+	KIST_CLOSE int sock = -1;
+	struct kist_spawn how = { .start = go, .attach = start->attach, .rows = start->rows, .cols = start->cols,
+				  .preserve_fds = start->preserve_fds };
+
+	int r = check_dependencies(c, err);
+	if (r == 0)
+		r = make_startable(c, err);
+	if (r == 0)
+		r = kist_spawn_monitor(c, &how, &sock, err);
+	if (r == 0)
+		r = kist_spawn_await(sock, go ? KIST_MSG_STARTED : KIST_MSG_CREATED, err);
+	if (r == 0)
+		*control = kist_steal_fd(&sock);
+	return r;
+}
+
+int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session, struct kist_error *err)
+{
+	static const struct kist_start plain = { 0 };
+	KIST_CLOSE int control = -1;
+
+	start = start ? start : &plain;
+	int r = lock_for(c, KIST_CALL_START, err);
+	if (r < 0)
+		return r;
+	r = c->state.status == KIST_CREATED ? start_created(c, start, &control, err) : launch(c, start, true, &control, err);
+	kist_container_unlock(c);
+	if (r < 0)
+		return named(c, "start", err);
+	if (start->attach)
+		*session = kist_attach_new(c, kist_steal_fd(&control));
+	else
+		kist_msg_send(control, KIST_MSG_LEAVE, NULL, 0);
+	return 0;
+}
+
+int kist_container_init(struct kist_container *c, struct kist_error *err)
+{
+	static const struct kist_start plain = { 0 };
+	KIST_CLOSE int control = -1;
+
+	int r = lock_for(c, KIST_CALL_INIT, err);
+	if (r < 0)
+		return r;
+	r = launch(c, &plain, false, &control, err);
+	if (r == 0)
+		r = kist_msg_send(control, KIST_MSG_LEAVE, NULL, 0);
+	kist_container_unlock(c);
+	return r < 0 ? named(c, "initialise", err) : 0;
+}
+
+/* --- stop ----------------------------------------------------------------------------------------------------------- */
+
+static int poll_pidfd(int pidfd, int64_t timeout_ms)
+{
+	int64_t end = kist_now_boot() + timeout_ms * KIST_NSEC_PER_MSEC;
+
+	for (;;) {
+		int64_t left = (end - kist_now_boot()) / KIST_NSEC_PER_MSEC;
+		struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+		int r = poll(&poll_fd, 1, left < 0 ? 0 : (int)(left > 60000 ? 60000 : left));
+		if (r != 0 && !(r < 0 && errno == EINTR))
+			return r < 0 ? -errno : 0;
+		if (left <= 0)
+			return -ETIMEDOUT;
+	}
+}
+
+static void kill_group(struct kist_container *c)
+{
+	struct kist_cgroup_root *root = NULL;
+
+	if (!c->state.cgroup || kist_store_cgroup(c->k, &root, NULL) < 0)
+		return;
+	KIST_CLOSE int group = kist_cgroup_open(root, c->state.cgroup, NULL);
+	if (group >= 0)
+		kist_cgroup_kill(group, NULL);
+}
+
+/* Without the lock: the process is told to end, then made to. */
+static int end_process(struct kist_container *c, int pidfd, int64_t timeout, struct kist_error *err)
+{
+	if (timeout > 0) {
+		kist_pidfd_signal(pidfd, c->config.stop_signal);
+		if (poll_pidfd(pidfd, timeout * 1000) == 0)
+			return 0;
+		kist_debug("container %s did not end within %lld s of signal %d", c->config.name, (long long)timeout,
+			   c->config.stop_signal);
+	}
+	kist_pidfd_signal(pidfd, SIGKILL);
+	kill_group(c);
+	if (poll_pidfd(pidfd, KILL_WAIT_MS) == 0)
+		return 0;
+	return kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "process %d did not die within %d s of SIGKILL", c->state.pid,
+			 KILL_WAIT_MS / 1000);
+}
+
+/* The monitor records, cleans up and goes; then the record can be read. */
+static int await_monitor(struct kist_container *c, struct kist_error *err)
+{
+	struct kist_proc_id id = { c->state.monitor_pid, c->state.monitor_start };
+	KIST_CLOSE int pidfd = id.pid > 0 ? kist_proc_open(&id) : -1;
+
+	if (pidfd >= 0 && poll_pidfd(pidfd, CLEANUP_WAIT_MS) < 0)
+		kist_debug("container %s: its monitor is still at work", c->config.name);
+	struct kist_error problem = { 0 };
+	int r = kist_container_sync(c, &problem);
+	if (r < 0 && problem.kind != KIST_ERR_REMOVED) {
+		if (err)
+			*err = problem;
+		return r;
+	}
+	return 0;
+}
+
+/* Needs the lock; gives it up. */
+static int stop_locked(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	struct kist_proc_id id = { c->state.pid, c->state.pid_start };
+	KIST_CLOSE int pidfd = kist_proc_open(&id);
+	bool at_gate = c->state.status == KIST_CREATED;
+
+	/* Said before the signal, so that whoever sees the exit knows that it was asked for. */
+	c->state.status = at_gate ? KIST_CREATED : KIST_STOPPING;
+	c->state.stopped_by_user = true;
+	if (kist_container_save(c, NULL) < 0)
+		kist_debug("container %s: state could not be saved: %m", c->config.name);
+	kist_container_unlock(c);
+	if (pidfd >= 0) {
+		int r = end_process(c, pidfd, at_gate ? 0 : timeout, err);
+		if (r < 0)
+			return r;
+	}
+	return await_monitor(c, err);
+}
+
+int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	int r = lock_for(c, KIST_CALL_STOP, err);
+	if (r < 0)
+		return r;
+	r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, err);
+	return r < 0 ? named(c, "stop", err) : 0;
+}
+
+int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	int r = lock_for(c, KIST_CALL_RESTART, err);
+	if (r < 0)
+		return r;
+	if (c->state.status == KIST_RUNNING || c->state.status == KIST_CREATED)
+		r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, err);
+	else
+		kist_container_unlock(c);
+	if (r < 0)
+		return named(c, "restart", err);
+	return kist_container_start(c, NULL, NULL, err);
+}
+
+/* --- signals and freezing ------------------------------------------------------------------------------------------- */
+
+int kist_container_kill(struct kist_container *c, int signal_number, struct kist_error *err)
+{
+	int r = lock_for(c, KIST_CALL_KILL, err);
+	if (r < 0)
+		return r;
+	struct kist_proc_id id = { c->state.pid, c->state.pid_start };
+	KIST_CLOSE int pidfd = kist_proc_open(&id);
+
+	r = pidfd < 0 ? pidfd : kist_pidfd_signal(pidfd, signal_number);
+	if (r < 0) {
+		kist_container_unlock(c);
+		kist_fail_errno(err, -r, "signal %d to process %d", signal_number, id.pid);
+		return named(c, "kill", err);
+	}
+	/* Only a signal that is meant to end it makes its end the user's doing. */
+	if (signal_number == SIGKILL || signal_number == c->config.stop_signal) {
+		c->state.stopped_by_user = true;
+		if (kist_container_save(c, NULL) < 0)
+			kist_debug("container %s: state could not be saved: %m", c->config.name);
+	}
+	kist_container_unlock(c);
+	return 0;
+}
+
+static int set_frozen(struct kist_container *c, bool frozen, struct kist_error *err)
+{
+	struct kist_cgroup_root *root = NULL;
+
+	if (!c->state.cgroup)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "it runs without a cgroup, which freezing needs");
+	int r = kist_store_cgroup(c->k, &root, err);
+	if (r < 0)
+		return r;
+	KIST_CLOSE int group = kist_cgroup_open(root, c->state.cgroup, err);
+	if (group < 0)
+		return group;
+	r = kist_cgroup_freeze(group, frozen, FREEZE_WAIT_MS, err);
+	if (r < 0) {
+		/* All or nothing: a half-frozen container is thawed again. */
+		if (frozen)
+			kist_cgroup_freeze(group, false, FREEZE_WAIT_MS, NULL);
+		return r;
+	}
+	c->state.status = frozen ? KIST_PAUSED : KIST_RUNNING;
+	return kist_container_save(c, err);
+}
+
+int kist_container_pause(struct kist_container *c, struct kist_error *err)
+{
+	int r = lock_for(c, KIST_CALL_PAUSE, err);
+	if (r < 0)
+		return r;
+	r = set_frozen(c, true, err);
+	kist_container_unlock(c);
+	return r < 0 ? named(c, "pause", err) : 0;
+}
+
+int kist_container_unpause(struct kist_container *c, struct kist_error *err)
+{
+	int r = lock_for(c, KIST_CALL_UNPAUSE, err);
+	if (r < 0)
+		return r;
+	r = set_frozen(c, false, err);
+	kist_container_unlock(c);
+	return r < 0 ? named(c, "unpause", err) : 0;
+}
+
+/* --- rename, clean-up, removal -------------------------------------------------------------------------------------- */
+
+int kist_container_rename(struct kist_container *c, const char *name, struct kist_error *err)
+{
+	int r = kist_name_check(name, err);
+	if (r < 0)
+		return r;
+	r = kist_container_lock(c, err);
+	if (r < 0)
+		return r;
+	KIST_FREE char *old = kist_strdup(c->config.name);
+	r = kist_name_claim(c->k, name, c->config.id, err);
+	if (r == 0) {
+		free(c->config.name);
+		c->config.name = kist_strdup(name);
+		r = kist_container_save_config(c, err);
+		kist_name_release(c->k, r < 0 ? name : old, c->config.id);
+		if (r < 0) {
+			free(c->config.name);
+			c->config.name = kist_strdup(old);
+		}
+	}
+	kist_container_unlock(c);
+	return r < 0 ? kist_context(err, "rename %s", old) : 0;
+}
+
+int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
+{
+	int r = lock_for(c, KIST_CALL_CLEANUP, err);
+	if (r < 0)
+		return r;
+	bool dead = c->state.status == KIST_STOPPED || c->state.status == KIST_EXITED || c->state.status == KIST_CONFIGURED;
+	if (!dead) {
+		/* At the gate, or on its way to its end: that is finished first. */
+		r = stop_locked(c, 0, err);
+		return r < 0 ? named(c, "clean up", err) : 0;
+	}
+	r = kist_container_cleanup_locked(c, err);
+	kist_container_unlock(c);
+	return r;
+}
+
+static int remove_dependents(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err)
+{
+	KIST_STRV char **ids = kist_container_dependents(c);
+
+	if (!ids || !ids[0])
+		return 0;
+	if (!(flags & KIST_REMOVE_DEPEND)) {
+		KIST_FREE char *list = kist_strv_join(ids, ", ");
+		kist_fail(err, KIST_ERR_IN_USE, EBUSY, "containers that share its namespaces must be removed first: %s", list);
+		return kist_remedy(err, "--depend removes them too");
+	}
+	for (size_t i = 0; ids[i]; i++) {
+		struct kist_container *other = NULL;
+		int r = kist_container_load(c->k, ids[i], &other, NULL);
+		if (r < 0)
+			continue; /* gone meanwhile */
+		r = kist_container_remove(other, flags, timeout, err);
+		kist_container_free(other);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Ends it when it lives; afterwards the lock is held again and it is dead, or it is gone (1). */
+static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	int status = c->state.status;
+
+	if (status == KIST_RUNNING || status == KIST_STOPPING || status == KIST_PAUSED || status == KIST_CREATED) {
+		/* Frozen processes take no SIGTERM; one that is being stopped was asked already: both are killed. */
+		bool ask = status == KIST_RUNNING;
+		int r = stop_locked(c, !ask ? 0 : timeout < 0 ? c->config.stop_timeout : timeout, err);
+		if (r < 0)
+			return r;
+	} else if (status == KIST_STOPPED && kist_container_monitor_alive(c)) {
+		kist_container_unlock(c);
+		int r = await_monitor(c, err);
+		if (r < 0)
+			return r;
+	} else {
+		return 0;
+	}
+	struct kist_error problem = { 0 };
+	int r = kist_container_lock(c, &problem);
+	if (r < 0 && problem.kind == KIST_ERR_REMOVED)
+		return 1;
+	if (r < 0 && err)
+		*err = problem;
+	return r;
+}
+
+int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err)
+{
+	int r = remove_dependents(c, flags, timeout, err);
+	if (r < 0)
+		return named(c, "remove", err);
+	r = lock_for(c, flags & KIST_REMOVE_FORCE ? KIST_CALL_REMOVE_FORCE : KIST_CALL_REMOVE, err);
+	if (r < 0)
+		return r;
+	r = remove_stop(c, timeout, err);
+	if (r == 1)
+		return 0;
+	if (r < 0)
+		return named(c, "remove", err);
+	if (kist_container_monitor_alive(c)) {
+		kist_container_unlock(c);
+		kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "its monitor (process %d) does not finish", c->state.monitor_pid);
+		return named(c, "remove", err);
+	}
+	r = kist_container_remove_locked(c, err);
+	kist_container_unlock(c);
+	return r;
+}

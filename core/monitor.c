@@ -1,0 +1,375 @@
+/* The monitor: parent and sub-reaper of one container. It starts it, passes its stdio on, records its end, cleans up,
+ * and is gone. It is executed by kist_spawn_monitor from a copy of the binary that containers cannot write. */
+#include "core/monitor_internal.h"
+
+#include "cgroup/cgroup.h"
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- the loop ------------------------------------------------------------------------------------------------------- */
+
+void monitor_watch(struct monitor *m, struct watch *w, int fd, uint32_t events,
+		   void (*ready)(struct monitor *, struct watch *, uint32_t))
+{
+	struct epoll_event event = { .events = events, .data.ptr = w };
+
+	w->fd = fd;
+	w->events = events;
+	w->ready = ready;
+	w->added = true;
+	/* No events wanted means not in the set: epoll would still tell of hang-ups, again and again. */
+	if (events && epoll_ctl(m->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		kist_debug("watch fd %d: %m", fd);
+}
+
+void monitor_rewatch(struct monitor *m, struct watch *w, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = w };
+
+	if (!w->added || w->events == events)
+		return;
+	epoll_ctl(m->epoll, !events ? EPOLL_CTL_DEL : w->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &event);
+	w->events = events;
+}
+
+void monitor_unwatch(struct monitor *m, struct watch *w)
+{
+	if (!w->added)
+		return;
+	if (w->events)
+		epoll_ctl(m->epoll, EPOLL_CTL_DEL, w->fd, NULL);
+	kist_close_fd(&w->fd);
+	w->added = false;
+	w->events = 0;
+}
+
+/* One round. Events of a watch that an earlier event of the same round closed are skipped. */
+static void loop_round(struct monitor *m, int timeout)
+{
+	struct epoll_event events[16];
+	int n = epoll_wait(m->epoll, events, KIST_COUNT(events), timeout);
+
+	for (int i = 0; i < n; i++) {
+		struct watch *w = events[i].data.ptr;
+		if (w->added && (events[i].events & (w->events | EPOLLHUP | EPOLLERR)))
+			w->ready(m, w, events[i].events);
+	}
+	monitor_clients_reap(m);
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------------- */
+
+static int state_begin(struct monitor *m, enum kist_status status, struct kist_error *err)
+{
+	struct kist_container_state *state = &m->c->state;
+	struct kist_proc_id id = { 0 };
+
+	int r = kist_proc_identify(m->launch.child.pid, &id);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "identify process %d", m->launch.child.pid);
+	state->pid = id.pid;
+	state->pid_start = id.start;
+	r = kist_proc_identify(getpid(), &id);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "identify monitor");
+	state->monitor_pid = id.pid;
+	state->monitor_start = id.start;
+	state->run++;
+	state->status = status;
+	state->started = status == KIST_RUNNING ? kist_now_wall() : 0;
+	state->finished = 0;
+	state->exit_code = 0;
+	state->exited = state->oom_killed = state->stopped_by_user = false;
+	free(state->error);
+	state->error = NULL;
+	free(state->boot);
+	state->boot = kist_strdup(m->k->boot);
+	return kist_container_save(m->c, err);
+}
+
+static int write_pidfile(struct monitor *m, struct kist_error *err)
+{
+	const char *path = m->c->config.pidfile;
+	char text[16];
+
+	if (!path)
+		return 0;
+	int n = snprintf(text, sizeof(text), "%d", m->launch.child.pid);
+	KIST_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int r = fd < 0 ? -errno : kist_write_all(fd, text, (size_t)n);
+	return r < 0 ? kist_fail_errno(err, -r, "write pid file %s", path) : 0;
+}
+
+/* Needs the lock, which the starting command holds for us. */
+int monitor_gate_open(struct monitor *m, struct kist_error *err)
+{
+	struct kist_container_state *state = &m->c->state;
+
+	/* Said before it is true: a crash between the two must not leave a process that no record knows. */
+	if (state->status == KIST_CREATED) {
+		state->status = KIST_RUNNING;
+		state->started = kist_now_wall();
+		int r = kist_container_save(m->c, err);
+		if (r < 0)
+			return r;
+	}
+	int r = write_pidfile(m, err);
+	if (r == 0)
+		r = kist_ns_start(&m->launch.child, err);
+	if (r < 0)
+		return r;
+	m->phase = MONITOR_RUNNING;
+	return 0;
+}
+
+/* The start failed or was given up: the child ends, what was made goes, and so does a container that removes itself. */
+static void start_undo(struct monitor *m)
+{
+	struct kist_container *c = m->c;
+
+	if (m->launch.child.pid > 0 && m->launch.child.pidfd >= 0) {
+		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
+		kist_wait_pid(m->launch.child.pid);
+	}
+	kist_launch_close(&m->launch);
+	c->state.status = KIST_CREATED; /* clean-up makes it configured */
+	if (kist_container_cleanup_locked(c, NULL) < 0)
+		kist_debug("container %.12s: clean-up after a failed start failed", c->config.id);
+	if (c->config.auto_remove)
+		kist_container_remove_locked(c, NULL);
+}
+
+void monitor_gate_abort(struct monitor *m)
+{
+	if (m->c->lock < 0 && kist_container_lock(m->c, NULL) < 0)
+		_exit(125);
+	start_undo(m);
+	_exit(125);
+}
+
+/* --- end ------------------------------------------------------------------------------------------------------------ */
+
+static bool was_oom(struct monitor *m)
+{
+	return m->launch.cgroup >= 0 && kist_cgroup_oom_kills(m->launch.cgroup) > 0;
+}
+
+static void record_end(struct monitor *m, int code)
+{
+	struct kist_error err = { 0 };
+	struct kist_exit record = {
+		.run = m->c->state.run,
+		.code = code,
+		.oom = was_oom(m),
+		.finished = kist_now_wall(),
+	};
+
+	m->phase = MONITOR_DEAD;
+	m->exit_code = code;
+	if (kist_exit_write(m->c, &record, &err) < 0)
+		kist_log(KIST_LOG_ERROR, "container %.12s: exit code %d could not be recorded: %s", m->c->config.id, code, err.text);
+}
+
+static void clean_up(struct monitor *m)
+{
+	struct kist_container *c = m->c;
+	struct kist_error err = { 0 };
+
+	/* Settling, which comes with the lock, takes the exit record into the state. */
+	int r = kist_container_lock(c, &err);
+	if (r < 0) {
+		kist_debug("%s", err.text);
+		return;
+	}
+	kist_close_fd(&m->launch.cgroup);
+	r = c->config.auto_remove ? kist_container_remove_locked(c, &err) : kist_container_cleanup_locked(c, &err);
+	if (r < 0)
+		kist_log(KIST_LOG_ERROR, "%s", err.text);
+	kist_container_unlock(c);
+}
+
+static void finish(struct monitor *m)
+{
+	int32_t code = m->exit_code;
+
+	monitor_unwatch(m, &m->listener);
+	if (m->launch.cgroup >= 0) {
+		/* Without a pid namespace of its own others may live on, and hold the pipes. */
+		struct kist_error err = { 0 };
+		if (kist_cgroup_populated(m->launch.cgroup) && kist_cgroup_kill(m->launch.cgroup, &err) < 0)
+			kist_debug("%s", err.text);
+	}
+	monitor_stdio_drain(m);
+	kist_log_writer_close(m->log);
+	m->log = NULL;
+	clean_up(m);
+	monitor_broadcast(m, KIST_MSG_EXITED, &code, sizeof(code));
+	for (int timeout; monitor_clients_pending(m) && ((timeout = monitor_clients_timeout(m)), monitor_clients_pending(m));)
+		loop_round(m, timeout);
+}
+
+static void signals_ready(struct monitor *m, struct watch *w, uint32_t events)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	(void)events;
+	while (read(w->fd, &info, sizeof(info)) > 0)
+		continue;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		int code = kist_exit_code(status);
+		if (pid == m->launch.child.pid)
+			record_end(m, code);
+		else
+			monitor_exec_ended(m, pid, code); /* or an orphan that we adopted */
+	}
+}
+
+/* --- main ----------------------------------------------------------------------------------------------------------- */
+
+struct monitor_args {
+	const char *root, *runroot, *id, *flags;
+	uint32_t rows, cols, preserve, level;
+};
+
+static int args_parse(int argc, char **argv, struct monitor_args *args)
+{
+	if (argc != KIST_MONITOR_ARGS)
+		return -EINVAL;
+	args->root = argv[KIST_MONITOR_ARG_ROOT];
+	args->runroot = argv[KIST_MONITOR_ARG_RUNROOT];
+	args->id = argv[KIST_MONITOR_ARG_ID];
+	args->flags = argv[KIST_MONITOR_ARG_FLAGS];
+	if (kist_parse_u32(argv[KIST_MONITOR_ARG_ROWS], &args->rows) < 0 ||
+	    kist_parse_u32(argv[KIST_MONITOR_ARG_COLS], &args->cols) < 0 ||
+	    kist_parse_u32(argv[KIST_MONITOR_ARG_PRESERVE], &args->preserve) < 0 || args->preserve > 1024 ||
+	    kist_parse_u32(argv[KIST_MONITOR_ARG_LOG], &args->level) < 0)
+		return -EINVAL;
+	return 0;
+}
+
+static void process_setup(const struct monitor_args *args)
+{
+	sigset_t all;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	/* Whoever waits for the command's output must not wait for ours. */
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		if (fd < 2 || args->level < KIST_LOG_DEBUG)
+			dup2(null, fd);
+	kist_close_fd(&null);
+	kist_log_setup((enum kist_log_level)args->level, false, 2);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		kist_debug("become sub-reaper: %m");
+	if (chdir("/") < 0)
+		kist_debug("chdir /: %m");
+	umask(022);
+}
+
+static int loop_setup(struct monitor *m, int control, const struct monitor_args *args, struct kist_error *err)
+{
+	sigset_t child;
+
+	m->epoll = epoll_create1(EPOLL_CLOEXEC);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (m->epoll < 0 || signals < 0)
+		return kist_fail_errno(err, errno, "make event loop");
+	monitor_watch(m, &m->signals, signals, EPOLLIN, signals_ready);
+	m->control = monitor_client_add(m, control);
+	m->control->output = m->control->owner = strchr(args->flags, KIST_MONITOR_ATTACH) != NULL;
+	return 0;
+}
+
+static int start(struct monitor *m, const struct monitor_args *args, struct kist_error *err)
+{
+	bool go = strchr(args->flags, KIST_MONITOR_START) != NULL;
+
+	m->launch.rows = args->rows;
+	m->launch.cols = args->cols;
+	m->launch.preserve_fds = args->preserve;
+	int r = kist_launch_create(m->c, &m->launch, err);
+	if (r < 0)
+		return r;
+	/* The container has them now. */
+	for (int fd = 3; fd < 3 + (int)args->preserve; fd++)
+		close(fd);
+	r = kist_log_writer_open(&m->log, &m->c->config, kist_container_dir(m->c), err);
+	if (r == 0)
+		monitor_listen(m, err);
+	if (r == 0 && kist_error_is_set(err))
+		r = -err->errnum;
+	if (r == 0)
+		r = state_begin(m, go ? KIST_RUNNING : KIST_CREATED, err);
+	if (r == 0 && go)
+		r = monitor_gate_open(m, err);
+	return r;
+}
+
+static void run(struct monitor *m, const struct monitor_args *args)
+{
+	struct kist_error err = { 0 };
+
+	if (start(m, args, &err) < 0) {
+		start_undo(m);
+		monitor_client_send(m, m->control, KIST_MSG_FAILED, &err, sizeof(err));
+		_exit(125);
+	}
+	monitor_stdio_open(m);
+	monitor_client_send(m, m->control, m->phase == MONITOR_RUNNING ? KIST_MSG_STARTED : KIST_MSG_CREATED, NULL, 0);
+	/* The starting command holds the lock until it has read that. */
+	kist_container_unlock(m->c);
+	malloc_trim(0);
+	while (m->phase != MONITOR_DEAD)
+		loop_round(m, monitor_clients_timeout(m));
+	finish(m);
+}
+
+int kist_monitor_main(int argc, char **argv)
+{
+	struct monitor m = { .launch = KIST_LAUNCH_INIT, .epoll = -1 };
+	struct monitor_args args = { 0 };
+	struct kist_error err = { 0 };
+
+	if (args_parse(argc, argv, &args) < 0)
+		return 125;
+	process_setup(&args);
+	int control = KIST_MONITOR_FD_CONTROL(args.preserve), lock = KIST_MONITOR_FD_LOCK(args.preserve);
+	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || fcntl(lock, F_SETFD, FD_CLOEXEC) < 0)
+		return 125;
+	kist_close_from(lock + 1, -1);
+	bool volatile_ = strchr(args.flags, KIST_MONITOR_VOLATILE) != NULL;
+	int r = kist_open_at(&m.k, args.root, args.runroot, volatile_, &err);
+	if (r == 0)
+		r = kist_container_load(m.k, args.id, &m.c, &err);
+	if (r == 0) {
+		m.c->lock = lock;
+		r = loop_setup(&m, control, &args, &err);
+	}
+	if (r < 0) {
+		kist_msg_send(control, KIST_MSG_FAILED, &err, sizeof(err));
+		return 125;
+	}
+	run(&m, &args);
+	/* The kernel frees what is left, faster than we could. */
+	_exit(0);
+}

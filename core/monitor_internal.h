@@ -1,0 +1,87 @@
+/* What the monitor's files share. */
+#ifndef KIST_MONITOR_INTERNAL_H
+#define KIST_MONITOR_INTERNAL_H
+
+#include "core/internal.h"
+#include "core/launch.h"
+#include "core/monitor.h"
+
+#include "core/base/str.h"
+
+struct monitor;
+struct watch;
+
+/* One fd in the loop. */
+struct watch {
+	int fd;
+	uint32_t events; /* what epoll is asked for */
+	bool added;
+	void (*ready)(struct monitor *m, struct watch *w, uint32_t events);
+};
+
+struct client {
+	struct watch watch; /* first: the loop hands watches out */
+	struct client *next;
+	bool output;        /* wants stdout and stderr */
+	bool owner;         /* paced without bound */
+	bool gone;          /* freed after the round */
+	struct kist_str queue; /* packets that did not fit: uint32_t length, then the bytes */
+	int64_t stalled;    /* boot time when the queue began, 0: empty */
+};
+
+struct exec_session {
+	struct exec_session *next;
+	pid_t pid;
+	struct client *client; /* who hears of its end; NULL: nobody */
+};
+
+enum monitor_phase { MONITOR_GATE, MONITOR_RUNNING, MONITOR_DEAD };
+
+struct monitor {
+	struct kist *k;
+	struct kist_container *c;
+	struct kist_launch launch;
+	struct kist_log_writer *log;
+	enum monitor_phase phase;
+	int epoll;
+	struct watch signals, listener, out, err, in, console;
+	struct client *clients, *control;
+	bool control_left;     /* the starting command went on purpose */
+	struct exec_session *execs;
+	struct kist_str input; /* for the container's stdin, not yet taken */
+	bool input_ends;       /* EOF follows the input */
+	int exit_code;
+};
+
+/* loop (monitor.c) */
+void monitor_watch(struct monitor *m, struct watch *w, int fd, uint32_t events, void (*ready)(struct monitor *, struct watch *, uint32_t));
+void monitor_rewatch(struct monitor *m, struct watch *w, uint32_t events);
+void monitor_unwatch(struct monitor *m, struct watch *w); /* and closes the fd */
+
+/* clients (monitor_client.c) */
+struct client *monitor_client_add(struct monitor *m, int sock);
+void monitor_client_send(struct monitor *m, struct client *client, char type, const void *data, size_t len);
+void monitor_broadcast(struct monitor *m, char type, const void *data, size_t len); /* to those that want output */
+void monitor_clients_reap(struct monitor *m);   /* frees those that are gone */
+bool monitor_clients_pending(const struct monitor *m);
+int monitor_clients_timeout(struct monitor *m); /* ms until the next stalled one is dropped, -1: none; drops those due */
+void monitor_listen(struct monitor *m, struct kist_error *err);
+
+/* stdio (monitor_stdio.c) */
+void monitor_stdio_open(struct monitor *m);
+void monitor_stdio_pace(struct monitor *m);    /* reads on or stops, as the clients keep up */
+void monitor_stdio_drain(struct monitor *m);   /* after the end: all that is left in the pipes */
+void monitor_stdio_input(struct monitor *m, const void *data, size_t len);
+void monitor_stdio_input_end(struct monitor *m);
+void monitor_stdio_resize(struct monitor *m, unsigned rows, unsigned cols);
+void monitor_stdio_broken(struct monitor *m, int stream); /* the owner's reader of a stream is gone */
+
+/* exec (exec_monitor.c) */
+void monitor_exec(struct monitor *m, struct client *client, const char *text, size_t len, int *fds, size_t n_fds);
+struct exec_session *monitor_exec_of(struct monitor *m, const struct client *client); /* NULL: the client has none */
+bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
+
+int monitor_gate_open(struct monitor *m, struct kist_error *err);
+void monitor_gate_abort(struct monitor *m);
+
+#endif

@@ -1,0 +1,158 @@
+/* Container names: the rule, the generator, and taking them. A name is taken by making the link names/NAME, which the
+ * kernel does for one caller only. */
+#include "core/internal.h"
+
+#include "core/base/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NAME_MAX_LENGTH 255
+#define LINK_PREFIX "../containers/"
+
+static bool is_alnum(char ch)
+{
+	return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
+}
+
+int kist_name_check(const char *name, struct kist_error *err)
+{
+	size_t n = strlen(name);
+	bool good = n > 0 && n <= NAME_MAX_LENGTH && is_alnum(name[0]);
+
+	for (size_t i = 1; good && i < n; i++)
+		good = is_alnum(name[i]) || strchr("_.-", name[i]);
+	if (good)
+		return 0;
+	return kist_fail(err, KIST_ERR_INVALID, 0, "name '%.80s' must match [a-zA-Z0-9][a-zA-Z0-9_.-]* and have at most %d characters",
+			 name, NAME_MAX_LENGTH);
+}
+
+/* Where a name points, without asking whether that container is still there. */
+static int name_target(struct kist *k, const char *name, char id[65])
+{
+	char target[sizeof(LINK_PREFIX) + 64];
+	ssize_t n = readlinkat(k->names, name, target, sizeof(target));
+
+	if (n < 0)
+		return errno == EINVAL ? -EBADMSG : -errno;
+	if (n != (ssize_t)sizeof(target) - 1 || memcmp(target, LINK_PREFIX, sizeof(LINK_PREFIX) - 1) != 0)
+		return -EBADMSG;
+	memcpy(id, target + sizeof(LINK_PREFIX) - 1, 64);
+	id[64] = '\0';
+	return 0;
+}
+
+/* A name is stale when its container has no record, or has another name by now, and nobody is at work on it. */
+static bool name_is_stale(struct kist *k, const char *name, const char *id)
+{
+	struct kist_container *c = NULL;
+	KIST_CLOSE int run = openat(k->run_containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	KIST_CLOSE int lock = run < 0 ? -1 : kist_lock(run, "lock", true, true);
+
+	if (run >= 0 && lock < 0)
+		return false;
+	int r = kist_container_load(k, id, &c, NULL);
+	if (r == -EBADMSG)
+		return false; /* damaged: it keeps its name until it is evicted */
+	bool stale = r < 0 || !kist_streq(kist_container_name(c), name);
+	kist_container_free(c);
+	return stale;
+}
+
+int kist_name_claim(struct kist *k, const char *name, const char *id, struct kist_error *err)
+{
+	char target[sizeof(LINK_PREFIX) + 64];
+	char holder[65];
+
+	memcpy(target, LINK_PREFIX, sizeof(LINK_PREFIX) - 1);
+	memcpy(target + sizeof(LINK_PREFIX) - 1, id, 65);
+	if (symlinkat(target, k->names, name) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return kist_fail_errno(err, errno, "take name '%s'", name);
+
+	KIST_CLOSE int lock = kist_lock(k->names, ".lock", true, false);
+	if (lock < 0)
+		return kist_fail_errno(err, -lock, "take name '%s': lock", name);
+	int r = name_target(k, name, holder);
+	if (r == 0 && !name_is_stale(k, name, holder)) {
+		kist_fail(err, KIST_ERR_EXISTS, EEXIST, "the name '%s' is in use by container %.12s", name, holder);
+		return kist_remedy(err, "remove or rename that one, or use --replace");
+	}
+	if (r != -ENOENT && unlinkat(k->names, name, 0) < 0 && errno != ENOENT)
+		return kist_fail_errno(err, errno, "take over stale name '%s'", name);
+	if (symlinkat(target, k->names, name) == 0)
+		return 0;
+	return errno == EEXIST ? kist_fail(err, KIST_ERR_EXISTS, EEXIST, "the name '%s' is in use", name)
+			       : kist_fail_errno(err, errno, "take name '%s'", name);
+}
+
+void kist_name_release(struct kist *k, const char *name, const char *id)
+{
+	char holder[65];
+
+	if (name && name_target(k, name, holder) == 0 && kist_streq(holder, id))
+		unlinkat(k->names, name, 0);
+}
+
+int kist_name_find(struct kist *k, const char *name, char id[65])
+{
+	if (kist_name_check(name, NULL) < 0)
+		return -ENOENT;
+	int r = name_target(k, name, id);
+	return r == -EBADMSG ? -ENOENT : r;
+}
+
+static const char *const adjectives[] = {
+	"able",	   "agile",  "amber",  "ample",	 "ardent", "avid",   "azure",  "bold",	 "brave",  "breezy", "bright", "brisk",	 "calm",
+	"candid",  "clever", "cosmic", "crisp",	 "curious", "daring", "deft",  "eager",	 "earnest", "epic",  "fair",   "fearless", "fervent",
+	"fleet",   "fond",   "frank",  "gentle", "glad",   "golden", "grand",  "happy",	 "hardy",  "honest", "humble", "jolly",	 "jovial",
+	"keen",	   "kind",   "lively", "loyal",	 "lucid",  "lucky",  "mellow", "merry",	 "mighty", "modest", "nimble", "noble",	 "patient",
+	"peaceful", "placid", "plucky", "polite", "proud",  "quick", "quiet",  "radiant", "ready", "robust", "serene", "sharp",	 "silent",
+	"silver",  "sincere", "smart",  "snug",	  "sober",  "solid", "spry",   "stable", "steady", "stoic",  "strong", "sturdy", "subtle",
+	"sunny",   "swift",  "tender", "thrifty", "tidy",  "tough",  "tranquil", "trusty", "upbeat", "valiant", "vivid", "warm",	 "wise",
+	"witty",   "zealous", "zesty",
+};
+
+/* People whose work this program stands on: operating systems, networks, languages, algorithms. */
+static const char *const surnames[] = {
+	"allen",    "backus",	"bartik",   "berners",	"boole",    "brooks",	"carmack",  "cerf",	"church",   "clarke",	"codd",
+	"conway",   "cook",	"corbato",  "cox",	"cray",	    "dahl",	"diffie",   "dijkstra",	"easley",   "eckert",	"engelbart",
+	"estrin",   "feinler",	"floyd",    "goldberg",	"gosling",  "gray",	"hamilton", "hamming",	"hellman",  "hoare",	"holberton",
+	"hopper",   "huffman",	"ingalls",  "jacobson",	"johnson",  "joy",	"kahn",	    "karp",	"kay",	    "keller",	"kernighan",
+	"kildall",  "kleene",	"kleinrock", "knuth",	"lamarr",   "lamport",	"lampson",  "liskov",	"lovelace", "mauchly",	"mccarthy",
+	"mcilroy",  "merkle",	"metcalfe", "milner",	"minsky",   "moore",	"naur",	    "neumann",	"newell",   "noether",	"nygaard",
+	"ossanna",  "perlis",	"perlman",  "pike",	"postel",   "rabin",	"reynolds", "ritchie",	"rivest",   "roberts",	"saltzer",
+	"sammet",   "scott",	"shamir",   "shannon",	"spence",   "stallman",	"stroustrup", "strachey", "sutherland", "tanenbaum", "tarjan",
+	"thompson", "torvalds",	"turing",   "wilkes",	"wing",	    "wirth",	"zuse",
+};
+
+int kist_name_generate(struct kist *k, const char *id, char **name, struct kist_error *err)
+{
+	for (unsigned attempt = 0; attempt < 64; attempt++) {
+		uint32_t random[3];
+		struct kist_error taken = { 0 };
+
+		kist_random(random, sizeof(random));
+		const char *adjective = adjectives[random[0] % KIST_COUNT(adjectives)];
+		const char *surname = surnames[random[1] % KIST_COUNT(surnames)];
+		/* With thousands of containers most pairs are taken: a number widens the space. */
+		KIST_FREE char *candidate = attempt < 4 ? kist_asprintf("%s_%s", adjective, surname)
+							: kist_asprintf("%s_%s%u", adjective, surname, random[2] % 100000);
+		int r = kist_name_claim(k, candidate, id, &taken);
+		if (r == 0) {
+			*name = kist_steal(&candidate);
+			return 0;
+		}
+		if (taken.kind != KIST_ERR_EXISTS) {
+			if (err)
+				*err = taken;
+			return r;
+		}
+	}
+	return kist_fail(err, KIST_ERR_EXISTS, EEXIST, "no free name found: give one with --name");
+}

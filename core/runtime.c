@@ -1,0 +1,297 @@
+/* Opening the store: settings, directories, and what a reboot left behind. */
+#include "core/internal.h"
+
+#include "cgroup/cgroup.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+#include "core/base/str.h"
+#include "overlay/overlay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CONF_DEFAULT "/etc/kist.conf"
+#define CONF_MAX (1u << 20)
+
+/* kist.conf: a default file may be missing, a named one may not. */
+static int settings_read(struct kist_settings *settings, const struct kist_options *options, struct kist_error *err)
+{
+	const char *named = options->config_file ? options->config_file : getenv("KIST_CONF");
+	const char *path = named ? named : CONF_DEFAULT;
+	KIST_STR struct kist_str text = { 0 };
+	KIST_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT && !named)
+		return 0;
+	if (fd < 0)
+		return kist_fail_errno(err, errno, "open %s", path);
+	int r = kist_read_fd(fd, CONF_MAX, &text);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "read %s", path);
+	r = kist_kv_read(&kist_settings_table, kist_str_get(&text), settings, NULL, err);
+	return r < 0 ? kist_context(err, "%s", path) : 0;
+}
+
+static void setting_take(char **setting, const char *given, const char *variable)
+{
+	const char *value = given ? given : getenv(variable);
+
+	if (kist_empty(value))
+		return;
+	free(*setting);
+	*setting = kist_strdup(value);
+}
+
+static int settings_load(struct kist_settings *settings, const struct kist_options *options, struct kist_error *err)
+{
+	kist_table_init(&kist_settings_table, settings);
+	int r = settings_read(settings, options, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; options->set && options->set[i]; i++) {
+		KIST_FREE char *key = kist_strdup(options->set[i]);
+		char *value = strchr(key, '=');
+		if (!value)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "setting '%s': expected key=value", key);
+		*value++ = '\0';
+		r = kist_kv_set(&kist_settings_table, settings, key, value, err);
+		if (r < 0)
+			return r;
+	}
+	setting_take(&settings->root, options->root, "KIST_ROOT");
+	setting_take(&settings->runroot, options->runroot, "KIST_RUNROOT");
+	if (settings->root[0] != '/' || settings->runroot[0] != '/')
+		return kist_fail(err, KIST_ERR_INVALID, 0, "root '%s' and runroot '%s' must be absolute paths", settings->root,
+				 settings->runroot);
+	return 0;
+}
+
+/* A subdirectory of ours, made when it is missing. */
+static int open_subdir(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) {
+		if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_top(const char *path, const char *what, struct kist_error *err)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) {
+		/* Parents as the system has them (0755), our own directory for us alone. */
+		KIST_FREE char *parent = kist_strdup(path);
+		char *slash = strrchr(parent, '/');
+		while (slash > parent && slash[1] == '\0') {
+			*slash = '\0';
+			slash = strrchr(parent, '/');
+		}
+		if (slash > parent) {
+			*slash = '\0';
+			KIST_CLOSE int up = kist_mkdirs(parent, 0755);
+			if (up < 0)
+				return kist_fail_errno(err, -up, "make %s %s", what, parent);
+		}
+		fd = kist_mkdirs(path, 0700);
+		if (fd < 0)
+			return kist_fail_errno(err, -fd, "make %s %s", what, path);
+	}
+	if (fd < 0)
+		return kist_fail_errno(err, errno, "open %s %s", what, path);
+	return fd;
+}
+
+/* What a run directory that survived a reboot holds is of no use: sockets, locks and leases of processes that are
+ * gone. The states themselves carry the boot they belong to, so that no record has to be rewritten here. */
+static int boot_refresh(struct kist *k, struct kist_error *err)
+{
+	KIST_CLOSE int lock = kist_lock(k->runroot, "boot.lock", true, false);
+	if (lock < 0)
+		return kist_fail_errno(err, -lock, "lock %s/boot.lock", k->settings.runroot);
+
+	KIST_STR struct kist_str seen = { 0 };
+	if (kist_read_file(k->runroot, "boot", 64, &seen) >= 0 && kist_streq(kist_str_get(&seen), k->boot))
+		return 0; /* another process was faster */
+	if (seen.len > 0)
+		kist_debug("new boot: clearing %s", k->settings.runroot);
+	static const char *const stale[] = { "containers", "net", "store" };
+	for (size_t i = 0; i < KIST_COUNT(stale); i++) {
+		int r = kist_remove_tree(k->runroot, stale[i]);
+		if (r < 0)
+			return kist_fail_errno(err, -r, "clear %s/%s of the last boot", k->settings.runroot, stale[i]);
+	}
+	int r = kist_replace_file(k->runroot, "boot", k->boot, strlen(k->boot), 0600, 0);
+	return r < 0 ? kist_fail_errno(err, -r, "write %s/boot", k->settings.runroot) : 0;
+}
+
+static int boot_check(struct kist *k, struct kist_error *err)
+{
+	char buffer[64];
+
+	kist_boot_id(k->boot);
+	KIST_CLOSE int fd = openat(k->runroot, "boot", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		ssize_t n = read(fd, buffer, sizeof(buffer));
+		if (n == (ssize_t)strlen(k->boot) && memcmp(buffer, k->boot, (size_t)n) == 0)
+			return 0;
+	}
+	return boot_refresh(k, err);
+}
+
+static int open_dirs(struct kist *k, struct kist_error *err)
+{
+	k->root = open_top(k->settings.root, "root directory", err);
+	if (k->root < 0)
+		return kist_remedy(err, "run as root, or name another with --root");
+	k->runroot = open_top(k->settings.runroot, "run directory", err);
+	if (k->runroot < 0)
+		return kist_remedy(err, "run as root, or name another with --runroot");
+	int r = boot_check(k, err);
+	if (r < 0)
+		return r;
+
+	KIST_CLOSE int store = k->settings.volatile_ ? open_subdir(k->runroot, "store") : -1;
+	if (k->settings.volatile_ && store < 0)
+		return kist_fail_errno(err, -store, "open %s/store", k->settings.runroot);
+	int changing = k->settings.volatile_ ? store : k->root;
+	const struct {
+		int parent;
+		const char *name;
+		int *fd;
+	} dirs[] = {
+		{ changing, "containers", &k->containers },
+		{ changing, "names", &k->names },
+		{ changing, "exits", &k->exits },
+		{ k->runroot, "containers", &k->run_containers },
+	};
+	for (size_t i = 0; i < KIST_COUNT(dirs); i++) {
+		*dirs[i].fd = open_subdir(dirs[i].parent, dirs[i].name);
+		if (*dirs[i].fd < 0) {
+			r = kist_fail_errno(err, -*dirs[i].fd, "open directory %s of the store", dirs[i].name);
+			*dirs[i].fd = -1;
+			return r;
+		}
+	}
+	return 0;
+}
+
+static struct kist *kist_new(void)
+{
+	struct kist *k = kist_alloc(sizeof(*k));
+
+	k->root = k->runroot = k->containers = k->names = k->exits = k->run_containers = -1;
+	k->images = k->refs = -1;
+	return k;
+}
+
+int kist_open(struct kist **out, const struct kist_options *options, struct kist_error *err)
+{
+	static const struct kist_options none = { 0 };
+	struct kist *k = kist_new();
+
+	int r = settings_load(&k->settings, options ? options : &none, err);
+	if (r == 0)
+		r = open_dirs(k, err);
+	if (r < 0) {
+		kist_close(k);
+		return r;
+	}
+	*out = k;
+	return 0;
+}
+
+int kist_open_at(struct kist **out, const char *root, const char *runroot, bool volatile_, struct kist_error *err)
+{
+	struct kist *k = kist_new();
+
+	kist_table_init(&kist_settings_table, &k->settings);
+	setting_take(&k->settings.root, root, "");
+	setting_take(&k->settings.runroot, runroot, "");
+	k->settings.volatile_ = volatile_;
+	int r = open_dirs(k, err);
+	if (r < 0) {
+		kist_close(k);
+		return r;
+	}
+	*out = k;
+	return 0;
+}
+
+void kist_close(struct kist *k)
+{
+	if (!k)
+		return;
+	int *const fds[] = { &k->root, &k->runroot, &k->containers, &k->names, &k->exits, &k->run_containers, &k->images, &k->refs };
+	for (size_t i = 0; i < KIST_COUNT(fds); i++)
+		kist_close_fd(fds[i]);
+	if (k->overlay)
+		kist_overlay_close(k->overlay);
+	kist_cgroup_root_close(k->cgroup);
+	kist_table_clear(&kist_settings_table, &k->settings);
+	free(k);
+}
+
+const struct kist_settings *kist_settings(const struct kist *k)
+{
+	return &k->settings;
+}
+
+int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err)
+{
+	if (!k->overlay) {
+		int r = kist_overlay_open(k->root, &k->overlay, err);
+		if (r < 0)
+			return r;
+	}
+	*out = k->overlay;
+	return 0;
+}
+
+int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist_error *err)
+{
+	if (!k->cgroup) {
+		int r = kist_cgroup_root_open(&k->cgroup, err);
+		if (r < 0)
+			return r;
+	}
+	*out = k->cgroup;
+	return 0;
+}
+
+int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+
+	int r = kist_read_file(dir, name, KIST_RECORD_MAX, &text);
+	if (r == -ENOENT)
+		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "%s: no such record", table->what);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "read %s", table->what);
+	if (kist_sum_check(&text) < 0)
+		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong", table->what);
+	r = kist_kv_read(table, kist_str_get(&text), object, extra, err);
+	if (r < 0 && err && err->kind == KIST_ERR_INVALID)
+		err->kind = KIST_ERR_CORRUPT;
+	return r < 0 ? kist_context(err, "%s is damaged", table->what) : 0;
+}
+
+int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra, bool sync,
+		      struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+
+	kist_kv_write(table, object, extra, &text);
+	kist_sum_append(&text);
+	int r = kist_replace_file(dir, name, kist_str_get(&text), text.len, 0600, sync ? KIST_REPLACE_SYNC : 0);
+	return r < 0 ? kist_fail_errno(err, -r, "write %s", table->what) : 0;
+}

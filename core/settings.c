@@ -1,0 +1,21 @@
+/* kist.conf and its defaults. */
+#include "core/internal.h"
+
+#define ROW(type, member, ...) KIST_FIELD(struct kist_settings, type, member, ##__VA_ARGS__)
+
+static const struct kist_field settings_fields[] = {
+	ROW(STRING, root, .fallback = "/var/lib/kist"),
+	ROW(STRING, runroot, .fallback = "/run/kist"),
+	ROW(STRING, cgroup_parent, .fallback = "/kist"),
+	ROW(STRING, log_driver, .fallback = "k8s-file"),
+	ROW(U64, log_max_size, .fallback = "10000000"),
+	ROW(U32, log_max_files, .fallback = "3"),
+	ROW(U32, stop_timeout, .fallback = "10"),
+	ROW(U32, pids_limit, .fallback = "2048"),
+	ROW(U64, shm_size, .fallback = "67108864"),
+	{ .key = "volatile", .type = KIST_F_BOOL, .offset = offsetof(struct kist_settings, volatile_) },
+	ROW(STRING, seccomp_profile),
+	ROW(STRV, env),
+};
+
+const struct kist_table kist_settings_table = KIST_TABLE("kist.conf", struct kist_settings, settings_fields);

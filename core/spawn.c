@@ -1,0 +1,128 @@
+/* Starting a monitor: the command forks, and the child becomes the monitor by executing a copy of this binary that no
+ * container can write. The container's lock goes with it (flock belongs to the open file), so that the hand-over has no gap. */
+#include "core/internal.h"
+#include "core/monitor.h"
+#include "core/spawn.h"
+
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Puts control and lock at their places behind the preserved fds. Both are moved out of the way first. */
+static int place_fds(int control, int lock, unsigned preserve)
+{
+	int first_free = KIST_MONITOR_FD_LOCK(preserve) + 1;
+	int control_high = fcntl(control, F_DUPFD, first_free);
+	int lock_high = fcntl(lock, F_DUPFD, first_free);
+
+	if (control_high < 0 || lock_high < 0 || dup2(control_high, KIST_MONITOR_FD_CONTROL(preserve)) < 0 ||
+	    dup2(lock_high, KIST_MONITOR_FD_LOCK(preserve)) < 0)
+		return -errno;
+	for (int fd = 3; fd < 3 + (int)preserve; fd++)
+		if (fcntl(fd, F_SETFD, 0) < 0)
+			return -errno;
+	return 0;
+}
+
+/* Preserved fds must not be our own: whatever is open below the limit belongs to the caller by contract. */
+static int check_preserved(unsigned preserve, struct kist_error *err)
+{
+	for (int fd = 3; fd < 3 + (int)preserve; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			return kist_fail(err, KIST_ERR_INVALID, EBADF, "preserve fds: file descriptor %d is not open", fd);
+	return 0;
+}
+
+_Noreturn static void monitor_child(const struct kist_container *c, const struct kist_spawn *how, int control)
+{
+	const struct kist_settings *settings = &c->k->settings;
+	char flags[5] = "-", rows[16], cols[16], preserve[16], level[16];
+	struct kist_error err = { 0 };
+	size_t n = 0;
+
+	if (settings->volatile_)
+		flags[n++] = KIST_MONITOR_VOLATILE;
+	if (how->start)
+		flags[n++] = KIST_MONITOR_START;
+	if (how->attach)
+		flags[n++] = KIST_MONITOR_ATTACH;
+	flags[n ? n : 1] = '\0';
+	snprintf(rows, sizeof(rows), "%u", how->rows);
+	snprintf(cols, sizeof(cols), "%u", how->cols);
+	snprintf(preserve, sizeof(preserve), "%u", how->preserve_fds);
+	snprintf(level, sizeof(level), "%d", (int)kist_log_level());
+	char *argv[KIST_MONITOR_ARGS + 1] = {
+		[KIST_MONITOR_ARG_NAME] = (char *)"kist-monitor", [KIST_MONITOR_ARG_ROOT] = settings->root,
+		[KIST_MONITOR_ARG_RUNROOT] = settings->runroot,	  [KIST_MONITOR_ARG_ID] = c->config.id,
+		[KIST_MONITOR_ARG_FLAGS] = flags,		  [KIST_MONITOR_ARG_ROWS] = rows,
+		[KIST_MONITOR_ARG_COLS] = cols,			  [KIST_MONITOR_ARG_PRESERVE] = preserve,
+		[KIST_MONITOR_ARG_LOG] = level,
+	};
+	char *const no_env[] = { NULL };
+
+	setsid();
+	kist_reset_signals();
+	int r = place_fds(control, c->lock, how->preserve_fds);
+	if (r < 0)
+		kist_fail_errno(&err, -r, "place file descriptors for the monitor");
+	else
+		kist_exec_self_protected(argv, no_env, &err);
+	kist_context(&err, "start monitor");
+	kist_msg_send(control, KIST_MSG_FAILED, &err, sizeof(err));
+	_exit(125);
+}
+
+int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, struct kist_error *err)
+{
+	int pair[2];
+
+	int r = check_preserved(how->preserve_fds, err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return kist_fail_errno(err, errno, "make control socket");
+	pid_t pid = fork();
+	if (pid == 0)
+		monitor_child(c, how, pair[1]);
+	if (pid < 0)
+		r = kist_fail_errno(err, errno, "fork monitor");
+	kist_close_fd(&pair[1]);
+	if (r < 0) {
+		kist_close_fd(&pair[0]);
+		return r;
+	}
+	*control = pair[0];
+	return 0;
+}
+
+int kist_spawn_await(int control, char wanted, struct kist_error *err)
+{
+	union {
+		char bytes[KIST_MSG_DATA];
+		struct kist_error failure;
+	} message;
+	char type;
+
+	for (;;) {
+		ssize_t n = kist_msg_recv(control, &type, &message, sizeof(message));
+		if (n < 0)
+			return kist_fail_errno(err, (int)-n, "read from monitor");
+		if (type == 0)
+			return kist_fail(err, KIST_ERR_INTERNAL, EPIPE, "the monitor died while it started the container");
+		if (type == wanted)
+			return 0;
+		if (type == KIST_MSG_FAILED && n == (ssize_t)sizeof(message.failure)) {
+			if (err)
+				*err = message.failure;
+			return message.failure.errnum > 0 ? -message.failure.errnum : -EIO;
+		}
+	}
+}

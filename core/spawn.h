@@ -1,0 +1,21 @@
+/* Starting a monitor and hearing from it. */
+#ifndef KIST_SPAWN_H
+#define KIST_SPAWN_H
+
+#include "core/base/base.h"
+
+struct kist_container;
+struct kist_error;
+
+struct kist_spawn {
+	bool start;  /* go through the gate at once */
+	bool attach; /* the control connection is an attach session as well */
+	unsigned rows, cols, preserve_fds;
+};
+
+/* c must be locked. *control: the command's end, owned by the caller. */
+int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, struct kist_error *err);
+/* Reads messages until 'wanted' comes, or the monitor's error. */
+int kist_spawn_await(int control, char wanted, struct kist_error *err);
+
+#endif

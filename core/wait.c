@@ -1,0 +1,100 @@
+/* Waiting for a container without holding anything: the process's pidfd tells of its end, the monitor's of the
+ * clean-up, inotify of every other change of state. */
+#include "core/internal.h"
+
+#include "core/base/proc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#define RECHECK_MS 20000 /* only a belt: a missed event costs this much at most */
+
+static int find_ended(struct kist *k, const char *id, int *code)
+{
+	struct kist_exit record = { 0 };
+
+	if (kist_exit_find(k, id, &record) < 0)
+		return -ENOENT;
+	*code = record.code;
+	return 0;
+}
+
+/* A container that was removed before: only a full id can still be asked for. */
+static int wait_removed(struct kist *k, const char *id, int *code, struct kist_error *err)
+{
+	if (strlen(id) == 64 && find_ended(k, id, code) == 0) {
+		kist_error_clear(err);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static bool is_met(const struct kist_container *c, unsigned mask)
+{
+	int status = c->state.status;
+
+	if (mask == 0)
+		return status == KIST_EXITED || status == KIST_CONFIGURED;
+	if ((mask & (1u << KIST_STOPPED | 1u << KIST_EXITED)) && (status == KIST_EXITED || status == KIST_STOPPED))
+		return true;
+	return mask & (1u << status);
+}
+
+static int watch_state(const struct kist_container *c)
+{
+	KIST_FREE char *path = kist_container_path(c, NULL);
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd >= 0 && inotify_add_watch(fd, path, IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
+		kist_close_fd(&fd);
+	return fd;
+}
+
+static void await_change(const struct kist_container *c, int watch)
+{
+	struct kist_proc_id id = { c->state.monitor_pid, c->state.monitor_start };
+	KIST_CLOSE int monitor = id.pid > 0 ? kist_proc_open(&id) : -1;
+	struct pollfd fds[2] = { { .fd = watch, .events = POLLIN }, { .fd = monitor, .events = POLLIN } };
+	char events[4096];
+
+	/* The monitor's end without a record is an event of its own: it was killed. */
+	if (poll(fds, 2, watch < 0 ? 100 : RECHECK_MS) > 0 && watch >= 0)
+		while (read(watch, events, sizeof(events)) > 0)
+			continue;
+}
+
+int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_mask, int *code, struct kist_error *err)
+{
+	struct kist_container *c = NULL;
+	struct kist_error problem = { 0 };
+
+	int r = kist_container_open(k, name_or_id, &c, &problem);
+	if (r < 0) {
+		if (problem.kind == KIST_ERR_NOT_FOUND && wait_removed(k, name_or_id, code, &problem) == 0)
+			return 0;
+		if (err)
+			*err = problem;
+		return r;
+	}
+	KIST_CLOSE int watch = watch_state(c);
+	for (;;) {
+		kist_error_clear(&problem);
+		r = kist_container_sync(c, &problem);
+		if (r < 0 || is_met(c, status_mask))
+			break;
+		await_change(c, watch);
+	}
+	if (r == 0)
+		*code = c->state.exited ? c->state.exit_code : 0;
+	else if (problem.kind == KIST_ERR_REMOVED || problem.kind == KIST_ERR_NOT_FOUND)
+		/* Removed while we waited: its code was kept; without one it never ran. */
+		r = find_ended(k, c->config.id, code) == 0 ? 0 : (*code = 0, 0);
+	else if (err)
+		*err = problem;
+	kist_container_free(c);
+	return r;
+}
