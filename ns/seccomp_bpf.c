@@ -134,10 +134,42 @@ static const struct {
 	{ "file_getattr", 468 },     { "file_setattr", 469 },
 };
 
+/* Calls that began as numbers of socketcall(2) and ipc(2) and later got one of their own (Linux 4.3 and 5.1). libseccomp answers with a
+ * pseudo number for both ways; here each way is a call of its own. 0: none on that architecture. */
+static const struct {
+	const char *name;
+	uint16_t x86, s390, ppc;
+} direct[] = {
+	{ "socket", 359, 359, 326 },	  { "socketpair", 360, 360, 333 },  { "bind", 361, 361, 327 },	      { "connect", 362, 362, 328 },
+	{ "listen", 363, 363, 329 },	  { "accept", 0, 0, 330 },	    { "accept4", 364, 364, 344 },     { "getsockopt", 365, 365, 340 },
+	{ "setsockopt", 366, 366, 339 },  { "getsockname", 367, 367, 331 }, { "getpeername", 368, 368, 332 }, { "send", 0, 0, 334 },
+	{ "sendto", 369, 369, 335 },	  { "sendmsg", 370, 370, 341 },	    { "recv", 0, 0, 336 },	      { "recvfrom", 371, 371, 337 },
+	{ "recvmsg", 372, 372, 342 },	  { "shutdown", 373, 373, 338 },    { "semtimedop", 0, 392, 392 },    { "semget", 393, 393, 393 },
+	{ "semctl", 394, 394, 394 },	  { "shmget", 395, 395, 395 },	    { "shmctl", 396, 396, 396 },      { "shmat", 397, 397, 397 },
+	{ "shmdt", 398, 398, 398 },	  { "msgget", 399, 399, 399 },	    { "msgsnd", 400, 400, 400 },      { "msgrcv", 401, 401, 401 },
+	{ "msgctl", 402, 402, 402 },
+};
+
+static int64_t direct_number(const struct architecture *arch, const char *name)
+{
+	for (size_t i = 0; i < KIST_COUNT(direct); i++) {
+		if (!kist_streq(direct[i].name, name))
+			continue;
+		int number = arch->token == SCMP_ARCH_X86	  ? direct[i].x86 :
+			     arch->family == FAMILY_S390	  ? direct[i].s390 :
+			     arch->family == FAMILY_PPC		  ? direct[i].ppc :
+								    0;
+		return number ? number : -2;
+	}
+	return -2;
+}
+
 /* -1: no such call anywhere; below -1: not on that architecture. */
 static int64_t syscall_resolve(const struct architecture *arch, const char *name)
 {
 	int number = seccomp_syscall_resolve_name_arch(arch->token, name);
+	if (number <= -100 && number > -300)
+		return direct_number(arch, name);
 	if (number == __NR_SCMP_ERROR) {
 		for (size_t i = 0; i < KIST_COUNT(newer); i++) {
 			if (kist_streq(newer[i].name, name))
@@ -271,6 +303,13 @@ struct segment {
 	size_t first, n;      /* entries that may have conditions; n 0: action alone */
 };
 
+/* A jump of the node at 'at' to a return that is placed later. */
+struct fixup {
+	size_t at;
+	uint32_t action;
+	bool on_true;
+};
+
 struct compiler {
 	const struct kist_spec_seccomp *profile;
 	struct rule *rules;
@@ -279,6 +318,8 @@ struct compiler {
 	size_t n_entries, cap_entries;
 	struct segment *segments;
 	size_t n_segments;
+	struct fixup *fixups;
+	size_t n_fixups, cap_fixups;
 	struct program program;
 };
 
@@ -449,28 +490,85 @@ static void emit_rules(struct compiler *c, const struct segment *segment)
 	emit_return(p, segment->action);
 }
 
+/* A leaf that a node jumps to, when it is a plain action: those share one return behind their nodes. */
+static void fixup_add(struct compiler *c, size_t at, bool on_true, uint32_t action)
+{
+	if (c->n_fixups == c->cap_fixups) {
+		c->cap_fixups = c->cap_fixups ? c->cap_fixups * 2 : 256;
+		c->fixups = kist_grow(c->fixups, c->cap_fixups, sizeof(*c->fixups));
+	}
+	c->fixups[c->n_fixups++] = (struct fixup){ at, action, on_true };
+}
+
+/* The nodes over n > 1 segments; false when a jump would be longer than the 255 instructions it can be. */
+static bool emit_nodes(struct compiler *c, size_t first, size_t n)
+{
+	struct program *p = &c->program;
+	size_t half = n / 2, at = p->len;
+	const struct segment *left = &c->segments[first], *right = &c->segments[first + half];
+	emit_jump(p, BPF_JGE, right->start, 0, 0);
+	if (half == 1 && !left->n)
+		fixup_add(c, at, false, left->action);
+	else if (half == 1)
+		emit_rules(c, left);
+	else if (!emit_nodes(c, first, half))
+		return false;
+
+	if (n - half == 1 && !right->n) {
+		fixup_add(c, at, true, right->action);
+		return true;
+	}
+	size_t distance = p->len - at - 1;
+	if (distance > UINT8_MAX)
+		return false;
+	p->code[at].jt = (uint8_t)distance;
+	if (n - half > 1)
+		return emit_nodes(c, first + half, n - half);
+	emit_rules(c, right);
+	return true;
+}
+
+/* Puts each action behind the nodes once and points the nodes at it. */
+static bool emit_leaves(struct compiler *c)
+{
+	struct program *p = &c->program;
+	size_t leaves = p->len;
+	for (size_t i = 0; i < c->n_fixups; i++) {
+		const struct fixup *fixup = &c->fixups[i];
+		size_t leaf = leaves;
+		while (leaf < p->len && p->code[leaf].k != fixup->action)
+			leaf++;
+		if (leaf == p->len)
+			emit_return(p, fixup->action);
+		size_t distance = leaf - fixup->at - 1;
+		if (distance > UINT8_MAX)
+			return false;
+		if (fixup->on_true)
+			p->code[fixup->at].jt = (uint8_t)distance;
+		else
+			p->code[fixup->at].jf = (uint8_t)distance;
+	}
+	return true;
+}
+
 static void emit_search(struct compiler *c, size_t first, size_t n)
 {
 	struct program *p = &c->program;
+	size_t at = p->len;
 	if (n == 1) {
 		emit_rules(c, &c->segments[first]);
 		return;
 	}
-	size_t half = n / 2, at = p->len;
-	emit_jump(p, BPF_JGE, c->segments[first + half].start, 0, 0);
-	emit_search(c, first, half);
-	size_t left = p->len - at - 1;
-	if (left <= UINT8_MAX) {
-		p->code[at].jt = (uint8_t)left;
-	} else {
-		/* A conditional jump reaches 255 instructions: jump over the left half by a long one. Jumps are
-		 * relative and stay inside their half, so that it can be moved. */
-		emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
-		memmove(&p->code[at + 2], &p->code[at + 1], left * sizeof(*p->code));
-		p->code[at + 1] = (struct sock_filter){ BPF_JMP | BPF_JA, 0, 0, (uint32_t)left };
-		p->code[at].jf = 1;
-	}
-	emit_search(c, first + half, n - half);
+	c->n_fixups = 0;
+	if (emit_nodes(c, first, n) && emit_leaves(c))
+		return;
+	/* Too far for conditional jumps: two searches, with a long jump to the second. */
+	p->len = at;
+	emit_jump(p, BPF_JGE, c->segments[first + n / 2].start, 0, 1);
+	emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
+	emit_search(c, first, n / 2);
+	p->code[at + 1].k = (uint32_t)(p->len - at - 2);
+	emit_search(c, first + n / 2, n - n / 2);
 }
 
 /* All system calls that come under one AUDIT_ARCH value. */
@@ -539,6 +637,7 @@ int kist_ns_seccomp_generate(const struct kist_spec_seccomp *profile, struct kis
 	}
 	free(c.program.code);
 	free(c.segments);
+	free(c.fixups);
 	free(c.entries);
 	free(c.rules);
 	return r < 0 ? r : 0;
