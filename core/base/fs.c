@@ -228,6 +228,20 @@ static int create_tmp(int dir, const char *name, mode_t mode, char tmp[NAME_MAX 
 	return -EEXIST;
 }
 
+/* ext4 answers a rename over a file with writing the new one out at once (auto_da_alloc), which takes as long as an
+ * fsync. Who did not ask for one swaps the two instead, which is as atomic, and removes the old file. */
+static int put_in_place(int dir, const char *tmp, const char *name, bool synced)
+{
+	if (!synced && renameat2(dir, tmp, dir, name, RENAME_EXCHANGE) == 0) {
+		if (unlinkat(dir, tmp, 0) == 0 || errno != EISDIR)
+			return 0;
+		/* The name was a directory's: give it back. */
+		return renameat2(dir, tmp, dir, name, RENAME_EXCHANGE) < 0 ? -errno : -EISDIR;
+	}
+	/* ENOENT: the first of that name. EINVAL: a file system that cannot swap. */
+	return renameat(dir, tmp, dir, name) < 0 ? -errno : 0;
+}
+
 int kist_replace_file(int dir, const char *name, const void *data, size_t len, mode_t mode, unsigned flags)
 {
 	char tmp[NAME_MAX + 1];
@@ -243,8 +257,8 @@ int kist_replace_file(int dir, const char *name, const void *data, size_t len, m
 		r = kist_write_all(fd, data, len);
 	if (r == 0 && flags & KIST_REPLACE_SYNC && fsync(fd) < 0)
 		r = -errno;
-	if (r == 0 && renameat(dir, tmp, dir, name) < 0)
-		r = -errno;
+	if (r == 0)
+		r = put_in_place(dir, tmp, name, flags & KIST_REPLACE_SYNC);
 	if (r < 0) {
 		unlinkat(dir, tmp, 0);
 		return r;
