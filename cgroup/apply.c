@@ -133,8 +133,13 @@ static int enable_failed(int dir, char *const *wanted, int r, struct kist_error 
 	KIST_FREE char *where = kist_cgroup_fd_name(dir);
 	KIST_FREE char *names = kist_strv_join(wanted, ", ");
 
-	if (r != -EBUSY)
-		return kist_fail_errno(err, -r, "enable controllers (%s) in %s", names, where);
+	if (r != -EBUSY) {
+		kist_fail_errno(err, -r, "enable controllers (%s) in %s", names, where);
+		/* CONFIG_RT_GROUP_SCHED: the kernel has no real-time budget to give to a group. */
+		if (r == -EINVAL && kist_strv_has(wanted, "cpu"))
+			return kist_remedy(err, "the 'cpu' controller needs all real-time processes in the root group");
+		return r;
+	}
 	kist_fail(err, KIST_ERR_IN_USE, EBUSY,
 	          "enable controllers (%s) in %s: the group holds processes and kist did not make it", names, where);
 	return kist_remedy(

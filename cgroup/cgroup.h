@@ -73,7 +73,7 @@ struct kist_cgroup_stats {
 	uint64_t cpu_periods, cpu_throttled, cpu_throttled_us;
 	uint64_t memory_usage, memory_limit /* UINT64_MAX: none */, memory_swap, memory_peak, memory_file,
 	        memory_inactive_file, memory_anon;
-	uint64_t pids, pids_limit;
+	uint64_t pids, pids_limit /* UINT64_MAX: none */; /* without the controller: the processes, not their threads */
 	uint64_t io_read, io_write;
 };
 int kist_cgroup_stats(int cgroup_fd, struct kist_cgroup_stats *out, struct kist_error *err);

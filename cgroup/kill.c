@@ -162,12 +162,10 @@ int kist_cgroup_signal(int cgroup_fd, int signal_number, struct kist_error *err)
 	return r;
 }
 
-/* Before 5.14. Frozen processes do not fork, and die all the same; where freezing is missing the rounds must win. */
-static int kill_loop(int cgroup_fd)
+static int kill_rounds(int cgroup_fd)
 {
 	int64_t deadline = kist_now_boot() + KILL_TIMEOUT_NS;
 
-	(void)kist_write_kernel(cgroup_fd, "cgroup.freeze", "1");
 	for (;;) {
 		int r = signal_all(cgroup_fd, SIGKILL);
 
@@ -179,6 +177,15 @@ static int kill_loop(int cgroup_fd)
 			return -ETIMEDOUT;
 		kist_sleep_ns(KIST_NSEC_PER_MSEC);
 	}
+}
+
+/* Before 5.14. Frozen processes do not fork, and die all the same; where freezing is missing the rounds must win. */
+static int kill_loop(int cgroup_fd)
+{
+	(void)kist_write_kernel(cgroup_fd, "cgroup.freeze", "1");
+	int r = kill_rounds(cgroup_fd);
+	(void)kist_write_kernel(cgroup_fd, "cgroup.freeze", "0");
+	return r;
 }
 
 int kist_cgroup_kill(int cgroup_fd, struct kist_error *err)

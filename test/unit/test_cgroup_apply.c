@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,10 @@
 #include "core/base/fs.h"
 #include "core/base/str.h"
 
-#define SET(v) { .set = true, .value = (int64_t)(v) }
+#define SET(v)                                                                                                         \
+	{                                                                                                              \
+		.set = true, .value = (int64_t)(v)                                                                     \
+	}
 
 struct fake {
 	char *path;
@@ -92,14 +96,16 @@ static void writes_each_limit_to_its_file(void **state)
 {
 	struct fake *fake = *state;
 	static const char *const files[] = { "memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "cpuset.cpus",
-					     "pids.max",   "io.weight",	      "io.max",	 NULL };
+		                             "pids.max",   "io.weight",       "io.max",  NULL };
 	struct kist_spec_memory memory = { .limit = SET(1000), .swap = SET(3000) };
 	struct kist_spec_cpu cpu = { .shares = SET(1024), .quota = SET(1), .cpus = (char *)"0" };
 	struct kist_spec_throttle_device device = { 8, 0, 7 };
 	struct kist_spec_blkio io = { .weight = SET(1000),
-				      .throttle_write_bps_device = &device,
-				      .n_throttle_write_bps_device = 1 };
-	struct kist_spec_resources resources = { .memory = &memory, .cpu = &cpu, .block_io = &io, .pids_limit = SET(5) };
+		                      .throttle_write_bps_device = &device,
+		                      .n_throttle_write_bps_device = 1 };
+	struct kist_spec_resources resources = {
+		.memory = &memory, .cpu = &cpu, .block_io = &io, .pids_limit = SET(5)
+	};
 	struct kist_error err = { 0 };
 
 	make_group(fake, "kist", NULL);
@@ -169,8 +175,9 @@ static void a_missing_controller_is_named_and_nothing_is_left(void **state)
 	put(fake, "cgroup.controllers", "cpu pids\n");
 	assert_true(kist_cgroup_create(fake->root, "/kist/pod/a", &resources, KIST_CGROUP_SOFT_PIDS, &err) < 0);
 	assert_int_equal(err.kind, KIST_ERR_UNSUPPORTED);
-	assert_non_null(strstr(err.text, "create cgroup /kist/pod/a: memory limit: the cgroup v2 hierarchy at /fake has no "
-					 "'memory' controller"));
+	assert_non_null(strstr(err.text,
+	                       "create cgroup /kist/pod/a: memory limit: the cgroup v2 hierarchy at /fake has no "
+	                       "'memory' controller"));
 	assert_non_null(strchr(err.text, '('));
 	assert_false(kist_exists_at(fake->fd, "kist"));
 	assert_file(fake, "cgroup.subtree_control", "");
@@ -309,8 +316,9 @@ static void statistics(void **state)
 
 	make_group(fake, "a", NULL);
 	put(fake, "a/cgroup.controllers", "cpu io memory pids\n");
-	put(fake, "a/cpu.stat", "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 4\nnr_throttled 3\n"
-				"throttled_usec 2\n");
+	put(fake, "a/cpu.stat",
+	    "usage_usec 30\nuser_usec 20\nsystem_usec 10\nnr_periods 4\nnr_throttled 3\n"
+	    "throttled_usec 2\n");
 	put(fake, "a/memory.current", "4096\n");
 	put(fake, "a/memory.max", "max\n");
 	put(fake, "a/memory.swap.current", "12\n");
@@ -319,8 +327,9 @@ static void statistics(void **state)
 	put(fake, "a/memory.events", "low 0\nhigh 0\nmax 2\noom 2\noom_kill 5\n");
 	put(fake, "a/pids.current", "3\n");
 	put(fake, "a/pids.max", "2048\n");
-	put(fake, "a/io.stat", "8:0 rbytes=100 wbytes=200 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2 rios=0\n"
-			       "254:0 \n");
+	put(fake, "a/io.stat",
+	    "8:0 rbytes=100 wbytes=200 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=1 wbytes=2 rios=0\n"
+	    "254:0 \n");
 	int fd = kist_cgroup_open(fake->root, "/a", NULL);
 	assert_int_equal(kist_cgroup_stats(fd, &stats, NULL), 0);
 	assert_true(stats.has_cpu_controller && stats.has_memory && stats.has_pids && stats.has_io);
@@ -408,6 +417,32 @@ static void freezing_that_never_ends_times_out(void **state)
 	close(fd);
 }
 
+/* Before 5.14 there is no cgroup.kill. The child is nobody's zombie: SIGCHLD is ignored. */
+static void killing_without_the_kernels_help(void **state)
+{
+	struct fake *fake = *state;
+	struct kist_error err = { 0 };
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+
+	make_group(fake, "a", NULL);
+	assert_int_equal(sigaction(SIGCHLD, &ignore, &before), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	KIST_FREE char *text = kist_asprintf("%d\n", (int)pid);
+	put(fake, "a/cgroup.procs", text);
+	int fd = kist_cgroup_open(fake->root, "/a", NULL);
+	assert_int_equal(kist_cgroup_kill(fd, &err), 0);
+	assert_int_equal(kill(pid, 0), -1);
+	assert_file(fake, "a/cgroup.freeze", "0");
+	/* Nobody by that number any more. */
+	assert_int_equal(kist_cgroup_signal(fd, SIGTERM, &err), 0);
+	assert_int_equal(sigaction(SIGCHLD, &before, NULL), 0);
+	close(fd);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -429,6 +464,7 @@ int main(void)
 		TEST(statistics_without_controllers),
 		TEST(processes_of_sub_groups_are_listed),
 		TEST(freezing_that_never_ends_times_out),
+		TEST(killing_without_the_kernels_help),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
