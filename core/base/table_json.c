@@ -575,26 +575,74 @@ static size_t line_of(const char *text, size_t offset)
 	return line;
 }
 
-/* json-c cuts a key at an escaped NUL, so that two readers could see two different documents. */
-static bool key_holds_nul(const char *text, size_t len)
+static size_t digits_len(const char *text, size_t len)
 {
+	size_t n = 0;
+
+	while (n < len && text[n] >= '0' && text[n] <= '9')
+		n++;
+	return n;
+}
+
+/* Length of the number at text by RFC 8259; 0 when it is none, or an integer past 64 bits, which json-c would bend to
+ * the nearest that fits. */
+static size_t number_len(const char *text, size_t len)
+{
+	size_t sign = text[0] == '-';
+	const char *max = sign ? "9223372036854775808" : "18446744073709551615";
+	size_t whole = digits_len(text + sign, len - sign);
+	size_t n = sign + whole, part;
+	bool integer = true;
+
+	if (!whole || (whole > 1 && text[sign] == '0'))
+		return 0;
+	if (n < len && text[n] == '.') {
+		part = digits_len(text + n + 1, len - n - 1);
+		n = part ? n + 1 + part : 0;
+		integer = false;
+	}
+	if (n && n < len && (text[n] == 'e' || text[n] == 'E')) {
+		n += 1 + (n + 1 < len && (text[n + 1] == '+' || text[n + 1] == '-'));
+		part = digits_len(text + n, len - n);
+		n = part ? n + part : 0;
+		integer = false;
+	}
+	if (integer && (whole > strlen(max) || (whole == strlen(max) && memcmp(text + sign, max, whole) > 0)))
+		return 0;
+	return n;
+}
+
+/* What json-c 0.16 lets through even when strict: single quotes, capital words (NaN, True), raw control characters in
+ * strings; and it cuts a key at an escaped NUL, so that two readers could see two different documents. Returns the
+ * offset of the first such place, len when there is none. */
+static size_t lax_place(const char *text, size_t len)
+{
+	static const char plain[] = "{}[],: \t\r\n-0123456789trufalsen";
 	bool inside = false, nul = false;
 
 	for (size_t i = 0; i < len; i++) {
-		if (!inside) {
-			if (text[i] == ':' && nul)
-				return true;
-			if (!strchr(" \t\r\n", text[i]))
-				nul = false;
-			inside = text[i] == '"';
-		} else if (text[i] == '\\') {
+		if (!text[i] || (inside && (unsigned char)text[i] < ' '))
+			return i;
+		if (inside && text[i] == '\\') {
 			nul = nul || (len - i > 5 && memcmp(text + i, "\\u0000", 6) == 0);
 			i++;
 		} else if (text[i] == '"') {
-			inside = false;
+			inside = !inside;
+			nul = nul && !inside;
+		} else if (!inside) {
+			if (!strchr(plain, text[i]) || (text[i] == ':' && nul))
+				return i;
+			nul = nul && strchr(" \t\r\n", text[i]);
+			if (text[i] == '-' || (text[i] >= '0' && text[i] <= '9')) {
+				size_t n = number_len(text + i, len - i);
+
+				if (!n)
+					return i;
+				i += n - 1;
+			}
 		}
 	}
-	return false;
+	return len;
 }
 
 int kist_json_parse(const char *text, size_t len, struct json_object **out, struct kist_error *err)
@@ -606,8 +654,11 @@ int kist_json_parse(const char *text, size_t len, struct json_object **out, stru
 
 	if (len > INT_MAX)
 		return kist_fail(err, KIST_ERR_INVALID, EFBIG, "JSON: larger than 2 GiB");
-	if (memchr(text, '\0', len) || key_holds_nul(text, len))
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "JSON: a NUL character");
+	end = lax_place(text, len);
+	if (end < len)
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "JSON: line %zu: %s", line_of(text, end),
+		                 text[end] && strchr("-0123456789", text[end]) ? "not a number, or past 64 bits"
+		                                                               : "a character that cannot be there");
 	tokener = json_tokener_new_ex(DEPTH);
 	json_tokener_set_flags(tokener,
 	                       JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS);
