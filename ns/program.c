@@ -1,0 +1,202 @@
+#include "ns/program.h"
+
+#include "core/base/error.h"
+#include "core/base/fs.h"
+#include "core/base/proc.h"
+#include "ns/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+void kist_ns_close_others(int first, const int *keep, size_t n_keep)
+{
+	for (;;) {
+		int next = -1;
+		for (size_t i = 0; i < n_keep; i++)
+			if (keep[i] >= first && (next < 0 || keep[i] < next))
+				next = keep[i];
+		if (next < 0)
+			break;
+		if (next > first && syscall(SYS_close_range, first, next - 1, 0) < 0) {
+			for (int fd = first; fd < next; fd++)
+				close(fd);
+		}
+		first = next + 1;
+	}
+	kist_close_from(first, -1);
+}
+
+int kist_ns_program_stdio(const struct kist_ns_program *program, struct kist_error *err)
+{
+	int fd[3];
+
+	for (int i = 0; i < 3; i++) {
+		fd[i] = program->console >= 0    ? program->console
+		        : program->stdio[i] >= 0 ? program->stdio[i]
+		                                 : program->null_fd;
+		/* One that another is about to be put over moves out of the way. */
+		if (fd[i] < 3 && fd[i] != i) {
+			fd[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, 3 + program->listen_fds);
+			if (fd[i] < 0)
+				return kist_fail_errno(err, errno, "stdio: duplicate %d", i);
+		}
+	}
+	for (int i = 0; i < 3; i++) {
+		int r = fd[i] == i ? fcntl(i, F_SETFD, 0) : dup2(fd[i], i);
+		if (r < 0)
+			return kist_fail_errno(err, errno, "stdio: set up fd %d", i);
+	}
+	for (int i = 3; i < 3 + program->listen_fds; i++)
+		if (fcntl(i, F_SETFD, 0) < 0)
+			return kist_fail_errno(err, errno, "preserved fd %d", i);
+	return 0;
+}
+
+/* A program that opens /dev/stdout again needs to own it. Pipes are the engine's; files and terminals may be anyone's.
+ */
+int kist_ns_program_own_stdio(const struct kist_ns_program *program, struct kist_error *err)
+{
+	uid_t uid = program->process->user.uid;
+	gid_t gid = program->process->user.gid;
+	struct stat st;
+
+	if (program->console >= 0) {
+		if (uid != 0 && fchown(0, uid, (gid_t)-1) < 0)
+			return kist_fail_errno(err, errno, "terminal: give it to user %u", uid);
+		return 0;
+	}
+	if (uid == 0 && !program->in_user_namespace)
+		return 0;
+	for (int i = 0; i < 3; i++) {
+		if (fstat(i, &st) < 0 || !S_ISFIFO(st.st_mode) || st.st_uid == uid)
+			continue;
+		/* EPERM: the owner is outside of the user namespace. */
+		if (fchown(i, uid, gid) < 0 && errno != EPERM && errno != EINVAL)
+			return kist_fail_errno(err, errno, "stdio: give fd %d to user %u", i, uid);
+	}
+	return 0;
+}
+
+/* Where root is refused (a network file system, a directory of another user namespace) the user may not be. */
+static int chdir_as_user(const char *path, uid_t uid, gid_t gid)
+{
+	int old_gid = setfsgid(gid);
+	int old_uid = setfsuid(uid);
+	int r = chdir(path) < 0 ? -errno : 0;
+
+	setfsuid((uid_t)old_uid);
+	setfsgid((gid_t)old_gid);
+	return r;
+}
+
+int kist_ns_program_chdir(const struct kist_ns_program *program, struct kist_error *err)
+{
+	const struct kist_spec_process *process = program->process;
+	const char *cwd = kist_empty(process->cwd) ? "/" : process->cwd;
+	char path[PATH_MAX];
+	int r = chdir(cwd) < 0 ? -errno : 0;
+
+	if (r == -EACCES)
+		r = chdir_as_user(cwd, process->user.uid, process->user.gid);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "working directory '%s'", cwd);
+	/* A path through a leaked fd leaves the root; the kernel then says "(unreachable)" (CVE-2024-21626). */
+	long n = syscall(SYS_getcwd, path, sizeof(path));
+	if (n < 0 && errno == ENAMETOOLONG)
+		return 0;
+	if (n < 0 || path[0] != '/')
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "working directory '%s' is outside of the container",
+		                 cwd);
+	return 0;
+}
+
+/* --- execve --------------------------------------------------------------------------------------------------------
+ */
+
+static int fail_exec(const char *name, int errnum, struct kist_error *err)
+{
+	switch (errnum) {
+	case ENOENT:
+	case ENOTDIR:
+		return kist_fail(err, KIST_ERR_EXEC_MISSING, ENOENT, "executable file '%s' not found%s: %s", name,
+		                 strchr(name, '/') ? "" : " in $PATH", strerror(ENOENT));
+	default:
+		return kist_fail(err, KIST_ERR_EXEC_ACCESS, errnum, "cannot execute '%s': %s", name, strerror(errnum));
+	}
+}
+
+/* The search of execvp(3) in the container's PATH. Only execve(2) is called: a seccomp filter is in force. */
+static int exec_search(const char *name, char *const *argv, char *const *env)
+{
+	static char *const no_env[] = { NULL };
+	const char *path = kist_env_get(env, "PATH");
+	char file[PATH_MAX];
+	int refused = 0;
+
+	if (!env)
+		env = no_env;
+	if (strchr(name, '/') || !*name) {
+		execve(name, argv, env);
+		return errno;
+	}
+	for (const char *dir = path ? path : DEFAULT_PATH; dir;) {
+		const char *end = strchrnul(dir, ':');
+		int n = (int)(end - dir);
+		int len = n ? snprintf(file, sizeof(file), "%.*s/%s", n, dir, name)
+		            : snprintf(file, sizeof(file), "./%s", name);
+		dir = *end ? end + 1 : NULL;
+		if (len < 0 || (size_t)len >= sizeof(file))
+			continue;
+		execve(file, argv, env);
+		if (errno == EACCES)
+			refused = EACCES;
+		else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG)
+			return errno;
+	}
+	return refused ? refused : ENOENT;
+}
+
+static int exec_init(const struct kist_ns_program *program, struct kist_error *err)
+{
+	static char *const no_env[] = { NULL };
+	char *const *args = program->process->args;
+	size_t n = kist_strv_len(args);
+	KIST_FREE char **argv = kist_alloc((n + 3) * sizeof(*argv));
+
+	argv[0] = (char *)"kist-init";
+	argv[1] = (char *)"--";
+	memcpy(argv + 2, args, n * sizeof(*argv));
+	syscall(SYS_execveat, program->init_fd, "", argv, program->process->env ? program->process->env : no_env,
+	        AT_EMPTY_PATH);
+	return kist_fail(err, KIST_ERR_EXEC_ACCESS, errno, "cannot execute the init program: %s", strerror(errno));
+}
+
+int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err)
+{
+	char *const *args = program->process->args;
+
+	if (!args || !args[0])
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.args is empty");
+	/* The attribute files of a process that is not dumpable belong to the host's root, which the root of a user
+	 * namespace is not. */
+	if (kist_ns_program_needs_proc(program->policy) && program->in_user_namespace)
+		prctl(PR_SET_DUMPABLE, 1);
+	int r = kist_ns_policy_apply_late(program->policy, program->proc_fd, err);
+	if (r < 0)
+		return r;
+	/* An open directory of the host would be a way out for a command like /proc/self/fd/N/... */
+	if (program->proc_fd >= 0)
+		close(program->proc_fd);
+	if (program->init_fd >= 0)
+		return exec_init(program, err);
+	return fail_exec(args[0], exec_search(args[0], args, program->process->env), err);
+}

@@ -1,0 +1,39 @@
+/* The last steps before a program runs, the same for a container's first process and for those that join it. Internal
+ * to ns/. */
+#ifndef KIST_NS_PROGRAM_H
+#define KIST_NS_PROGRAM_H
+
+#include "ns/apply.h"
+
+struct kist_ns_program {
+	const struct kist_spec_process *process;
+	const struct kist_ns_policy *policy;
+	const int *stdio; /* three; -1 becomes null_fd; not looked at when there is a console */
+	int null_fd;
+	int console;    /* the terminal's slave, -1: none */
+	int listen_fds; /* fds 3.. that stay */
+	int init_fd;    /* -1: none */
+	int proc_fd;    /* host's /proc for the policy, -1 when it needs none */
+	bool in_user_namespace;
+};
+
+/* Security modules take their label through /proc, right before execve(2). */
+static inline bool kist_ns_program_needs_proc(const struct kist_ns_policy *policy)
+{
+	return policy->labels[0].text || policy->labels[1].text;
+}
+
+/* In this order; whole set-up before kist_ns_program_exec. */
+int kist_ns_program_stdio(const struct kist_ns_program *program,
+                          struct kist_error *err); /* fds 0-2 and those preserved */
+int kist_ns_program_own_stdio(const struct kist_ns_program *program,
+                              struct kist_error *err); /* the user's, where they are pipes */
+int kist_ns_program_chdir(const struct kist_ns_program *program, struct kist_error *err); /* in the container's root */
+/* Drops privileges and executes. Returns only on failure, with KIST_ERR_EXEC_MISSING or KIST_ERR_EXEC_ACCESS when it
+ * was the command. */
+int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err);
+
+/* Closes all fds from first on but those in keep (-1 is skipped). */
+void kist_ns_close_others(int first, const int *keep, size_t n_keep);
+
+#endif
