@@ -92,7 +92,12 @@ load helpers
 }
 
 @test "run: keys that detach leave the container running" {
-	(sleep 1; printf '\020\021'; sleep 1) | script -qec "$(run_command) -it --name d busybox sh" /dev/null >"$STORE/out"
+	kist_only
+	terminal_start "$(run_command) -it --name d busybox sh -c 'echo up; cat'"
+	on_screen up
+	type_keys '\020'
+	type_keys '\021'
+	terminal_end
 	in_state d running
 	run -0 kist rm -f -t 0 d
 }

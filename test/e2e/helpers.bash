@@ -117,6 +117,48 @@ sleeper()
 	kist run -d "$@" busybox sh -c 'trap "exit 0" TERM; echo ready; while :; do sleep 0.1; done'
 }
 
+# A command on a terminal: terminal_start COMMAND-LINE, then type TEXT, screen_has TEXT, terminal_end (its exit code).
+terminal_start()
+{
+	rm -f "$STORE/keys"
+	mkfifo "$STORE/keys"
+	script -qec "$1" /dev/null <"$STORE/keys" >"$STORE/screen" 2>&1 3>&- &
+	TERMINAL=$!
+	exec 7>"$STORE/keys"
+}
+
+type_keys()
+{
+	# shellcheck disable=SC2059 # escapes are meant
+	printf "$1" >&7
+}
+
+screen_has()
+{
+	grep -aqF -- "$1" "$STORE/screen"
+}
+
+on_screen()
+{
+	until_true 10 screen_has "$1" || fail "'$1' is not on the screen: $(cat -v "$STORE/screen")"
+}
+
+# The terminal's process ends by itself; closing the keys too early would send it an end of file.
+terminal_end()
+{
+	local code=0
+	terminal_gone() { ! kill -0 "$TERMINAL" 2>/dev/null; }
+	until_true "${1:-10}" terminal_gone || {
+		exec 7>&-
+		kill "$TERMINAL"
+		fail "the terminal's command goes on: $(cat -v "$STORE/screen")"
+		return 1
+	}
+	exec 7>&-
+	wait "$TERMINAL" || code=$?
+	return "$code"
+}
+
 # engine_error: what a refused command must look like: exit code 125, nothing on stdout, one line on stderr.
 engine_error()
 {
@@ -145,7 +187,7 @@ has_controller()
 snapshot()
 {
 	echo '# mounts'
-	cut -d ' ' -f 4- /proc/self/mountinfo | sort
+	cut -d ' ' -f 4- /proc/self/mountinfo | { is_podman && grep -v "$STORE/root/" || cat; } | sort
 	echo '# cgroups'
 	(cd "$CGROUP" && find . -mindepth 1 -type d ! -path './harness*' ! -path ./kist ! -path './libpod_parent*' | sort)
 	echo '# interfaces'

@@ -1,0 +1,306 @@
+#!/usr/bin/env bats
+# The life of a container, call by call.
+load helpers
+
+@test "create: makes it, runs nothing" {
+	run -0 kist create --name c busybox touch /made
+	matches "$FULL_ID" "$output"
+	equal created "$(state_of c)"
+	equal 0 "$(pid_of c)"
+	equal '' "$(kist ps -q)"
+}
+
+@test "start: runs what was created and prints the name that was given" {
+	kist create --name c busybox sh -c 'echo started' >/dev/null
+	run -0 kist start c
+	equal c "$output"
+	in_state c exited
+	equal started "$(kist logs c)"
+}
+
+@test "start: -a attaches and gives the exit code" {
+	kist create --name c busybox sh -c 'echo here; exit 9' >/dev/null
+	run -9 kist start -a c
+	equal here "$output"
+	run -9 kist start --attach c
+}
+
+@test "start: -a -i passes stdin on" {
+	kist create -i --name c busybox cat >/dev/null
+	equal text "$(echo text | kist start -a -i c)"
+}
+
+@test "start: a running container stays as it is" {
+	id=$(sleeper --name c)
+	pid=$(pid_of c)
+	run -0 kist start c
+	equal "$pid" "$(pid_of c)"
+}
+
+@test "start: several, and one that is missing" {
+	kist create --name a busybox true >/dev/null
+	kist create --name b busybox true >/dev/null
+	run kist start a nosuch b
+	equal 125 "$status"
+	contains "$output" nosuch
+	run -0 kist start a b
+	in_state a exited
+	in_state b exited
+}
+
+@test "start: a command that is missing gives 127 and the container can be removed" {
+	kist create --name c busybox /no/such >/dev/null
+	run kist start -a c
+	kist_only # podman: 125
+	equal 127 "$status"
+	equal created "$(state_of c)"
+	run -0 kist rm c
+}
+
+@test "start: again after an exit, with the same files" {
+	kist create --name c busybox sh -c 'echo x >>/count; wc -l </count' >/dev/null
+	local n
+	for n in 1 2 3; do
+		equal "$n" "$(kist start -a c)"
+	done
+}
+
+@test "stop: SIGTERM first, its code is kept" {
+	id=$(kist run -d --name c busybox sh -c 'trap "exit 5" TERM; echo ready; while :; do sleep 0.1; done')
+	until_true 10 log_has c ready
+	run -0 kist stop c
+	equal c "$output"
+	equal exited "$(state_of c)"
+	equal 5 "$(kist inspect --format '{{.State.ExitCode}}' c)"
+}
+
+@test "stop: after the grace time SIGKILL" {
+	kist run -d --name c busybox sleep 1000 >/dev/null
+	local start=$SECONDS
+	run -0 kist stop -t 1 c
+	[ $((SECONDS - start)) -lt 8 ]
+	equal 137 "$(kist inspect --format '{{.State.ExitCode}}' c)"
+}
+
+@test "stop: --stop-signal and --stop-timeout of the container count" {
+	kist run -d --name c --stop-signal USR1 --stop-timeout 20 busybox \
+		sh -c 'trap "exit 11" USR1; trap "exit 12" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+	until_true 10 log_has c ready
+	run -0 kist stop c
+	equal 11 "$(kist inspect --format '{{.State.ExitCode}}' c)"
+	kist run -d --name d --stop-timeout 1 busybox sleep 1000 >/dev/null
+	local start=$SECONDS
+	run -0 kist stop d
+	[ $((SECONDS - start)) -lt 8 ]
+}
+
+@test "stop: what is stopped already is no error" {
+	kist run --name c busybox true
+	run -0 kist stop c
+	run -0 kist stop c
+	run -125 kist stop nosuch
+	run -0 kist stop --ignore nosuch
+}
+
+@test "stop: -a stops all" {
+	sleeper --name a >/dev/null
+	sleeper --name b >/dev/null
+	run -0 kist stop -a -t 2
+	in_state a exited
+	in_state b exited
+}
+
+@test "stop: does not keep others waiting" {
+	kist run -d --name c busybox sleep 1000 >/dev/null
+	kist stop -t 5 c >/dev/null 3>&- &
+	local stopper=$! start=$SECONDS
+	in_state c stopping 3 || true
+	run -0 kist ps -a
+	contains "$output" c
+	run -0 kist inspect c
+	[ $((SECONDS - start)) -lt 5 ]
+	run -0 kist kill c
+	wait "$stopper"
+	[ $((SECONDS - start)) -lt 6 ]
+}
+
+@test "rm: needs a stopped container, or force" {
+	sleeper --name c >/dev/null
+	run kist rm c
+	[ "$status" -ne 0 ]
+	contains "$output" running
+	equal running "$(state_of c)"
+	run -0 kist rm -f -t 0 c
+	run kist rm c
+	equal 1 "$status"
+	run -0 kist rm -i c
+	run -0 kist rm -f nosuch
+	clean
+}
+
+@test "rm: prints what it was given, takes ids and prefixes" {
+	id=$(kist create busybox true)
+	run -0 kist rm "${id:0:12}"
+	equal "${id:0:12}" "$output"
+	run -0 kist create --name x busybox true
+	run -0 kist rm x
+	equal x "$output"
+}
+
+@test "rm: -a removes all that are not running, -fa all" {
+	kist create busybox true >/dev/null
+	kist run busybox true
+	sleeper --name s >/dev/null
+	run kist rm -a
+	[ "$status" -ne 0 ]
+	equal s "$(kist ps -a --format '{{.Names}}')"
+	run -0 kist rm -f -a -t 0
+	equal '' "$(kist ps -aq)"
+	clean
+}
+
+@test "rm: --filter and --cidfile" {
+	kist create --label keep=no --name a busybox true >/dev/null
+	kist create --name b --cidfile "$STORE/cid" busybox true >/dev/null
+	kist_only
+	run -0 kist rm --filter label=keep=no
+	equal b "$(kist ps -a --format '{{.Names}}')"
+	run -0 kist rm --cidfile "$STORE/cid"
+	equal '' "$(kist ps -aq)"
+}
+
+@test "rm: the name is free again" {
+	kist create --name c busybox true >/dev/null
+	kist rm c
+	run -0 kist create --name c busybox true
+}
+
+@test "restart: a running one runs anew, a stopped one starts" {
+	sleeper --name c >/dev/null
+	pid=$(pid_of c)
+	run -0 kist restart -t 2 c
+	equal c "$output"
+	in_state c running
+	[ "$pid" != "$(pid_of c)" ]
+	kist stop -t 2 c
+	run -0 kist restart c
+	in_state c running
+	run -125 kist restart nosuch
+}
+
+@test "kill: SIGKILL by default, names and numbers" {
+	kist run -d --name c busybox sleep 1000 >/dev/null
+	run -0 kist kill c
+	equal c "$output"
+	in_state c exited
+	equal 137 "$(kist inspect --format '{{.State.ExitCode}}' c)"
+	kist run -d --name d busybox sh -c 'trap "echo got-usr1" USR1; trap "echo got-hup" HUP; trap "exit 3" INT; echo ready; while :; do sleep 0.1; done' >/dev/null
+	until_true 10 log_has d ready
+	run -0 kist kill -s USR1 d
+	until_true 10 log_has d got-usr1
+	run -0 kist kill --signal SIGHUP d
+	until_true 10 log_has d got-hup
+	run -0 kist kill -s 2 d
+	in_state d exited
+	equal 3 "$(kist inspect --format '{{.State.ExitCode}}' d)"
+}
+
+@test "kill: errors name what is wrong" {
+	sleeper --name c >/dev/null
+	engine_error kist kill -s NOSUCH c
+	contains "$stderr" NOSUCH
+	run -125 kist kill nosuch
+	kist rm -f -t 0 c
+	kist create --name d busybox true >/dev/null
+	engine_error kist kill d
+	contains "$stderr" d
+}
+
+@test "pause: stops the processes, unpause lets them go on" {
+	[ -e "$CGROUP/harness/cgroup.freeze" ] || skip 'no freezer'
+	kist_only
+	kist run -d --name c busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done' >/dev/null
+	until_true 10 log_has c 3
+	run -0 kist pause c
+	equal c "$output"
+	equal paused "$(state_of c)"
+	local before
+	before=$(kist logs c | wc -l)
+	sleep 0.5
+	equal "$before" "$(kist logs c | wc -l)"
+	engine_error kist pause c
+	engine_error kist exec c true
+	run -2 kist rm c
+	run -0 kist unpause c
+	equal running "$(state_of c)"
+	more() { [ "$(kist logs c | wc -l)" -gt "$before" ]; }
+	until_true 10 more
+	engine_error kist unpause c
+	kist pause c
+	run -0 kist kill c
+	run -0 kist rm -f -t 0 c
+}
+
+@test "rename: the new name holds, the old one is free" {
+	kist create --name a busybox true >/dev/null
+	kist create --name b busybox true >/dev/null
+	run -0 kist rename a c
+	equal c "$(kist inspect --format '{{.Name}}' c)"
+	run -125 kist rename c b
+	run -125 kist rename nosuch d
+	run -125 kist rename c 'no/good'
+	run -0 kist create --name a busybox true
+	sleeper --name r >/dev/null
+	run -0 kist rename r s
+	equal running "$(state_of s)"
+	run -0 kist stop -t 2 s
+}
+
+@test "wait: gives the code, also when it ended before, also of several" {
+	kist run -d --name c busybox sh -c 'exit 4' >/dev/null
+	run -0 kist wait c
+	equal 4 "$output"
+	run -0 kist wait c
+	equal 4 "$output"
+	sleeper --name d >/dev/null
+	until_true 10 log_has d ready
+	(sleep 0.3; kist stop d >/dev/null) 3>&- &
+	run -0 kist wait c d
+	equal $'4\n0' "$output"
+	wait
+	run -125 kist wait nosuch
+}
+
+@test "wait: --condition" {
+	sleeper --name c >/dev/null
+	run -0 kist wait --condition running c
+	kist stop -t 2 c
+	run -0 kist wait --condition exited c
+	run -125 kist wait --condition nosuch c
+}
+
+@test "wait: finds the code after rm" {
+	kist_only
+	id=$(kist run -d busybox sh -c 'exit 6')
+	kist wait "$id"
+	kist rm "$id"
+	run -0 kist wait "$id"
+	equal 6 "$output"
+}
+
+@test "look-up: by name, id, unique prefix; an ambiguous one is an error" {
+	id=$(kist create --name one busybox true)
+	equal "$id" "$(kist inspect --format '{{.Id}}' "${id:0:8}")"
+	equal "$id" "$(kist inspect --format '{{.Id}}' one)"
+	run -125 kist inspect --type container nosuch
+	local n=0
+	while [ $n -lt 17 ]; do
+		kist create busybox true >/dev/null
+		n=$((n + 1))
+	done
+	# Of 18 ids two start with the same digit.
+	digit=$(kist ps -aq | cut -c 1 | sort | uniq -d | head -n 1)
+	run kist stop "$digit"
+	equal 125 "$status"
+	matches 'more than one|ambiguous|multiple' "$output"
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env bats
+# ps: what is listed, in which form.
+load helpers
+
+@test "ps: running ones only, -a all" {
+	sleeper --name up >/dev/null
+	kist run --name down busybox true
+	kist create --name new busybox true >/dev/null
+	equal up "$(kist ps --format '{{.Names}}')"
+	equal $'down\nnew\nup' "$(kist ps -a --format '{{.Names}}' | sort)"
+}
+
+@test "ps: the table's columns" {
+	kist run --name c busybox true
+	run -0 kist ps -a
+	matches '^CONTAINER ID +IMAGE +COMMAND +CREATED +STATUS +PORTS +NAMES' "${lines[0]}"
+	matches '^[0-9a-f]{12} +localhost/busybox:latest +true +.* ago +Exited \(0\) .* ago +c' "${lines[1]}"
+	equal 2 "${#lines[@]}"
+	run -0 kist ps
+	equal 1 "${#lines[@]}" 'only the head'
+	run -0 kist ps -a --noheading
+	equal 1 "${#lines[@]}"
+}
+
+@test "ps: states as podman shows them" {
+	sleeper --name up >/dev/null
+	kist run --name down busybox sh -c 'exit 3' || true
+	kist create --name new busybox true >/dev/null
+	matches '^Up ' "$(kist ps -a --filter name=up --format '{{.Status}}')"
+	matches '^Exited \(3\) ' "$(kist ps -a --filter name=down --format '{{.Status}}')"
+	equal Created "$(kist ps -a --filter name=new --format '{{.Status}}')"
+}
+
+@test "ps: -q, --no-trunc" {
+	id=$(kist create --name c busybox true)
+	equal "${id:0:12}" "$(kist ps -aq)"
+	equal "$id" "$(kist ps -aq --no-trunc)"
+	equal "${id:0:12}" "$(kist ps -a --format '{{.ID}}')"
+	equal "$id" "$(kist ps -a --no-trunc --format '{{.ID}}')"
+}
+
+@test "ps: -n, -l" {
+	kist create --name a busybox true >/dev/null
+	kist create --name b busybox true >/dev/null
+	kist create --name c busybox true >/dev/null
+	equal c "$(kist ps -l --format '{{.Names}}')"
+	equal $'b\nc' "$(kist ps -n 2 --format '{{.Names}}' | sort)"
+	equal $'b\nc' "$(kist ps --last 2 --format '{{.Names}}' | sort)"
+}
+
+@test "ps: filters, ANDed; values of one key ORed" {
+	sleeper --name up --label color=red --label big >/dev/null
+	kist run --name down --label color=blue busybox sh -c 'exit 3' || true
+	new=$(kist create --name new --label color=red busybox true)
+	names() { kist ps -a --format '{{.Names}}' "$@" | sort | xargs; }
+	equal up "$(names --filter status=running)"
+	equal 'down up' "$(names --filter status=running --filter status=exited)"
+	equal 'new up' "$(names --filter label=color=red)"
+	equal 'down new up' "$(names --filter label=color)"
+	equal up "$(names --filter label=color=red --filter label=big)"
+	equal new "$(names --filter label=color=red --filter status=created)"
+	equal down "$(names --filter exited=3)"
+	equal new "$(names --filter id="${new:0:10}")"
+	equal 'down' "$(names --filter 'name=^do')"
+	equal 'down new up' "$(names --filter ancestor=localhost/busybox:latest)"
+	equal 'new' "$(names --filter since=down)"
+	equal 'up' "$(names --filter before=down)"
+	equal '' "$(names --filter name=nothing)"
+	run -125 kist ps --filter nosuch=1
+	run -125 kist ps --filter status=nosuch
+}
+
+@test "ps: --format json" {
+	id=$(kist create --name c --label a=b busybox echo 'x y')
+	run -0 kist ps -a --format json
+	equal 1 "$(jq length <<<"$output")"
+	equal "$id" "$(jq -r '.[0].Id' <<<"$output")"
+	equal c "$(jq -r '.[0].Names[0]' <<<"$output")"
+	equal created "$(jq -r '.[0].State' <<<"$output")"
+	equal 'echo,x y' "$(jq -r '.[0].Command | join(",")' <<<"$output")"
+	equal b "$(jq -r '.[0].Labels.a' <<<"$output")"
+	equal localhost/busybox:latest "$(jq -r '.[0].Image' <<<"$output")"
+	local key
+	for key in AutoRemove Command Created CreatedAt Exited ExitedAt ExitCode Id Image ImageID IsInfra Labels Mounts Names Networks Pid Pod PodName Ports Size StartedAt State Status; do
+		jq -e ".[0] | has(\"$key\")" <<<"$output" >/dev/null || fail "no key $key"
+	done
+	run -0 kist ps --format json
+	equal 0 "$(jq length <<<"$output")"
+}
+
+@test "ps: --format with table and fields" {
+	kist create --name c --label a=b busybox true >/dev/null
+	run -0 kist ps -a --format 'table {{.Names}} {{.Image}}'
+	matches '^NAMES +IMAGE' "${lines[0]}"
+	matches '^c +localhost/busybox:latest' "${lines[1]}"
+	equal 'c|localhost/busybox:latest|true' "$(kist ps -a --format '{{.Names}}|{{.Image}}|{{.Command}}')"
+	matches 'a[=:]b' "$(kist ps -a --format '{{.Labels}}')"
+	run -125 kist ps -a --format '{{.NoSuchField}}'
+	run -125 kist ps -a --format '{{.Names'
+}
+
+@test "ps: --sort" {
+	kist create --name b busybox true >/dev/null
+	kist create --name a busybox true >/dev/null
+	equal 'a b' "$(kist ps -a --sort names --format '{{.Names}}' | xargs)"
+	equal 'b a' "$(kist ps -a --sort created --format '{{.Names}}' | xargs)"
+	run -125 kist ps --sort nosuch
+}
+
+@test "ps: -s adds the size" {
+	kist run --name c busybox sh -c 'head -c 100000 /dev/zero >/big'
+	run -0 kist ps -a -s
+	contains "${lines[0]}" SIZE
+	matches '[0-9]+(\.[0-9]+)?kB' "${lines[1]}"
+}
+
+@test "ps: --pod, --ns columns" {
+	sleeper --name c >/dev/null
+	run -0 kist ps --ns
+	matches 'PID +CGROUPNS +IPC +MNT +NET +PIDNS +USERNS +UTS' "${lines[0]}"
+}

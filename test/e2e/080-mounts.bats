@@ -1,0 +1,180 @@
+#!/usr/bin/env bats
+# Bind mounts, tmpfs, read-only roots, propagation.
+load helpers
+
+mount_of()
+{
+	kist run --rm "${@:2}" busybox grep " $1 " /proc/self/mountinfo
+}
+
+@test "-v: a directory, a file, read-only and writable" {
+	mkdir "$STORE/d"
+	echo inside >"$STORE/d/f"
+	echo single >"$STORE/file"
+	equal inside "$(kist run --rm -v "$STORE/d:/mnt/d" busybox cat /mnt/d/f)"
+	equal single "$(kist run --rm -v "$STORE/file:/mnt/file" busybox cat /mnt/file)"
+	run -0 kist run --rm -v "$STORE/d:/d" busybox sh -c 'echo new >/d/new'
+	equal new "$(cat "$STORE/d/new")"
+	run ! kist run --rm -v "$STORE/d:/d:ro" busybox sh -c 'echo x >/d/x'
+	contains "$output" 'Read-only'
+	run ! kist run --rm -v "$STORE/file:/etc/text:ro" busybox sh -c 'echo x >/etc/text'
+	clean
+}
+
+@test "-v: options, and that they are checked" {
+	mkdir "$STORE/d"
+	contains "$(mount_of /d -v "$STORE/d:/d:noexec,nosuid,nodev")" noexec
+	cp "$(command -v busybox)" "$STORE/d/sh"
+	run -0 kist run --rm -v "$STORE/d:/d:exec" busybox /d/sh -c true
+	run -126 kist run --rm -v "$STORE/d:/d:noexec" busybox /d/sh -c true
+	engine_error kist run --rm -v "$STORE/d:/d:nosuch" busybox true
+	engine_error kist run --rm -v "$STORE/d:relative" busybox true
+	engine_error kist run --rm -v "$STORE/missing:/d" busybox true
+	contains "$stderr" "$STORE/missing"
+	clean
+}
+
+@test "-v: the mount point is made; below a link it stays inside the root" {
+	mkdir "$STORE/d"
+	echo here >"$STORE/d/f"
+	equal here "$(kist run --rm -v "$STORE/d:/made/up/path" busybox cat /made/up/path/f)"
+	mkdir "$STORE/rootfs"
+	tar -C "$STORE/rootfs" -xf "$E2E_CACHE/busybox.tar"
+	mkdir -p "$STORE/outside" "$STORE/rootfs/real"
+	ln -s "$STORE/outside" "$STORE/rootfs/trap"
+	ln -s /real "$STORE/rootfs/link"
+	ln -s ../../../../../../real "$STORE/rootfs/dots"
+	equal here "$(kist run --rm -v "$STORE/d:/link/x" --rootfs "$STORE/rootfs" cat /real/x/f)"
+	equal here "$(kist run --rm -v "$STORE/d:/dots/y" --rootfs "$STORE/rootfs" cat /real/y/f)"
+	run kist run --rm -v "$STORE/d:/trap/z" --rootfs "$STORE/rootfs" true
+	[ -z "$(ls "$STORE/outside")" ]
+	clean
+}
+
+@test "-v: recursive or not, and propagation" {
+	mkdir -p "$STORE/p/sub"
+	mount -t tmpfs tmpfs "$STORE/p"
+	mkdir "$STORE/p/sub"
+	mount -t tmpfs tmpfs "$STORE/p/sub"
+	touch "$STORE/p/sub/below"
+	run -0 kist run --rm -v "$STORE/p:/p:rbind" busybox test -e /p/sub/below
+	run -1 kist run --rm -v "$STORE/p:/p:bind" busybox test -e /p/sub/below
+	run -0 kist run --rm -v "$STORE/p:/p" busybox test -e /p/sub/below
+	mount --make-shared "$STORE/p"
+	lacks "$(mount_of /p -v "$STORE/p:/p:rprivate")" shared:
+	contains "$(mount_of /p -v "$STORE/p:/p:rshared")" shared:
+	contains "$(mount_of /p -v "$STORE/p:/p:rslave")" master:
+	# A later mount on the host arrives in a slave, not in a private one.
+	local id mode
+	for mode in rslave rprivate; do
+		id=$(sleeper -v "$STORE/p:/p:$mode")
+		mkdir "$STORE/p/late"
+		mount -t tmpfs tmpfs "$STORE/p/late"
+		touch "$STORE/p/late/file"
+		if [ $mode = rslave ]; then
+			run -0 kist exec "$id" test -e /p/late/file
+		else
+			run -1 kist exec "$id" test -e /p/late/file
+		fi
+		umount "$STORE/p/late"
+		rmdir "$STORE/p/late"
+		kist rm -f -t 0 "$id"
+	done
+	umount "$STORE/p/sub" "$STORE/p"
+	clean
+}
+
+@test "-v: ro covers the mount itself, and nested mounts keep a host readable" {
+	mkdir "$STORE/d"
+	contains "$(mount_of /d -v "$STORE/d:/d:ro" | cut -d ' ' -f 6)" ro
+	contains "$(mount_of /d -v "$STORE/d:/d" | cut -d ' ' -f 6)" rw
+}
+
+@test "-v: several, one inside another, in order" {
+	mkdir -p "$STORE/a" "$STORE/b"
+	touch "$STORE/a/in-a" "$STORE/b/in-b"
+	run -0 kist run --rm -v "$STORE/b:/m/deep" -v "$STORE/a:/m" busybox sh -c 'ls /m /m/deep'
+	contains "$output" in-a
+	contains "$output" in-b
+	engine_error kist run --rm -v "$STORE/a:/m" -v "$STORE/b:/m" busybox true
+	contains "$stderr" /m
+}
+
+@test "--mount: the long form" {
+	mkdir "$STORE/d"
+	echo x >"$STORE/d/f"
+	equal x "$(kist run --rm --mount "type=bind,source=$STORE/d,target=/d" busybox cat /d/f)"
+	equal x "$(kist run --rm --mount "type=bind,src=$STORE/d,dst=/d,ro" busybox cat /d/f)"
+	run ! kist run --rm --mount "type=bind,src=$STORE/d,destination=/d,readonly" busybox touch /d/g
+	run ! kist run --rm --mount "type=bind,src=$STORE/d,destination=/d,ro=true" busybox touch /d/g
+	run -0 kist run --rm --mount type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=0700 busybox sh -c 'grep " /t " /proc/self/mountinfo; stat -c %a /t'
+	contains "$output" size=1024k
+	contains "$output" 700
+	engine_error kist run --rm --mount type=nosuch,destination=/t busybox true
+	engine_error kist run --rm --mount type=bind,destination=/t busybox true
+	engine_error kist run --rm --mount "type=bind,src=$STORE/d" busybox true
+	engine_error kist run --rm --mount "type=tmpfs,destination=/t,nosuch=1" busybox true
+}
+
+@test "--tmpfs" {
+	run ! kist run --rm --tmpfs /t:size=64k,mode=1770 busybox sh -c 'grep " /t " /proc/self/mountinfo; stat -c %a /t; head -c 100000 /dev/zero >/t/x'
+	contains "$output" tmpfs
+	contains "$output" 1770
+	run -0 kist run --rm --tmpfs /t:size=64k busybox sh -c 'head -c 60000 /dev/zero >/t/x'
+	run -0 kist run --rm --tmpfs /t busybox grep ' /t ' /proc/self/mountinfo
+	matches 'nosuid' "$output"
+	matches 'nodev' "$output"
+	engine_error kist run --rm --tmpfs /t:nosuch=1 busybox true
+}
+
+@test "--tmpfs: over a directory of the image its content is copied up" {
+	run -0 kist run --rm --tmpfs /data busybox sh -c 'cat /data/lower; echo more >/data/more'
+	equal lower "$output"
+	run -0 kist run --rm --tmpfs /data:notmpcopyup busybox ls /data
+	equal '' "$output"
+}
+
+@test "--read-only: the root cannot be written, tmpfs can" {
+	run ! kist run --rm --read-only busybox touch /x
+	contains "$output" 'Read-only'
+	run -0 kist run --rm --read-only busybox sh -c 'touch /tmp/x /run/x /dev/shm/x /var/tmp/x'
+	run ! kist run --rm --read-only --read-only-tmpfs=false busybox touch /tmp/x
+	run -0 kist run --rm --read-only --tmpfs /w busybox touch /w/x
+}
+
+@test "/dev: what is there" {
+	run -0 kist run --rm busybox sh -c 'for f in null zero full random urandom tty; do test -c /dev/$f || echo no $f; done; for l in fd stdin stdout stderr ptmx; do test -L /dev/$l || echo no $l; done; test -d /dev/shm && test -d /dev/pts && test -d /dev/mqueue; echo x >/dev/null; ls /dev | wc -l'
+	lacks "$output" no
+	[ "${lines[-1]}" -lt 25 ]
+	run -0 kist run --rm busybox sh -c 'ls /dev/disk /dev/sda /dev/vda /dev/mem /dev/kmsg 2>/dev/null | wc -l'
+	equal 0 "$output"
+}
+
+@test "/dev/shm: --shm-size" {
+	contains "$(kist run --rm busybox grep ' /dev/shm ' /proc/self/mountinfo)" size=64000k,nosuid || contains "$(kist run --rm busybox grep ' /dev/shm ' /proc/self/mountinfo)" size=6
+	contains "$(kist run --rm --shm-size 1m busybox grep ' /dev/shm ' /proc/self/mountinfo)" size=1024k
+	engine_error kist run --rm --shm-size nonsense busybox true
+}
+
+@test "/proc and /sys: right file systems, /sys read-only" {
+	run -0 kist run --rm busybox cat /proc/self/mountinfo
+	matches ' /proc [^-]*- proc ' "$output"
+	matches ' /sys ro[^-]*- sysfs ' "$output"
+	matches ' /sys/fs/cgroup ro[^-]*- cgroup2 ' "$output"
+	matches ' /dev/pts [^-]*- devpts ' "$output"
+	matches ' /dev/mqueue [^-]*- mqueue ' "$output"
+}
+
+@test "no mount of the host shows inside" {
+	run -0 kist run --rm busybox cat /proc/self/mountinfo
+	lacks "$output" "$E2E_DISK"
+	lacks "$(grep -vE ' / / ' <<<"$output" | cut -d ' ' -f 4,5)" "$E2E_WORK"
+}
+
+@test "the working directory: made, inside, not a file" {
+	kist_only # podman makes it only if the image names it
+	equal /made/here "$(kist run --rm -w /made/here busybox pwd)"
+	run -0 kist run --rm -w /made/here busybox stat -c '%a %u' .
+	equal '755 0' "$output"
+	run -125 kist run --rm -w relative busybox true
+}
