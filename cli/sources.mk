@@ -1,6 +1,11 @@
 cli-sources := \
 	cli/columns.c \
+	cli/command.c \
+	cli/completion.c \
+	cli/filter.c \
 	cli/format.c \
+	cli/help.c \
+	cli/man.c \
 	cli/options.c \
 	cli/template.c \
 	cli/template_eval.c \
