@@ -5,7 +5,7 @@
 
 #include "core/base/base.h"
 
-#define KIST_NSEC_PER_SEC 1000000000LL
+#define KIST_NSEC_PER_SEC  1000000000LL
 #define KIST_NSEC_PER_MSEC 1000000LL
 
 int64_t kist_now_wall(void);

@@ -29,10 +29,10 @@ enum kist_error_kind {
 	KIST_ERR_UNSUPPORTED, /* this host or this version cannot */
 	KIST_ERR_CORRUPT,     /* a record on disk or a message is damaged */
 	KIST_ERR_TIMEOUT,
-	KIST_ERR_REMOVED,     /* the object went away meanwhile */
-	KIST_ERR_EXEC_ACCESS, /* the command cannot be invoked: exit code 126 */
-	KIST_ERR_EXEC_MISSING,/* the command does not exist: exit code 127 */
-	KIST_ERR_INTERNAL,    /* a defect of kist */
+	KIST_ERR_REMOVED,      /* the object went away meanwhile */
+	KIST_ERR_EXEC_ACCESS,  /* the command cannot be invoked: exit code 126 */
+	KIST_ERR_EXEC_MISSING, /* the command does not exist: exit code 127 */
+	KIST_ERR_INTERNAL,     /* a defect of kist */
 };
 
 struct kist_error {
@@ -46,7 +46,8 @@ struct kist_error {
 int kist_fail(struct kist_error *err, enum kist_error_kind kind, int errnum, const char *fmt, ...) KIST_PRINTF(4, 5);
 /* A failed system call: kind SYSTEM, ": strerror(errnum)" is appended. */
 int kist_fail_errno(struct kist_error *err, int errnum, const char *fmt, ...) KIST_PRINTF(3, 4);
-int kist_vfail(struct kist_error *err, enum kist_error_kind kind, int errnum, const char *fmt, va_list ap) KIST_PRINTF(4, 0);
+int kist_vfail(struct kist_error *err, enum kist_error_kind kind, int errnum, const char *fmt, va_list ap)
+        KIST_PRINTF(4, 0);
 
 /* Puts "context: " before the text. Returns -errnum, for 'return kist_context(err, ...)'. */
 int kist_context(struct kist_error *err, const char *fmt, ...) KIST_PRINTF(2, 3);

@@ -36,7 +36,7 @@ int kist_reopen(int fd, int flags);
 int kist_read_fd(int fd, size_t max, struct kist_str *out);
 int kist_read_file(int dir, const char *name, size_t max, struct kist_str *out);
 
-int kist_write_all(int fd, const void *data, size_t len);  /* retries short writes and EINTR */
+int kist_write_all(int fd, const void *data, size_t len); /* retries short writes and EINTR */
 /* One write to an existing file of a kernel file system (procfs, sysfs, cgroupfs): no O_CREAT, no O_TRUNC. */
 int kist_write_kernel(int dir, const char *name, const char *text);
 

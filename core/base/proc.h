@@ -12,15 +12,17 @@ struct kist_error;
 /* Wrappers for calls the C library may not have. Results are fds/pids or a negative errno. */
 int kist_pidfd_open(pid_t pid);
 int kist_pidfd_signal(int pidfd, int signal_number);
-pid_t kist_clone3(struct clone_args *args, size_t size); /* raw: the child must only use async-safe calls until exec or be fork-like (no CLONE_VM) */
+pid_t kist_clone3(
+        struct clone_args *args,
+        size_t size); /* raw: the child must only use async-safe calls until exec or be fork-like (no CLONE_VM) */
 
 /* A process's identity. start is field 22 of /proc/PID/stat (clock ticks since boot), 0 when unknown. */
 struct kist_proc_id {
 	pid_t pid;
 	uint64_t start;
 };
-int kist_proc_identify(pid_t pid, struct kist_proc_id *out);  /* -ESRCH; zombies count as gone */
-bool kist_proc_alive(const struct kist_proc_id *id);          /* false for zombies and reused pids */
+int kist_proc_identify(pid_t pid, struct kist_proc_id *out); /* -ESRCH; zombies count as gone */
+bool kist_proc_alive(const struct kist_proc_id *id);         /* false for zombies and reused pids */
 /* A pidfd for exactly that process, or -ESRCH. */
 int kist_proc_open(const struct kist_proc_id *id);
 

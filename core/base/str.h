@@ -13,7 +13,7 @@ struct kist_str {
 #define KIST_STR __attribute__((cleanup(kist_str_free)))
 
 void kist_str_free(struct kist_str *s);
-void kist_str_clear(struct kist_str *s);                 /* keeps the memory */
+void kist_str_clear(struct kist_str *s); /* keeps the memory */
 void kist_str_add(struct kist_str *s, const char *text);
 void kist_str_addn(struct kist_str *s, const void *bytes, size_t n);
 void kist_str_addc(struct kist_str *s, char c);
