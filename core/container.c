@@ -500,11 +500,8 @@ int kist_container_create(struct kist *k, const struct kist_container_config *co
 	bool named = false;
 
 	int r = config->name ? kist_name_check(config->name, err) : 0;
-	if (r == 0)
-		r = kist_plan_check_config(k, config, err);
 	if (r < 0)
 		return r;
-
 	struct kist_container *c = container_new(k);
 	kist_table_clear(&kist_container_config_table, &c->config);
 	kist_table_copy(&kist_container_config_table, &c->config, config);
@@ -514,6 +511,11 @@ int kist_container_create(struct kist *k, const struct kist_container_config *co
 	c->config.created = kist_now_wall();
 	c->state.boot = kist_strdup(k->boot);
 
+	r = kist_plan_check_config(c, err);
+	if (r < 0) {
+		kist_container_free(c);
+		return r;
+	}
 	r = create_make(c, &named, err);
 	if (r < 0) {
 		create_undo(c, named);

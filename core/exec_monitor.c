@@ -84,6 +84,8 @@ static int session_start(struct monitor *m, const struct kist_msg_exec *request,
 	r = kist_plan_exec(m->c, root, &exec, spec, &process, err);
 	if (r < 0)
 		return r;
+	uint64_t caps;
+	bool built_in = !request->privileged && kist_plan_seccomp_caps(&m->c->config, &caps);
 	struct kist_ns_exec plan = {
 		.process = process,
 		.spec = spec,
@@ -96,6 +98,8 @@ static int session_start(struct monitor *m, const struct kist_msg_exec *request,
 		.listen_fds = (int)preserved,
 		.privileged = request->privileged,
 		.seccomp_cache = m->k->runroot,
+		.default_seccomp_caps = built_in ? &caps : NULL,
+		.id = m->c->config.id,
 	};
 	if (preserved) {
 		fds_move_high(fds, n_fds);

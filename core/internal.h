@@ -126,8 +126,12 @@ int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record); /*
 /* From the record to the plan. rootfs is the mounted root (a detached mount fd), where users are looked up and the
  * working directory is made. Makes hosts, resolv.conf, hostname, .containerenv in the run directory. */
 int kist_plan_make(struct kist_container *c, int rootfs, struct kist_spec **out, struct kist_error *err);
-/* What can be checked without a root file system: for create. */
-int kist_plan_check_config(struct kist *k, const struct kist_container_config *config, struct kist_error *err);
+/* What can be checked without a root file system: for create. Nothing is made. */
+int kist_plan_check_config(struct kist_container *c, struct kist_error *err);
+/* False: no built-in seccomp profile applies (privileged, unconfined, or a profile of its own in the plan). */
+bool kist_plan_seccomp_caps(const struct kist_container_config *config, uint64_t *caps);
+/* A detached copy of the /dev/shm mount of another container, by its init. Returns an fd. */
+int kist_shm_share(pid_t pid, struct kist_error *err);
 /* The process of an exec session. */
 int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec *exec, const struct kist_spec *spec,
 		   struct kist_spec_process **out, struct kist_error *err);
@@ -144,8 +148,6 @@ int kist_log_writer_open(struct kist_log_writer **out, const struct kist_contain
 void kist_log_writer_write(struct kist_log_writer *w, int stream, const void *data, size_t len);
 void kist_log_writer_close(struct kist_log_writer *w); /* flushes partial lines */
 int kist_log_check(const char *driver, struct kist_error *err); /* a driver of this version? */
-
-/* --- launch (launch.c), run by the monitor -------------------------------------------------------------------------- */
 
 /* --- removal and clean-up (cleanup.c) ------------------------------------------------------------------------------- */
 

@@ -132,6 +132,9 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 		r = init_fd < 0 ? init_fd : 0;
 	}
 	if (r == 0) {
+		uint64_t caps;
+		bool built_in = kist_plan_seccomp_caps(&c->config, &caps);
+		KIST_FREE char *bundle = kist_container_path(c, NULL);
 		struct kist_ns_launch plan = {
 			.spec = spec,
 			.rootfs_fd = rootfs,
@@ -144,6 +147,9 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 			.init_fd = init_fd,
 			.new_keyring = true,
 			.seccomp_cache = c->k->runroot,
+			.default_seccomp_caps = built_in ? &caps : NULL,
+			.id = c->config.id,
+			.bundle = bundle,
 		};
 		r = kist_ns_create(&plan, &launch->child, err);
 	}

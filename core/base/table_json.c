@@ -575,6 +575,36 @@ static size_t line_of(const char *text, size_t offset)
 	return line;
 }
 
+/* Length of the UTF-8 sequence at text, 0 when it is none (overlong, surrogate, past U+10FFFF, cut short). */
+static size_t utf8_len(const unsigned char *text, size_t len)
+{
+	static const struct {
+		unsigned char mask, lead;
+		uint32_t least;
+	} forms[] = { { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
+
+	if (text[0] < 0x80)
+		return 1;
+	for (size_t i = 0; i < KIST_COUNT(forms); i++) {
+		uint32_t rune;
+
+		if ((text[0] & forms[i].mask) != forms[i].lead)
+			continue;
+		if (len < i + 2)
+			return 0;
+		rune = (unsigned char)(text[0] & ~forms[i].mask);
+		for (size_t k = 1; k < i + 2; k++) {
+			if ((text[k] & 0xc0) != 0x80)
+				return 0;
+			rune = rune << 6 | (text[k] & 0x3f);
+		}
+		if (rune < forms[i].least || (rune >= 0xd800 && rune < 0xe000) || rune > 0x10ffff)
+			return 0;
+		return i + 2;
+	}
+	return 0;
+}
+
 static size_t digits_len(const char *text, size_t len)
 {
 	size_t n = 0;
@@ -613,8 +643,8 @@ static size_t number_len(const char *text, size_t len)
 }
 
 /* What json-c 0.16 lets through even when strict: single quotes, capital words (NaN, True), raw control characters in
- * strings; and it cuts a key at an escaped NUL, so that two readers could see two different documents. Returns the
- * offset of the first such place, len when there is none. */
+ * strings, overlong UTF-8; and it cuts a key at an escaped NUL, so that two readers could see two different documents.
+ * Returns the offset of the first such place, len when there is none. */
 static size_t lax_place(const char *text, size_t len)
 {
 	static const char plain[] = "{}[],: \t\r\n-0123456789trufalsen";
@@ -629,7 +659,13 @@ static size_t lax_place(const char *text, size_t len)
 		} else if (text[i] == '"') {
 			inside = !inside;
 			nul = nul && !inside;
-		} else if (!inside) {
+		} else if (inside) {
+			size_t n = utf8_len((const unsigned char *)text + i, len - i);
+
+			if (!n)
+				return i;
+			i += n - 1;
+		} else {
 			if (!strchr(plain, text[i]) || (text[i] == ':' && nul))
 				return i;
 			nul = nul && strchr(" \t\r\n", text[i]);
@@ -683,36 +719,6 @@ int kist_json_parse(const char *text, size_t len, struct json_object **out, stru
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "JSON: line %zu: text after the end of the document",
 		                 line_of(text, end));
 	*out = kist_steal(&json);
-	return 0;
-}
-
-/* Length of the UTF-8 sequence at text, 0 when it is none (overlong, surrogate, past U+10FFFF, cut short). */
-static size_t utf8_len(const unsigned char *text, size_t len)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least;
-	} forms[] = { { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
-
-	if (text[0] < 0x80)
-		return 1;
-	for (size_t i = 0; i < KIST_COUNT(forms); i++) {
-		uint32_t rune;
-
-		if ((text[0] & forms[i].mask) != forms[i].lead)
-			continue;
-		if (len < i + 2)
-			return 0;
-		rune = (unsigned char)(text[0] & ~forms[i].mask);
-		for (size_t k = 1; k < i + 2; k++) {
-			if ((text[k] & 0xc0) != 0x80)
-				return 0;
-			rune = rune << 6 | (text[k] & 0x3f);
-		}
-		if (rune < forms[i].least || (rune >= 0xd800 && rune < 0xe000) || rune > 0x10ffff)
-			return 0;
-		return i + 2;
-	}
 	return 0;
 }
 

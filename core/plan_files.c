@@ -1,0 +1,158 @@
+/* Small files of a container's own that are mounted over /etc and /run: they live in the run directory. */
+#include "core/plan.h"
+
+#include "core/base/fs.h"
+#include "core/base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OPTIONS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define HOST_FILE_MAX (1u << 20)
+
+static int write_file(struct plan *p, const char *name, const struct kist_str *text, struct kist_error *err)
+{
+	/* Made anew for each run, in a directory of ours: no rename is needed, nobody reads it before the start. */
+	KIST_CLOSE int fd = openat(p->c->run_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int r = fd < 0 ? -errno : kist_write_all(fd, kist_str_get(text), text->len);
+
+	if (r == 0 && fchmod(fd, 0644) < 0)
+		r = -errno;
+	return r < 0 ? kist_fail_errno(err, -r, "write %s of the container", name) : 0;
+}
+
+static bool is_mounted(const struct plan *p, const char *destination)
+{
+	for (size_t i = 0; i < p->config->n_mounts; i++)
+		if (kist_streq(p->config->mounts[i].destination, destination))
+			return true;
+	return false;
+}
+
+static void mount_file(struct plan *p, const char *destination, const char *path)
+{
+	kist_spec_add_mount(p->spec, destination, "bind", path, OPTIONS("bind", "rprivate", "nosuid", "nodev", "noexec"));
+}
+
+static int own_file(struct plan *p, const char *destination, const char *name, const struct kist_str *text, struct kist_error *err)
+{
+	if (is_mounted(p, destination))
+		return 0;
+	int r = write_file(p, name, text, err);
+	if (r < 0)
+		return r;
+	KIST_FREE char *path = kist_container_runpath(p->c, name);
+	mount_file(p, destination, path);
+	return 0;
+}
+
+/* A host file, empty when it is missing or unreadable: a minimal host may have none. */
+static void read_host(const char *path, struct kist_str *out)
+{
+	KIST_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		kist_read_fd(fd, HOST_FILE_MAX, out);
+	if (out->len && out->data[out->len - 1] != '\n')
+		kist_str_addc(out, '\n');
+}
+
+static int add_hosts_entries(struct plan *p, struct kist_str *text, struct kist_error *err)
+{
+	for (size_t i = 0; p->config->add_hosts && p->config->add_hosts[i]; i++) {
+		const char *entry = p->config->add_hosts[i], *colon = strchr(entry, ':');
+		if (!colon || colon == entry || !colon[1] || strpbrk(entry, " \t\n#"))
+			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': expected NAME:ADDRESS", entry);
+		kist_str_addf(text, "%s\t%.*s\n", colon + 1, (int)(colon - entry), entry);
+	}
+	return 0;
+}
+
+static int hosts(struct plan *p, bool host_net, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+
+	int r = add_hosts_entries(p, &text, err);
+	if (r < 0)
+		return r;
+	if (host_net) {
+		read_host("/etc/hosts", &text);
+	} else {
+		kist_str_add(&text, "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
+		if (p->spec->hostname)
+			kist_str_addf(&text, "127.0.0.1\t%s %s\n", p->spec->hostname, p->config->name);
+	}
+	return own_file(p, "/etc/hosts", "hosts", &text, err);
+}
+
+static int resolv_conf(struct plan *p, bool host_net, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+	KIST_STR struct kist_str host = { 0 };
+
+	read_host("/etc/resolv.conf", &host);
+	KIST_STRV char **lines = kist_strv_split(kist_str_get(&host), '\n');
+	for (size_t i = 0; lines && lines[i]; i++) {
+		/* A resolver on the host's loopback is not reachable from another network namespace. */
+		bool loopback = kist_has_prefix(lines[i], "nameserver") && (strstr(lines[i], " 127.") || strstr(lines[i], "\t127.") ||
+									    strstr(lines[i], " ::1"));
+		if (lines[i][0] && (host_net || !loopback))
+			kist_str_addf(&text, "%s\n", lines[i]);
+	}
+	return own_file(p, "/etc/resolv.conf", "resolv.conf", &text, err);
+}
+
+/* A container that shares another's network has its names too. */
+static int shared_net_files(struct plan *p, const char *id)
+{
+	static const struct {
+		const char *name, *destination;
+	} files[] = { { "hosts", "/etc/hosts" }, { "resolv.conf", "/etc/resolv.conf" } };
+
+	for (size_t i = 0; i < KIST_COUNT(files); i++) {
+		KIST_FREE char *path = kist_asprintf("%s/containers/%s/%s", p->c->k->settings.runroot, id, files[i].name);
+		if (!is_mounted(p, files[i].destination) && access(path, R_OK) == 0)
+			mount_file(p, files[i].destination, path);
+	}
+	return 0;
+}
+
+static int containerenv(struct plan *p, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+	const struct kist_container_config *config = p->config;
+
+	if (is_mounted(p, "/run") || (config->read_only && config->read_only_tmpfs))
+		return 0; /* its place is hidden by another mount */
+	if (config->privileged)
+		kist_str_addf(&text, "engine=\"kist-%s\"\nname=\"%s\"\nid=\"%s\"\nimage=\"%s\"\nimageid=\"%s\"\nrootless=0\n", KIST_VERSION,
+			      config->name, config->id, config->image_name ? config->image_name : "", config->image ? config->image : "");
+	return own_file(p, "/run/.containerenv", "containerenv", &text, err);
+}
+
+int plan_files(struct plan *p, struct kist_error *err)
+{
+	KIST_STR struct kist_str name = { 0 };
+	enum kist_ns_mode net;
+	const char *id;
+
+	int r = containerenv(p, err);
+	if (r < 0 || kist_ns_mode_parse(p->config->net_ns, &net, &id) < 0)
+		return r;
+	if (net == KIST_NS_CONTAINER)
+		return shared_net_files(p, id);
+	bool host_net = net == KIST_NS_HOST;
+	if (!p->config->no_hosts)
+		r = hosts(p, host_net, err);
+	if (r == 0 && !p->config->no_resolv)
+		r = resolv_conf(p, host_net, err);
+	if (r == 0 && p->spec->hostname) {
+		kist_str_addf(&name, "%s\n", p->spec->hostname);
+		r = own_file(p, "/etc/hostname", "hostname", &name, err);
+	}
+	return r;
+}
