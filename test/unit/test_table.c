@@ -436,6 +436,8 @@ static void json_documents_are_strict(void **state)
 		"{\"a\" 1}",
 		"{\"a\":\"\xc3\"}",
 		"True",
+		"\"\xc1\xbe\"",
+		"\"\xed\xa0\x80\"",
 		"18446744073709551616",
 		"-9223372036854775809",
 		"NULL",
