@@ -38,6 +38,17 @@ static int parse_regex(struct kist_filter *f, struct kist_error *err)
 	                 f->value, why);
 }
 
+static int check_choice(const struct kist_filter *f, struct kist_error *err)
+{
+	KIST_FREE char *choices = NULL;
+
+	if (kist_strv_has((char *const *)f->key->choices, f->value))
+		return 0;
+	choices = kist_strv_join((char *const *)f->key->choices, ", ");
+	return kist_fail(err, KIST_ERR_INVALID, EINVAL, "filter '%s': '%s' is not one of %s", f->key->name, f->value,
+	                 choices);
+}
+
 /* Checks the value and turns it into what the kind compares. */
 static int parse_value(struct kist_filter *f, struct kist_error *err)
 {
@@ -47,11 +58,7 @@ static int parse_value(struct kist_filter *f, struct kist_error *err)
 
 	switch (f->key->kind) {
 	case KIST_FILTER_CHOICE:
-		if (kist_strv_has((char *const *)f->key->choices, f->value))
-			return 0;
-		KIST_FREE char *choices = kist_strv_join((char *const *)f->key->choices, ", ");
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "filter '%s': '%s' is not one of %s", f->key->name,
-		                 f->value, choices);
+		return check_choice(f, err);
 	case KIST_FILTER_REGEX:
 		return parse_regex(f, err);
 	case KIST_FILTER_NUMBER:

@@ -83,12 +83,24 @@ static void header_row(struct kist_str *out, const struct template_node *node, c
 
 /* --- --format --------------------------------------------------------------------------------------------------- */
 
-static bool is_json_word(const char *text)
+static const char *skip(const char *text, const char *word)
 {
 	text += strspn(text, " \t");
-	if (!kist_has_prefix(text, "json"))
-		return false;
-	return text[4 + strspn(text + 4, " \t")] == 0;
+	return kist_has_prefix(text, word) ? text + strlen(word) : "?";
+}
+
+/* "json", and "{{json .}}", which podman takes for the same. */
+static bool is_json_word(const char *text)
+{
+	const char *inner = skip(text, "{{");
+
+	if (*skip(text, "json") != '?')
+		return *skip(skip(text, "json"), "") == 0;
+	inner = skip(inner, "json");
+	if (*inner == ' ')
+		inner = skip(inner, ".");
+	inner = skip(inner, "}}");
+	return *skip(inner, "") == 0;
 }
 
 int kist_format_parse(const char *name, const char *text, const struct kist_header *headers, struct kist_format *out,

@@ -69,7 +69,7 @@ enum kist_format_kind {
 	KIST_FORMAT_TEMPLATE, /* each document through the template, a newline after each */
 	KIST_FORMAT_TABLE,    /* "table ...": the same, aligned, with a header row; the documents' control characters
 	                         escaped */
-	KIST_FORMAT_JSON,     /* "json": one array of all documents, indented as podman prints it */
+	KIST_FORMAT_JSON,     /* "json" or "{{json .}}": one array of all documents, indented, as podman prints it */
 };
 
 struct kist_format {
@@ -78,7 +78,7 @@ struct kist_format {
 	char *header;                   /* TABLE: the header row, cells parted by tabs */
 };
 
-/* Parses the option's value: "json", "{{json .}}", "table {{.ID}}\t{{.Names}}", a template; "\t" and "\n" written as
+/* Parses the option's value: "json", "table {{.ID}}\t{{.Names}}", a template; "\t" and "\n" written as
  * two characters are what they mean, as in podman. A field without a row in headers has its name, split at capitals, as
  * header: CreatedAt -> CREATED AT. headers may be NULL. */
 int kist_format_parse(const char *name, const char *text, const struct kist_header *headers, struct kist_format *out,

@@ -335,7 +335,7 @@ static void float_text(struct kist_str *s, const struct verb *v, double d)
 		int digits = shortest_precision(d, scratch);
 
 		exponent = (int)strtol(strchr(scratch, 'e') + 1, NULL, 10);
-		if (exponent < -4 || exponent >= 6 + 15 * (v->verb[0] == 'v' && v->sharp))
+		if (exponent < -4 || exponent >= (v->verb[0] == 'v' && v->sharp ? 21 : 6))
 			kist_str_addf(s, c == 'g' ? "%.*e" : "%.*E", digits, d);
 		else
 			kist_str_addf(s, "%.*f", digits > exponent ? digits - exponent : 0, d);
