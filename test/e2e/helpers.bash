@@ -243,7 +243,7 @@ new_store()
 
 import_busybox()
 {
-	kist import --change CMD='["/bin/sh"]' "$E2E_CACHE/busybox.tar" "${1:-busybox}" >/dev/null 2>"$STORE/import.err" || {
+	kist import --change CMD='["/bin/sh"]' "$E2E_CACHE/busybox.tar" busybox >/dev/null 2>"$STORE/import.err" || {
 		cat "$STORE/import.err"
 		return 1
 	}
@@ -259,6 +259,7 @@ import_debian()
 	kist import "$E2E_CACHE/debian.tar" debian >/dev/null
 }
 
+# shellcheck disable=SC2120 # 'disk' is given by one suite
 setup_store()
 {
 	new_store "$@"
