@@ -26,15 +26,15 @@ extern const struct kist_program kist_program;
  * *printed (one line each; NULL: nothing). */
 struct kist_cli_targets {
 	bool all, latest;
-	bool ignore_missing;     /* --ignore */
-	char *const *filters;    /* --filter, NULL: none */
-	char *const *cidfiles;   /* --cidfile, NULL: none */
-	unsigned status_mask;    /* with all: only these states (1 << enum kist_status); 0: every one */
-	bool print_input;        /* print what the user wrote rather than the id, as podman does */
+	bool ignore_missing;   /* --ignore */
+	char *const *filters;  /* --filter, NULL: none */
+	char *const *cidfiles; /* --cidfile, NULL: none */
+	unsigned status_mask;  /* with all: only these states (1 << enum kist_status); 0: every one */
+	bool print_input;      /* print what the user wrote rather than the id, as podman does */
 };
 typedef int (*kist_cli_act)(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err);
-int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act, void *arg,
-		  struct kist_error *err);
+int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act,
+                  void *arg, struct kist_error *err);
 /* For check(): names, --all and --latest exclude each other, and one of them must be given. */
 int kist_cli_check_targets(bool all, bool latest, int argc, struct kist_error *err);
 
@@ -45,7 +45,8 @@ extern const struct kist_filter_key kist_container_filter_keys[];
 /* Whether the container passes. */
 bool kist_container_passes(struct kist_cli *cli, const struct kist_filters *filters, struct kist_container *c);
 
-/* Writes to stdout; a closed reader ends the program quietly with 141's meaning left to the shell. 0 or a negative errno with err. */
+/* Writes to stdout; a closed reader ends the program quietly with 141's meaning left to the shell. 0 or a negative
+ * errno with err. */
 struct kist_str;
 int kist_cli_print(const struct kist_str *text, struct kist_error *err);
 /* Pretty JSON and a newline. */

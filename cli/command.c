@@ -18,7 +18,7 @@ struct man_options {
 	const char *page;
 };
 static const struct kist_option man_rows[] = {
-	KIST_OPTION(struct man_options, STRING, page, 0, .help = "The page to fill in",
+	KIST_OPTION(struct man_options, STRING, page, "page", 0, .help = "The page to fill in",
 	            .completes = KIST_COMPLETE_FILE),
 	{ 0 },
 };

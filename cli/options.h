@@ -83,12 +83,11 @@ struct kist_option {
 	unsigned flags;
 };
 
-/* KIST_OPTION(struct run_options, FLAG, detach, 'd', .help = "Run in the background"): the member's name with '-' for
- * '_' cannot be made by the preprocessor, so the long name is given where it differs: .name = "cap-add". */
-#define KIST_OPTION(s, type_, member, letter_, ...)                                                                    \
+/* KIST_OPTION(struct run_options, COMMAS, cap_add, "cap-add", 0, .help = "Add capabilities"): struct, type, member,
+ * long name, letter, and what else there is to say. */
+#define KIST_OPTION(s, type_, member, name_, letter_, ...)                                                             \
 	{                                                                                                              \
-		.name = #member, .letter = letter_, .type = KIST_O_##type_, .offset = offsetof(s, member),             \
-		##__VA_ARGS__                                                                                          \
+		.name = name_, .letter = letter_, .type = KIST_O_##type_, .offset = offsetof(s, member), ##__VA_ARGS__ \
 	}
 
 /* Tables chain: a command has an array of sets ended by { 0 }; each set's rows apply to the struct that lies
