@@ -161,13 +161,12 @@ static int prepare_program(struct kist_ns_plan *plan, struct kist_ns_program *pr
 		r = kist_ns_program_stdio(program, err);
 	if (r == 0)
 		r = kist_ns_program_own_stdio(program, err);
-	if (r == 0)
-		r = kist_ns_program_chdir(program, err);
 	if (r < 0)
 		return r;
+	/* Before the directory is changed: its path may lead through /proc/self/fd (CVE-2024-21626). */
 	const int keep[] = { plan->sync, program->init_fd, program->proc_fd, plan->policy.seccomp.listener };
 	kist_ns_close_others(3 + program->listen_fds, keep, KIST_COUNT(keep));
-	return 0;
+	return kist_ns_program_chdir(program, err);
 }
 
 static int launch(struct kist_ns_plan *plan, struct kist_error *err)
@@ -200,6 +199,7 @@ static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 		return r;
 	if (kist_ns_stage_send(plan->sync, KIST_NS_STAGE_CREATED, 0, master) < 0)
 		_exit(1);
+	kist_close_fd(&master);
 	umask(022);
 
 	struct kist_ns_program program = {

@@ -181,6 +181,8 @@ static int exec_prepare(struct exec_plan *plan, struct kist_error *err)
 		if (kist_spec_namespace(exec->spec, kist_ns_namespace_table[i].type))
 			plan->flags |= kist_ns_namespace_table[i].flag;
 	int r = kist_ns_open_common(exec->stdio, exec->process->terminal, &plan->proc_fd, &plan->null_fd, err);
+	if (r == 0 && plan->flags & CLONE_NEWUSER && !exec->process->terminal)
+		r = kist_ns_user_give_stdio(&exec->spec->linux_, &exec->process->user, exec->stdio, err);
 	return r < 0 ? r : kist_ns_policy_prepare(&args, &plan->policy, err);
 }
 

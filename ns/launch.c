@@ -115,6 +115,8 @@ static int prepare(struct kist_ns_plan *plan, struct kist_error *err)
 		r = kist_ns_open_common(launch->stdio, plan->process->terminal, &plan->proc_fd, &plan->null_fd, err);
 	if (r == 0)
 		r = kist_ns_policy_prepare(&args, &plan->policy, err);
+	if (r == 0 && kist_ns_plan_has_user(plan) && !plan->process->terminal)
+		r = kist_ns_user_give_stdio(&plan->spec->linux_, &plan->process->user, launch->stdio, err);
 	if (r == 0)
 		r = kist_ns_rootfs_prepare(plan, err);
 	return r < 0 ? r : kist_ns_mounts_prepare(plan, err);

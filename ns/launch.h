@@ -62,6 +62,11 @@ int kist_ns_user_maps_write(int proc_fd, pid_t pid, const struct kist_spec_linux
 /* A user namespace with those maps that no process is in, for an idmapped mount. Returns its fd. */
 int kist_ns_user_namespace_for(int proc_fd, const struct kist_spec_id_map *uids, size_t n_uids,
                                const struct kist_spec_id_map *gids, size_t n_gids, struct kist_error *err);
+/* The host's id of one of the container's. */
+bool kist_ns_user_map_id(const struct kist_spec_id_map *maps, size_t n, uint32_t id, uint32_t *host);
+/* In the parent: pipes become the mapped user's; in the namespace nobody may give them away. */
+int kist_ns_user_give_stdio(const struct kist_spec_linux *plan, const struct kist_spec_user *user, const int stdio[3],
+                            struct kist_error *err);
 /* In the child: become the root of the namespace. */
 int kist_ns_user_become_root(struct kist_error *err);
 

@@ -377,6 +377,15 @@ static int open_point(const struct kist_ns_plan *plan, const struct kist_spec_mo
 			                 "only the kernel's own file system may be mounted here");
 		return open_kernel_point(plan->rootfs, destination, err);
 	}
+	const char *name = destination + strlen("/dev/");
+	if (prepared->source < 0 && plan->dev >= 0 && kist_has_prefix(destination, "/dev/") && !strchr(name, '/')) {
+		/* In a tmpfs of our own there are no links to resolve: /dev/pts, /dev/shm, /dev/mqueue. */
+		if (mkdirat(plan->dev, name, 0755) == 0 || errno == EEXIST) {
+			int fd = openat(plan->dev, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			if (fd >= 0)
+				return fd;
+		}
+	}
 	if (prepared->source >= 0)
 		directory = fstat(prepared->source, &st) < 0 || S_ISDIR(st.st_mode);
 	int fd = kist_ns_mount_point_open(plan->rootfs, destination, directory);

@@ -17,12 +17,14 @@ struct kist_error;
 
 /* Where the parent may act while the child waits; called in the parent, in this order. A failure aborts the launch. */
 enum kist_ns_point {
-	KIST_NS_NAMESPACES, /* namespaces and user maps exist: network set-up, prestart and createRuntime hooks */
-	KIST_NS_MOUNTED,    /* mounts are made, pivot is next (createContainer hooks are run by the child itself) */
+	KIST_NS_NAMESPACES, /* namespaces and user maps exist: network set-up. The child makes its mounts meanwhile */
+	KIST_NS_MOUNTED,    /* mounts are made, prestart and createRuntime hooks have been run (by kist_ns_create), pivot is next */
 };
 
 struct kist_ns_hooks_runner {
-	/* Runs the OCI hooks of one stage in the calling process's namespaces; state_json goes to their stdin. */
+	/* Runs the OCI hooks of one stage in the calling process's namespaces; the state goes to their stdin. Called in the parent for
+	 * prestart and createRuntime, in the child for createContainer (before the pivot) and startContainer (after the gate opened).
+	 * poststart and poststop are the engine's. pid: the container's, as the parent sees it. */
 	int (*run)(void *arg, const struct kist_spec_hook *hooks, size_t n, const char *stage, pid_t pid, struct kist_error *err);
 	void *arg;
 };
@@ -30,8 +32,8 @@ struct kist_ns_hooks_runner {
 struct kist_ns_launch {
 	const struct kist_spec *spec;   /* checked; borrowed */
 	int rootfs_fd;                  /* the root file system: a detached mount (fsmount, open_tree) or an O_PATH directory; borrowed */
-	const char *rootfs_target;      /* an existing empty directory of the engine's own where the root is attached inside the new
-					   mount namespace before the pivot, e.g. /run/kist/containers/ID/rootfs */
+	const char *rootfs_target;      /* where the root is attached inside the new mount namespace before the pivot. NULL: over "/", which
+					   needs no directory and is reachable for every user namespace; else an existing directory */
 	int cgroup_fd;                  /* directory of the cgroup to start in (CLONE_INTO_CGROUP), -1: none */
 	int stdio[3];                   /* become fds 0-2; ignored with process.terminal; borrowed; -1: /dev/null */
 	unsigned rows, cols;            /* terminal size set before exec; 0: spec->process.console_size or unset */

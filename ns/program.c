@@ -61,29 +61,33 @@ int kist_ns_program_stdio(const struct kist_ns_program *program, struct kist_err
 	return 0;
 }
 
-/* A program that opens /dev/stdout again needs to own it. Pipes are the engine's; files and terminals may be anyone's.
- */
-int kist_ns_program_own_stdio(const struct kist_ns_program *program, struct kist_error *err)
+int kist_ns_program_give_stdio(const int stdio[3], uid_t uid, gid_t gid, struct kist_error *err)
 {
-	uid_t uid = program->process->user.uid;
-	gid_t gid = program->process->user.gid;
 	struct stat st;
 
-	if (program->console >= 0) {
-		if (uid != 0 && fchown(0, uid, (gid_t)-1) < 0)
-			return kist_fail_errno(err, errno, "terminal: give it to user %u", uid);
-		return 0;
-	}
-	if (uid == 0 && !program->in_user_namespace)
-		return 0;
 	for (int i = 0; i < 3; i++) {
-		if (fstat(i, &st) < 0 || !S_ISFIFO(st.st_mode) || st.st_uid == uid)
+		if (stdio[i] < 0 || fstat(stdio[i], &st) < 0 || !S_ISFIFO(st.st_mode) || st.st_uid == uid)
 			continue;
-		/* EPERM: the owner is outside of the user namespace. */
-		if (fchown(i, uid, gid) < 0 && errno != EPERM && errno != EINVAL)
+		/* EPERM: the pipe is somebody else's, and so is the decision. */
+		if (fchown(stdio[i], uid, gid) < 0 && errno != EPERM && errno != EINVAL)
 			return kist_fail_errno(err, errno, "stdio: give fd %d to user %u", i, uid);
 	}
 	return 0;
+}
+
+int kist_ns_program_own_stdio(const struct kist_ns_program *program, struct kist_error *err)
+{
+	static const int standard[3] = { 0, 1, 2 };
+	uid_t uid = program->process->user.uid;
+
+	if (uid == 0)
+		return 0;
+	if (program->console >= 0)
+		return fchown(0, uid, (gid_t)-1) < 0 ? kist_fail_errno(err, errno, "terminal: give it to user %u", uid)
+		                                     : 0;
+	if (program->in_user_namespace)
+		return 0; /* the parent did: pipes of the host are nobody's in there */
+	return kist_ns_program_give_stdio(standard, uid, program->process->user.gid, err);
 }
 
 /* Where root is refused (a network file system, a directory of another user namespace) the user may not be. */

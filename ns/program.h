@@ -29,6 +29,9 @@ int kist_ns_program_stdio(const struct kist_ns_program *program,
 int kist_ns_program_own_stdio(const struct kist_ns_program *program,
                               struct kist_error *err); /* the user's, where they are pipes */
 int kist_ns_program_chdir(const struct kist_ns_program *program, struct kist_error *err); /* in the container's root */
+/* A program that opens /dev/stdout again needs to own it. Only pipes, which are the engine's: files and terminals may
+ * be anyone's. */
+int kist_ns_program_give_stdio(const int stdio[3], uid_t uid, gid_t gid, struct kist_error *err);
 /* Drops privileges and executes. Returns only on failure, with KIST_ERR_EXEC_MISSING or KIST_ERR_EXEC_ACCESS when it
  * was the command. */
 int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err);

@@ -66,16 +66,39 @@ int kist_ns_rootfs_prepare(struct kist_ns_plan *plan, struct kist_error *err)
 	return 0;
 }
 
-int kist_ns_rootfs_attach(const struct kist_ns_plan *plan, struct kist_error *err)
+/* The caller sits in a chroot that is no mount point: joining the own mount namespace again leads to its real root. */
+static int leave_chroot(const struct kist_ns_plan *plan, struct kist_error *err)
 {
-	const char *target = plan->launch->rootfs_target ? plan->launch->rootfs_target : "/";
+	KIST_CLOSE int own = openat(plan->proc_fd, "self/ns/mnt", O_RDONLY | O_CLOEXEC);
 
-	/* Recursive, or the unmounting of the old root would spread to the host. */
+	if (own < 0 || setns(own, CLONE_NEWNS) < 0)
+		return kist_fail_errno(err, errno, "leave the chroot of the caller");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return kist_fail_errno(err, errno, "make the mounts private");
-	if (move_mount(plan->rootfs, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return kist_fail_errno(err, errno, "attach the root file system at %s", target);
 	return 0;
+}
+
+int kist_ns_rootfs_attach(const struct kist_ns_plan *plan, struct kist_error *err)
+{
+	const char *target = plan->launch->rootfs_target;
+	KIST_CLOSE int point = -1;
+
+	if (target) {
+		point = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (point < 0)
+			return kist_fail_errno(err, errno, "attach the root file system at %s", target);
+	}
+	/* Recursive, or the unmounting of the old root would spread to the host. */
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		int r = errno == EINVAL ? leave_chroot(plan, err)
+		                        : kist_fail_errno(err, errno, "make the mounts private");
+		if (r < 0)
+			return r;
+	}
+	int r = point >= 0 ? kist_ns_mount_attach(plan->rootfs, point)
+	        : move_mount(plan->rootfs, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno
+	                                                                                   : 0;
+	return r < 0 ? kist_fail_errno(err, -r, "attach the root file system at %s", target ? target : "/") : 0;
 }
 
 /* --- where pivot_root(2) is refused ------------------------------------------------------------------------------ */
@@ -165,12 +188,12 @@ static int unmount_old(const struct kist_ns_plan *plan, struct kist_error *err)
 	return 0;
 }
 
-static int move_root(const struct kist_ns_plan *plan, bool at_top, struct kist_error *err)
+static int move_root(const struct kist_ns_plan *plan, struct kist_error *err)
 {
 	int r = unmount_old(plan, err);
 	if (r < 0)
 		return r;
-	if (!at_top && move_mount(plan->rootfs, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	if (plan->launch->rootfs_target && move_mount(plan->rootfs, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return kist_fail_errno(err, errno, "move the root file system to /");
 	if (fchdir(plan->rootfs) < 0 || chroot(".") < 0)
 		return kist_fail_errno(err, errno, "chroot into the root file system");
@@ -189,26 +212,12 @@ static int try_pivot(const struct kist_ns_plan *plan)
 
 static int change_root(const struct kist_ns_plan *plan, struct kist_error *err)
 {
-	bool at_top = !plan->launch->rootfs_target || kist_streq(plan->launch->rootfs_target, "/");
+	int r = plan->launch->no_pivot ? -EINVAL : try_pivot(plan);
 
-	if (plan->launch->no_pivot)
-		return move_root(plan, at_top, err);
-	int r = try_pivot(plan);
-	if (r != -EINVAL)
-		return r < 0 ? kist_fail_errno(err, -r, "pivot_root") : 0;
-	/* The caller sits in a chroot that is no mount point: joining the own mount namespace again leads to its real
-	 * root. */
-	KIST_CLOSE int own = openat(plan->proc_fd, "self/ns/mnt", O_RDONLY | O_CLOEXEC);
-	if (own < 0 || setns(own, CLONE_NEWNS) < 0)
-		return kist_fail_errno(err, errno, "leave the chroot of the caller");
-	r = try_pivot(plan);
-	if (r != -EINVAL)
-		return r < 0 ? kist_fail_errno(err, -r, "pivot_root") : 0;
 	/* An initramfs root cannot be pivoted (Documentation/filesystems/ramfs-rootfs-initramfs.rst). */
-	struct stat real, ours;
-	at_top = at_top && stat("/", &real) == 0 && fstat(plan->rootfs, &ours) == 0 && real.st_dev == ours.st_dev &&
-	         real.st_ino == ours.st_ino;
-	return move_root(plan, at_top, err);
+	if (r == -EINVAL)
+		return move_root(plan, err);
+	return r < 0 ? kist_fail_errno(err, -r, "pivot_root") : 0;
 }
 
 int kist_ns_rootfs_pivot(const struct kist_ns_plan *plan, struct kist_error *err)

@@ -1,4 +1,5 @@
 #include "ns/launch.h"
+#include "ns/program.h"
 
 #include "core/base/error.h"
 #include "core/base/fs.h"
@@ -90,4 +91,25 @@ int kist_ns_user_become_root(struct kist_error *err)
 		return r;
 	}
 	return 0;
+}
+
+bool kist_ns_user_map_id(const struct kist_spec_id_map *maps, size_t n, uint32_t id, uint32_t *host)
+{
+	for (size_t i = 0; i < n; i++)
+		if (id >= maps[i].container_id && id - maps[i].container_id < maps[i].size) {
+			*host = maps[i].host_id + (id - maps[i].container_id);
+			return true;
+		}
+	return false;
+}
+
+int kist_ns_user_give_stdio(const struct kist_spec_linux *plan, const struct kist_spec_user *user, const int stdio[3],
+                            struct kist_error *err)
+{
+	uint32_t uid, gid;
+
+	if (!kist_ns_user_map_id(plan->uid_mappings, plan->n_uid_mappings, user->uid, &uid) ||
+	    !kist_ns_user_map_id(plan->gid_mappings, plan->n_gid_mappings, user->gid, &gid))
+		return 0;
+	return kist_ns_program_give_stdio(stdio, uid, gid, err);
 }
