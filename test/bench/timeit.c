@@ -37,7 +37,7 @@ static void fill_number(char **argv, char **filled, unsigned number)
 {
 	size_t i;
 
-	for (i = 0; argv[i] && i < MAX_ARGUMENTS - 1; i++) {
+	for (i = 0; i < MAX_ARGUMENTS - 1 && argv[i]; i++) {
 		char *at = strstr(argv[i], "%d");
 
 		filled[i] = argv[i];

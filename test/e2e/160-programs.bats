@@ -16,7 +16,7 @@ ask()
 
 @test "nginx on the host's network answers, and stops by its own signal" {
 	kist run -d --name web --network host --stop-signal QUIT debian \
-		sh -c 'sed -i -E "s/listen (\[::\]:)?80/listen 127.0.0.1:17480/;/\[::\]/d" /etc/nginx/sites-enabled/default; exec nginx -g "daemon off;"' >/dev/null
+		sh -c 'sed -i "/\[::\]/d;s/listen 80/listen 127.0.0.1:17480/" /etc/nginx/sites-enabled/default; exec nginx -g "daemon off;"' >/dev/null
 	answers() { ask 17480 'GET / HTTP/1.0\r\n\r\n' | grep -q 'nginx'; }
 	until_true 15 answers || { kist logs web; fail 'no answer'; }
 	contains "$(ask 17480 'HEAD / HTTP/1.0\r\n\r\n')" '200 OK'
@@ -47,7 +47,7 @@ ask()
 }
 
 @test "Debian's own tools work inside" {
-	run -0 kist run --rm debian sh -c 'dpkg --audit && su -s /bin/sh www-data -c id && perl -e "print 6 * 7" && ls -l /bin/su'
+	run -0 kist run --rm debian sh -c 'dpkg --audit && su -s /bin/sh www-data -c id && perl -e "print 6 * 7, \"\n\"" && ls -l /bin/su'
 	contains "$output" 'uid=33(www-data)'
 	contains "$output" 42
 	matches '^-rwsr-xr-x' "${lines[-1]}"
