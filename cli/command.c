@@ -194,7 +194,7 @@ const struct kist_option **command_options(const struct kist_option_set *sets, s
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
-int kist_exit_code(const struct kist_error *err)
+int kist_command_exit_code(const struct kist_error *err)
 {
 	switch (err->kind) {
 	case KIST_ERR_EXEC_ACCESS:
@@ -393,7 +393,7 @@ static int run_checked(const struct kist_program *program, struct kist_cli *cli,
 		return r;
 	if (kist_error_is_set(&err))
 		kist_complain(program, &err);
-	return kist_exit_code(&err);
+	return kist_command_exit_code(&err);
 }
 
 static int run_command(const struct kist_program *program, struct kist_cli *cli, const struct kist_command *command,

@@ -50,7 +50,7 @@ struct kist_command {
 
 	/* argv[0] is the command's name as written, argv[1..argc-1] the positional arguments, argv[argc] NULL. Returns
 	 * the exit code, or a negative errno with err set: it is then printed once and mapped by
-	 * kist_exit_code. */
+	 * kist_command_exit_code. */
 	int (*run)(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err);
 	/* Optional: checks between options and arguments before anything is opened ('--latest' excludes names).
 	 * Returns 0 or -EINVAL with err set; printed as a usage error. argc counts as for run. When set, the
@@ -103,7 +103,7 @@ int kist_completion_script(const struct kist_program *program, const char *shell
                            struct kist_error *err);
 
 /* 125, or 126 and 127 for the kinds EXEC_ACCESS and EXEC_MISSING. */
-int kist_exit_code(const struct kist_error *err);
+int kist_command_exit_code(const struct kist_error *err);
 /* Prints "kist: TEXT" to stderr, control characters escaped: for commands that go on to their next argument. */
 void kist_complain(const struct kist_program *program, const struct kist_error *err);
 
