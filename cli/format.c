@@ -83,24 +83,31 @@ static void header_row(struct kist_str *out, const struct template_node *node, c
 
 /* --- --format --------------------------------------------------------------------------------------------------- */
 
-static const char *skip(const char *text, const char *word)
+/* Takes the word, and the blanks around it, from *text. */
+static bool take(const char **text, const char *word)
 {
-	text += strspn(text, " \t");
-	return kist_has_prefix(text, word) ? text + strlen(word) : "?";
+	const char *at = *text + strspn(*text, " \t");
+
+	if (!kist_has_prefix(at, word))
+		return false;
+	at += strlen(word);
+	*text = at + strspn(at, " \t");
+	return true;
 }
 
 /* "json", and "{{json .}}", which podman takes for the same. */
 static bool is_json_word(const char *text)
 {
-	const char *inner = skip(text, "{{");
+	bool braces = take(&text, "{{");
 
-	if (*skip(text, "json") != '?')
-		return *skip(skip(text, "json"), "") == 0;
-	inner = skip(inner, "json");
-	if (*inner == ' ')
-		inner = skip(inner, ".");
-	inner = skip(inner, "}}");
-	return *skip(inner, "") == 0;
+	if (!take(&text, "json"))
+		return false;
+	if (braces) {
+		take(&text, ".");
+		if (!take(&text, "}}"))
+			return false;
+	}
+	return *text == 0;
 }
 
 int kist_format_parse(const char *name, const char *text, const struct kist_header *headers, struct kist_format *out,
