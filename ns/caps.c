@@ -150,8 +150,8 @@ static int set_resolve(char *const *names, const char *set, uint64_t known, uint
 	for (size_t i = 0; names && names[i]; i++) {
 		int number = kist_ns_cap_number(names[i]);
 		if (number < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.capabilities.%s[%zu]: '%s' is not a capability", set, i,
-					 names[i]);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "process.capabilities.%s[%zu]: '%s' is not a capability", set, i, names[i]);
 		/* Older kernels: what has no number there is part of a wider capability; there is nothing to grant. */
 		if (!(BIT(number) & known))
 			kist_debug("process.capabilities.%s: this kernel has no %s", set, cap_names[number]);
@@ -161,7 +161,8 @@ static int set_resolve(char *const *names, const char *set, uint64_t known, uint
 	return 0;
 }
 
-static int sets_resolve(const struct kist_spec_caps *spec, uint64_t known, struct kist_ns_caps *caps, struct kist_error *err)
+static int sets_resolve(const struct kist_spec_caps *spec, uint64_t known, struct kist_ns_caps *caps,
+                        struct kist_error *err)
 {
 	const struct {
 		char *const *names;
@@ -187,12 +188,14 @@ static int sets_check(const struct kist_ns_caps *caps, struct kist_error *err)
 {
 	uint64_t bad = caps->effective & ~caps->permitted;
 	if (bad)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.capabilities.effective: %s is not in permitted",
-				 cap_names[__builtin_ctzll(bad)]);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "process.capabilities.effective: %s is not in permitted",
+		                 cap_names[__builtin_ctzll(bad)]);
 	bad = caps->ambient & ~(caps->permitted & caps->inheritable);
 	if (bad)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.capabilities.ambient: %s is not in both permitted and inheritable",
-				 cap_names[__builtin_ctzll(bad)]);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "process.capabilities.ambient: %s is not in both permitted and inheritable",
+		                 cap_names[__builtin_ctzll(bad)]);
 	return 0;
 }
 
@@ -206,7 +209,8 @@ static uint64_t bounding_now(unsigned last)
 	return mask;
 }
 
-int kist_ns_caps_resolve(const struct kist_spec_process *process, bool privileged, struct kist_ns_caps *out, struct kist_error *err)
+int kist_ns_caps_resolve(const struct kist_spec_process *process, bool privileged, struct kist_ns_caps *out,
+                         struct kist_error *err)
 {
 	struct kist_ns_caps caps = { 0 };
 	unsigned last = kist_ns_cap_last();
@@ -250,7 +254,8 @@ int kist_ns_caps_set(const struct kist_ns_caps *caps, unsigned last, struct kist
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = {
 		{ (uint32_t)caps->effective, (uint32_t)caps->permitted, (uint32_t)caps->inheritable },
-		{ (uint32_t)(caps->effective >> 32), (uint32_t)(caps->permitted >> 32), (uint32_t)(caps->inheritable >> 32) },
+		{ (uint32_t)(caps->effective >> 32), (uint32_t)(caps->permitted >> 32),
+		  (uint32_t)(caps->inheritable >> 32) },
 	};
 	if (syscall(SYS_capset, &header, data) < 0) {
 		int errnum = errno;
@@ -258,8 +263,9 @@ int kist_ns_caps_set(const struct kist_ns_caps *caps, unsigned last, struct kist
 		caps_get(now);
 		uint64_t missing = caps->permitted & ~(now[0].permitted | (uint64_t)now[1].permitted << 32);
 		if (missing && (unsigned)__builtin_ctzll(missing) < KIST_COUNT(cap_names))
-			return kist_fail_errno(err, errnum, "set capabilities: %s is asked for but this process may not give it",
-					       cap_names[__builtin_ctzll(missing)]);
+			return kist_fail_errno(err, errnum,
+			                       "set capabilities: %s is asked for but this process may not give it",
+			                       cap_names[__builtin_ctzll(missing)]);
 		return kist_fail_errno(err, errnum, "set capabilities");
 	}
 	/* capset(2) took every ambient capability away that is not permitted and inheritable; the rest of an inherited

@@ -24,7 +24,8 @@ static void complain(const char *what, int errnum)
 }
 
 /* The child's group becomes the terminal's foreground, so that ^C and ^Z reach it. A background process that asks gets
- * SIGTTOU; all signals are still blocked here. ENOTTY where there is no terminal, EPERM where it is another session's. */
+ * SIGTTOU; all signals are still blocked here. ENOTTY where there is no terminal, EPERM where it is another session's.
+ */
 static void take_foreground(void)
 {
 	if (isatty(STDIN_FILENO) && tcsetpgrp(STDIN_FILENO, getpgrp()) < 0 && errno != ENOTTY && errno != EPERM)

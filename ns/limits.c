@@ -1,4 +1,5 @@
-/* What the host grants a process: rlimits, OOM score, scheduler, I/O priority, CPU affinity; and its personality and sysctls. */
+/* What the host grants a process: rlimits, OOM score, scheduler, I/O priority, CPU affinity; and its personality and
+ * sysctls. */
 #include "ns/apply.h"
 
 #include "core/base/error.h"
@@ -66,16 +67,20 @@ static int rlimits_prepare(const struct kist_spec_process *process, struct kist_
 		const struct kist_spec_rlimit *limit = &process->rlimits[i];
 		int resource = 0;
 		if (kist_value_of(rlimit_names, limit->type, &resource) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.rlimits[%zu].type: '%s' is not a limit", i,
-					 limit->type ? limit->type : "");
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "process.rlimits[%zu].type: '%s' is not a limit", i,
+			                 limit->type ? limit->type : "");
 		if (seen & (1U << resource))
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.rlimits[%zu].type: %s is given twice", i, limit->type);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.rlimits[%zu].type: %s is given twice",
+			                 i, limit->type);
 		if (limit->soft > limit->hard)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.rlimits[%zu]: soft limit of %s is above the hard one", i,
-					 limit->type);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "process.rlimits[%zu]: soft limit of %s is above the hard one", i,
+			                 limit->type);
 		seen |= 1U << resource;
 		out->rlimits[out->n_rlimits++] =
-			(struct kist_ns_rlimit){ resource, kist_name_of(rlimit_names, resource), limit->soft, limit->hard };
+		        (struct kist_ns_rlimit){ resource, kist_name_of(rlimit_names, resource), limit->soft,
+			                         limit->hard };
 	}
 	return 0;
 }
@@ -87,8 +92,9 @@ static int rlimits_apply(const struct kist_ns_policy *policy, pid_t pid, struct 
 		struct rlimit64 value = { .rlim_cur = limit->soft, .rlim_max = limit->hard };
 		if (prlimit64(pid, (enum __rlimit_resource)limit->resource, &value, NULL) < 0) {
 			kist_fail_errno(err, errno, "set %s to %llu:%llu", limit->type, (unsigned long long)limit->soft,
-					(unsigned long long)limit->hard);
-			return kist_remedy(err, "raising a hard limit needs CAP_SYS_RESOURCE, and nofile is bounded by /proc/sys/fs/nr_open");
+			                (unsigned long long)limit->hard);
+			return kist_remedy(err, "raising a hard limit needs CAP_SYS_RESOURCE, and nofile is bounded by "
+			                        "/proc/sys/fs/nr_open");
 		}
 	}
 	return 0;
@@ -108,38 +114,43 @@ struct sched_attribute {
 _Static_assert(sizeof(struct sched_attribute) == 48, "SCHED_ATTR_SIZE_VER0");
 
 static const struct kist_name sched_policies[] = {
-	{ "SCHED_OTHER", 0 }, { "SCHED_FIFO", 1 }, { "SCHED_RR", 2 },	    { "SCHED_BATCH", 3 },
+	{ "SCHED_OTHER", 0 }, { "SCHED_FIFO", 1 },     { "SCHED_RR", 2 }, { "SCHED_BATCH", 3 },
 	{ "SCHED_IDLE", 5 },  { "SCHED_DEADLINE", 6 }, { NULL, 0 },
 };
 static const struct kist_name sched_flags[] = {
-	{ "SCHED_FLAG_RESET_ON_FORK", 0x01 }, { "SCHED_FLAG_RECLAIM", 0x02 },	     { "SCHED_FLAG_DL_OVERRUN", 0x04 },
-	{ "SCHED_FLAG_KEEP_POLICY", 0x08 },   { "SCHED_FLAG_KEEP_PARAMS", 0x10 },    { "SCHED_FLAG_UTIL_CLAMP_MIN", 0x20 },
+	{ "SCHED_FLAG_RESET_ON_FORK", 0x01 },  { "SCHED_FLAG_RECLAIM", 0x02 },
+	{ "SCHED_FLAG_DL_OVERRUN", 0x04 },     { "SCHED_FLAG_KEEP_POLICY", 0x08 },
+	{ "SCHED_FLAG_KEEP_PARAMS", 0x10 },    { "SCHED_FLAG_UTIL_CLAMP_MIN", 0x20 },
 	{ "SCHED_FLAG_UTIL_CLAMP_MAX", 0x40 }, { NULL, 0 },
 };
 enum { POLICY_FIFO = 1, POLICY_RR = 2, POLICY_DEADLINE = 6 };
 
-static int scheduler_prepare(const struct kist_spec_scheduler *scheduler, struct kist_ns_policy *out, struct kist_error *err)
+static int scheduler_prepare(const struct kist_spec_scheduler *scheduler, struct kist_ns_policy *out,
+                             struct kist_error *err)
 {
 	if (!scheduler)
 		return 0;
 	if (kist_value_of(sched_policies, scheduler->policy, &out->sched_policy) < 0)
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.scheduler.policy: Linux has no '%s'",
-				 scheduler->policy ? scheduler->policy : "");
+		                 scheduler->policy ? scheduler->policy : "");
 	for (size_t i = 0; scheduler->flags && scheduler->flags[i]; i++) {
 		int flag = 0;
 		if (kist_value_of(sched_flags, scheduler->flags[i], &flag) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.scheduler.flags[%zu]: '%s' is not a scheduler flag", i,
-					 scheduler->flags[i]);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "process.scheduler.flags[%zu]: '%s' is not a scheduler flag", i,
+			                 scheduler->flags[i]);
 		out->sched_flags |= (uint64_t)flag;
 	}
 	bool realtime = out->sched_policy == POLICY_FIFO || out->sched_policy == POLICY_RR;
 	if (scheduler->priority < 0 || (!realtime && scheduler->priority != 0))
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.scheduler.priority: %d does not go with %s", scheduler->priority,
-				 scheduler->policy);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.scheduler.priority: %d does not go with %s",
+		                 scheduler->priority, scheduler->policy);
 	if (scheduler->nice < -20 || scheduler->nice > 19)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.scheduler.nice: %d is not in -20 to 19", scheduler->nice);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.scheduler.nice: %d is not in -20 to 19",
+		                 scheduler->nice);
 	if (out->sched_policy != POLICY_DEADLINE && (scheduler->runtime || scheduler->deadline || scheduler->period))
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.scheduler: runtime, deadline and period go with SCHED_DEADLINE only");
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "process.scheduler: runtime, deadline and period go with SCHED_DEADLINE only");
 	out->scheduler = scheduler;
 	return 0;
 }
@@ -165,7 +176,7 @@ static int scheduler_apply(const struct kist_ns_policy *policy, pid_t pid, struc
 }
 
 /* ioprio_set(2) */
-#define IOPRIO_SHIFT 13
+#define IOPRIO_SHIFT       13
 #define IOPRIO_WHO_PROCESS 1
 static const struct kist_name ioprio_classes[] = {
 	{ "IOPRIO_CLASS_RT", 1 },
@@ -180,9 +191,11 @@ static int ioprio_prepare(const struct kist_spec_io_priority *io, struct kist_ns
 		return 0;
 	int class = 0;
 	if (kist_value_of(ioprio_classes, io->class, &class) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.ioPriority.class: '%s' is not a class", io->class ? io->class : "");
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.ioPriority.class: '%s' is not a class",
+		                 io->class ? io->class : "");
 	if (io->priority < 0 || io->priority > 7)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.ioPriority.priority: %d is not in 0 to 7", io->priority);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.ioPriority.priority: %d is not in 0 to 7",
+		                 io->priority);
 	out->ioprio = class << IOPRIO_SHIFT | io->priority;
 	return 0;
 }
@@ -237,14 +250,17 @@ int kist_ns_cpus_parse(const char *list, struct kist_ns_cpus *out)
 	return 0;
 }
 
-static int affinity_prepare(const struct kist_spec_affinity *affinity, struct kist_ns_policy *out, struct kist_error *err)
+static int affinity_prepare(const struct kist_spec_affinity *affinity, struct kist_ns_policy *out,
+                            struct kist_error *err)
 {
 	if (!affinity)
 		return 0;
 	if (!kist_empty(affinity->initial) && kist_ns_cpus_parse(affinity->initial, &out->cpus_initial) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.execCPUAffinity.initial: '%s' is not a CPU list", affinity->initial);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "process.execCPUAffinity.initial: '%s' is not a CPU list", affinity->initial);
 	if (!kist_empty(affinity->final) && kist_ns_cpus_parse(affinity->final, &out->cpus_final) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.execCPUAffinity.final: '%s' is not a CPU list", affinity->final);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.execCPUAffinity.final: '%s' is not a CPU list",
+		                 affinity->final);
 	return 0;
 }
 
@@ -256,18 +272,12 @@ static const struct {
 	bool all;
 	const char *namespace;
 } sysctl_rules[] = {
-	{ "net/", true, "network" },
-	{ "fs/mqueue/", true, "ipc" },
-	{ "kernel/msgmax", false, "ipc" },
-	{ "kernel/msgmnb", false, "ipc" },
-	{ "kernel/msgmni", false, "ipc" },
-	{ "kernel/sem", false, "ipc" },
-	{ "kernel/shmall", false, "ipc" },
-	{ "kernel/shmmax", false, "ipc" },
-	{ "kernel/shmmni", false, "ipc" },
-	{ "kernel/shm_rmid_forced", false, "ipc" },
-	{ "kernel/domainname", false, "uts" },
-	{ "kernel/hostname", false, "uts" },
+	{ "net/", true, "network" },           { "fs/mqueue/", true, "ipc" },
+	{ "kernel/msgmax", false, "ipc" },     { "kernel/msgmnb", false, "ipc" },
+	{ "kernel/msgmni", false, "ipc" },     { "kernel/sem", false, "ipc" },
+	{ "kernel/shmall", false, "ipc" },     { "kernel/shmmax", false, "ipc" },
+	{ "kernel/shmmni", false, "ipc" },     { "kernel/shm_rmid_forced", false, "ipc" },
+	{ "kernel/domainname", false, "uts" }, { "kernel/hostname", false, "uts" },
 };
 
 /* sysctl(8): the first separator decides; in "net.ipv4.conf.eth0/100.x" the other one is part of a name. */
@@ -287,13 +297,15 @@ static bool sysctl_path_clean(const char *path)
 	if (!*path || *path == '/')
 		return false;
 	for (const char *p = path; *p; p++) {
-		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("_-@:", *p);
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+		             strchr("_-@:", *p);
 		if (!plain && *p != '/' && *p != '.')
 			return false;
 		if (*p == '/' && (p[1] == '/' || !p[1]))
 			return false;
 		/* no component "." or ".." */
-		if (*p == '.' && (p == path || p[-1] == '/') && (p[1] == '/' || !p[1] || (p[1] == '.' && (p[2] == '/' || !p[2]))))
+		if (*p == '.' && (p == path || p[-1] == '/') &&
+		    (p[1] == '/' || !p[1] || (p[1] == '.' && (p[2] == '/' || !p[2]))))
 			return false;
 	}
 	return true;
@@ -307,38 +319,43 @@ static bool namespace_own(const struct kist_spec *spec, const char *type)
 		return false;
 	if (kist_empty(space->path))
 		return true;
-	const char *self = kist_streq(type, "network") ? "/proc/self/ns/net" :
-			   kist_streq(type, "ipc")     ? "/proc/self/ns/ipc" :
-							 "/proc/self/ns/uts";
+	const char *self = kist_streq(type, "network") ? "/proc/self/ns/net"
+	                   : kist_streq(type, "ipc")   ? "/proc/self/ns/ipc"
+	                                               : "/proc/self/ns/uts";
 	struct stat own, theirs;
-	return stat(self, &own) == 0 && stat(space->path, &theirs) == 0 && (own.st_dev != theirs.st_dev || own.st_ino != theirs.st_ino);
+	return stat(self, &own) == 0 && stat(space->path, &theirs) == 0 &&
+	       (own.st_dev != theirs.st_dev || own.st_ino != theirs.st_ino);
 }
 
 int kist_ns_sysctl_check(const struct kist_spec *spec, const char *assignment, char **out, struct kist_error *err)
 {
 	const char *equals = strchr(assignment, '=');
 	if (!equals || equals == assignment)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.sysctl: '%s' is not of the form name=value", assignment);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.sysctl: '%s' is not of the form name=value",
+		                 assignment);
 	int len = (int)(equals - assignment);
 	KIST_FREE char *path = sysctl_path(assignment, (size_t)len);
 	if (!sysctl_path_clean(path))
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.sysctl: '%.*s' is not a name", len, assignment);
 	for (const char *p = equals + 1; *p; p++) {
 		if ((unsigned char)*p < ' ' && *p != '\t')
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.sysctl.%.*s: control character in the value", len,
-					 assignment);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "linux.sysctl.%.*s: control character in the value", len, assignment);
 	}
 	for (size_t i = 0; i < KIST_COUNT(sysctl_rules); i++) {
-		if (!(sysctl_rules[i].all ? kist_has_prefix(path, sysctl_rules[i].name) : kist_streq(path, sysctl_rules[i].name)))
+		if (!(sysctl_rules[i].all ? kist_has_prefix(path, sysctl_rules[i].name)
+		                          : kist_streq(path, sysctl_rules[i].name)))
 			continue;
 		if (!namespace_own(spec, sysctl_rules[i].namespace))
 			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
-					 "linux.sysctl.%.*s: would change the host: the container has no %s namespace of its own", len,
-					 assignment, sysctl_rules[i].namespace);
+			                 "linux.sysctl.%.*s: would change the host: the container has no %s namespace "
+			                 "of its own",
+			                 len, assignment, sysctl_rules[i].namespace);
 		*out = kist_asprintf("%s%s", path, equals);
 		return 0;
 	}
-	return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.sysctl.%.*s: no namespace contains it, it would change the host", len, assignment);
+	return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+	                 "linux.sysctl.%.*s: no namespace contains it, it would change the host", len, assignment);
 }
 
 static int sysctls_prepare(const struct kist_ns_policy_args *args, struct kist_ns_policy *out, struct kist_error *err)
@@ -356,7 +373,8 @@ static int sysctls_prepare(const struct kist_ns_policy_args *args, struct kist_n
 
 /* --- all of it ---------------------------------------------------------------------------------------------------- */
 
-static int personality_prepare(const struct kist_spec_personality *personality, struct kist_ns_policy *out, struct kist_error *err)
+static int personality_prepare(const struct kist_spec_personality *personality, struct kist_ns_policy *out,
+                               struct kist_error *err)
 {
 	if (!personality)
 		return 0;
@@ -365,11 +383,13 @@ static int personality_prepare(const struct kist_spec_personality *personality, 
 	else if (kist_streq(personality->domain, "LINUX32"))
 		out->personality = PER_LINUX32;
 	else
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.personality.domain: '%s' is neither LINUX nor LINUX32",
-				 personality->domain ? personality->domain : "");
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "linux.personality.domain: '%s' is neither LINUX nor LINUX32",
+		                 personality->domain ? personality->domain : "");
 	if (personality->flags && personality->flags[0])
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "linux.personality.flags[0]: '%s': the specification defines no flag",
-				 personality->flags[0]);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "linux.personality.flags[0]: '%s': the specification defines no flag",
+		                 personality->flags[0]);
 	return 0;
 }
 
@@ -392,7 +412,7 @@ int kist_ns_limits_prepare(const struct kist_ns_policy_args *args, struct kist_n
 	out->oom_score_adj = process->oom_score_adj;
 	if (out->oom_score_adj.set && (out->oom_score_adj.value < -1000 || out->oom_score_adj.value > 1000))
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.oomScoreAdj: %lld is not in -1000 to 1000",
-				 (long long)out->oom_score_adj.value);
+		                 (long long)out->oom_score_adj.value);
 	return 0;
 }
 

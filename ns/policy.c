@@ -21,7 +21,8 @@
 static bool apparmor_enabled(void)
 {
 	KIST_STR struct kist_str text = { 0 };
-	return kist_read_file(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &text) == 0 && kist_str_get(&text)[0] == 'Y';
+	return kist_read_file(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &text) == 0 &&
+	       kist_str_get(&text)[0] == 'Y';
 }
 
 static bool label_clean(const char *label)
@@ -38,16 +39,17 @@ static int apparmor_prepare(const char *profile, struct kist_ns_label *out, stru
 	if (kist_empty(profile))
 		return 0;
 	if (!label_clean(profile))
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.apparmorProfile: control character in the name");
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "process.apparmorProfile: control character in the name");
 	if (!apparmor_enabled()) {
 		if (kist_streq(profile, "unconfined"))
 			return 0; /* what it is anyway */
-		kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "process.apparmorProfile: '%s' is asked for but this host has no AppArmor",
-			  profile);
+		kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		          "process.apparmorProfile: '%s' is asked for but this host has no AppArmor", profile);
 		return kist_remedy(err, "boot with apparmor=1 security=apparmor, or leave the profile out");
 	}
-	/* aa_change_onexec(3) is this write. The directory of its own is there since Linux 5.8; before, and where another
-	 * module has the shared file, only one of the two works. */
+	/* aa_change_onexec(3) is this write. The directory of its own is there since Linux 5.8; before, and where
+	 * another module has the shared file, only one of the two works. */
 	out->file = access("/proc/self/attr/apparmor/exec", F_OK) == 0 ? "self/attr/apparmor/exec" : "self/attr/exec";
 	out->text = kist_asprintf("exec %s", profile);
 	out->what = "AppArmor profile";
@@ -62,8 +64,8 @@ static int selinux_prepare(const char *label, struct kist_ns_label *out, struct 
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.selinuxLabel: control character in the label");
 	/* The kernel makes the mount point when SELinux initialises. */
 	if (access("/sys/fs/selinux", F_OK) < 0)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "process.selinuxLabel: '%s' is asked for but this host has no SELinux",
-				 label);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "process.selinuxLabel: '%s' is asked for but this host has no SELinux", label);
 	out->file = "self/attr/exec";
 	out->text = kist_strdup(label);
 	out->what = "SELinux label";
@@ -84,7 +86,8 @@ static int labels_apply(const struct kist_ns_policy *policy, int proc_fd, struct
 			continue;
 		int r = kist_ns_proc_write(proc_fd, label->file, label->text);
 		if (r == -ENOENT)
-			return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "set %s '%s': it is not loaded", label->what, label->text);
+			return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "set %s '%s': it is not loaded", label->what,
+			                 label->text);
 		if (r < 0)
 			return kist_fail_errno(err, -r, "set %s '%s'", label->what, label->text);
 	}
@@ -99,9 +102,11 @@ static int seccomp_prepare(const struct kist_ns_policy_args *args, struct kist_n
 	if (args->privileged)
 		return 0;
 	if (args->default_seccomp_caps && profile)
-		return kist_fail(err, KIST_ERR_INTERNAL, EINVAL, "linux.seccomp: both a profile and the built-in one are asked for");
+		return kist_fail(err, KIST_ERR_INTERNAL, EINVAL,
+		                 "linux.seccomp: both a profile and the built-in one are asked for");
 	if (args->default_seccomp_caps)
-		return kist_ns_seccomp_compile_default(*args->default_seccomp_caps, args->seccomp_cache, &out->seccomp, err);
+		return kist_ns_seccomp_compile_default(*args->default_seccomp_caps, args->seccomp_cache, &out->seccomp,
+		                                       err);
 	if (profile)
 		return kist_ns_seccomp_compile(profile, args->seccomp_cache, &out->seccomp, err);
 	return 0;
@@ -110,10 +115,11 @@ static int seccomp_prepare(const struct kist_ns_policy_args *args, struct kist_n
 static int user_prepare(const struct kist_spec_user *user, struct kist_ns_policy *out, struct kist_error *err)
 {
 	if (user->uid == UINT32_MAX || user->gid == UINT32_MAX)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.user: 4294967295 is not an id (setresuid(2) takes it as 'unchanged')");
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "process.user: 4294967295 is not an id (setresuid(2) takes it as 'unchanged')");
 	if (user->umask.set && (user->umask.value < 0 || user->umask.value > 0777))
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.user.umask: %llo is not in 0 to 0777",
-				 (unsigned long long)user->umask.value);
+		                 (unsigned long long)user->umask.value);
 	out->uid = user->uid;
 	out->gid = user->gid;
 	out->groups = user->additional_gids;
@@ -174,7 +180,8 @@ static int groups_apply(const struct kist_ns_policy *policy, struct kist_error *
 		/* A user namespace where setgroups is denied, and nothing to set or drop. */
 		if (errnum != EPERM || policy->n_groups || getgroups(0, NULL) != 0) {
 			kist_fail_errno(err, errnum, "set %zu supplementary groups", policy->n_groups);
-			return errnum == EINVAL ? kist_remedy(err, "a group has no mapping in the user namespace") : -errnum;
+			return errnum == EINVAL ? kist_remedy(err, "a group has no mapping in the user namespace")
+			                        : -errnum;
 		}
 	}
 	if (syscall(SYS_setresgid, policy->gid, policy->gid, policy->gid) < 0) {
@@ -206,15 +213,16 @@ int kist_ns_policy_apply_late(const struct kist_ns_policy *policy, int proc_fd, 
 		return r;
 	if (policy->umask.set)
 		umask((mode_t)policy->umask.value);
-	if (policy->cpus_final.mask && sched_setaffinity(0, policy->cpus_final.len, (const cpu_set_t *)(void *)policy->cpus_final.mask) < 0)
+	if (policy->cpus_final.mask &&
+	    sched_setaffinity(0, policy->cpus_final.len, (const cpu_set_t *)(void *)policy->cpus_final.mask) < 0)
 		return kist_fail_errno(err, errno, "set the final CPU affinity (process.execCPUAffinity.final)");
 	r = kist_ns_caps_drop_bounding(policy->caps.bounding, policy->last_cap, err);
 	if (r >= 0)
 		r = groups_apply(policy, err);
 	if (r < 0)
 		return r;
-	/* Installing a filter takes no_new_privs or CAP_SYS_ADMIN. Without the first it has to happen while the second is
-	 * there, and the profile has to allow what follows: setresuid, capset, prctl. */
+	/* Installing a filter takes no_new_privs or CAP_SYS_ADMIN. Without the first it has to happen while the second
+	 * is there, and the profile has to allow what follows: setresuid, capset, prctl. */
 	if (!policy->no_new_privileges && (r = kist_ns_seccomp_install(policy, err)) < 0)
 		return r;
 	r = user_apply(policy, err);

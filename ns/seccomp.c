@@ -1,7 +1,8 @@
 /* Compiled filters: their cache, and putting one in force.
  *
  * A cache file is named by the digest of all that the program depends on, so it never needs to be invalidated; one that
- * is torn or foreign is compiled anew and replaced. The directory belongs to the engine and nobody else may write it. */
+ * is torn or foreign is compiled anew and replaced. The directory belongs to the engine and nobody else may write it.
+ */
 #include "ns/apply.h"
 #include "ns/ns.h"
 
@@ -32,8 +33,6 @@
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5) /* Linux 5.19 */
 #endif
-
-
 
 void kist_ns_seccomp_program_free(struct kist_ns_seccomp *seccomp)
 {
@@ -207,8 +206,8 @@ static int flags_resolve(const struct kist_spec_seccomp *profile, unsigned *out,
 	for (size_t i = 0; profile->flags && profile->flags[i]; i++) {
 		int flag = 0;
 		if (kist_value_of(filter_flags, profile->flags[i], &flag) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.seccomp.flags[%zu]: '%s' is not a filter flag", i,
-					 profile->flags[i]);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "linux.seccomp.flags[%zu]: '%s' is not a filter flag", i, profile->flags[i]);
 		flags |= (unsigned)flag;
 	}
 	bool notify = false;
@@ -219,8 +218,9 @@ static int flags_resolve(const struct kist_spec_seccomp *profile, unsigned *out,
 	if (notify)
 		flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	else if (flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
-				 "linux.seccomp.flags: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV goes with SCMP_ACT_NOTIFY only");
+		return kist_fail(
+		        err, KIST_ERR_INVALID, EINVAL,
+		        "linux.seccomp.flags: SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV goes with SCMP_ACT_NOTIFY only");
 	*out = flags;
 	return 0;
 }
@@ -230,7 +230,8 @@ static int listener_connect(const char *path, struct kist_error *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(address.sun_path))
-		return kist_fail(err, KIST_ERR_INVALID, ENAMETOOLONG, "linux.seccomp.listenerPath: '%s' is too long for a socket", path);
+		return kist_fail(err, KIST_ERR_INVALID, ENAMETOOLONG,
+		                 "linux.seccomp.listenerPath: '%s' is too long for a socket", path);
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	KIST_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -240,7 +241,8 @@ static int listener_connect(const char *path, struct kist_error *err)
 	return kist_steal_fd(&fd);
 }
 
-int kist_ns_seccomp_compile(const struct kist_spec_seccomp *profile, int cache, struct kist_ns_seccomp *out, struct kist_error *err)
+int kist_ns_seccomp_compile(const struct kist_spec_seccomp *profile, int cache, struct kist_ns_seccomp *out,
+                            struct kist_error *err)
 {
 	struct cache_name name;
 	struct kist_ns_seccomp made = { .listener = -1 };

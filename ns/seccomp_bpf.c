@@ -1,8 +1,8 @@
 /* From a seccomp profile to a BPF program.
  *
- * For each architecture the rules are sorted by system call number, neighbours with one answer become one range, and a binary search over
- * the ranges picks it. Among several rules for one call those with conditions are tried in the plan's order, then the
- * first without; what no rule names gets the default action. */
+ * For each architecture the rules are sorted by system call number, neighbours with one answer become one range, and a
+ * binary search over the ranges picks it. Among several rules for one call those with conditions are tried in the
+ * plan's order, then the first without; what no rule names gets the default action. */
 #include "ns/apply.h"
 
 #include "core/base/error.h"
@@ -109,16 +109,22 @@ static int action_resolve(const char *name, struct kist_opt errno_ret, uint32_t 
 
 static int action_fail(struct kist_error *err, int r, const char *where, const char *name)
 {
-	const char *why = r == -EDOM   ? "takes no errnoRet" :
-			  r == -ERANGE ? "errnoRet is out of range" :
-					 "is not an action";
+	const char *why = r == -EDOM     ? "takes no errnoRet"
+	                  : r == -ERANGE ? "errnoRet is out of range"
+	                                 : "is not an action";
 	return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s: '%s' %s", where, name ? name : "", why);
 }
 
 enum compare { CMP_NE, CMP_LT, CMP_LE, CMP_EQ, CMP_GE, CMP_GT, CMP_MASKED_EQ };
 static const struct kist_name compares[] = {
-	{ "SCMP_CMP_NE", CMP_NE }, { "SCMP_CMP_LT", CMP_LT }, { "SCMP_CMP_LE", CMP_LE },	       { "SCMP_CMP_EQ", CMP_EQ },
-	{ "SCMP_CMP_GE", CMP_GE }, { "SCMP_CMP_GT", CMP_GT }, { "SCMP_CMP_MASKED_EQ", CMP_MASKED_EQ }, { NULL, 0 },
+	{ "SCMP_CMP_NE", CMP_NE },
+	{ "SCMP_CMP_LT", CMP_LT },
+	{ "SCMP_CMP_LE", CMP_LE },
+	{ "SCMP_CMP_EQ", CMP_EQ },
+	{ "SCMP_CMP_GE", CMP_GE },
+	{ "SCMP_CMP_GT", CMP_GT },
+	{ "SCMP_CMP_MASKED_EQ", CMP_MASKED_EQ },
+	{ NULL, 0 },
 };
 
 /* Newer than the libseccomp of Debian 12; since 5.x all architectures number new calls alike. */
@@ -126,28 +132,33 @@ static const struct {
 	const char *name;
 	int number;
 } newer[] = {
-	{ "process_mrelease", 448 }, { "futex_waitv", 449 },	   { "set_mempolicy_home_node", 450 }, { "cachestat", 451 },
-	{ "fchmodat2", 452 },	     { "map_shadow_stack", 453 },  { "futex_wake", 454 },	       { "futex_wait", 455 },
-	{ "futex_requeue", 456 },    { "statmount", 457 },	   { "listmount", 458 },	       { "lsm_get_self_attr", 459 },
-	{ "lsm_set_self_attr", 460 }, { "lsm_list_modules", 461 }, { "mseal", 462 },		       { "setxattrat", 463 },
-	{ "getxattrat", 464 },	     { "listxattrat", 465 },	   { "removexattrat", 466 },	       { "open_tree_attr", 467 },
-	{ "file_getattr", 468 },     { "file_setattr", 469 },
+	{ "process_mrelease", 448 },  { "futex_waitv", 449 },      { "set_mempolicy_home_node", 450 },
+	{ "cachestat", 451 },         { "fchmodat2", 452 },        { "map_shadow_stack", 453 },
+	{ "futex_wake", 454 },        { "futex_wait", 455 },       { "futex_requeue", 456 },
+	{ "statmount", 457 },         { "listmount", 458 },        { "lsm_get_self_attr", 459 },
+	{ "lsm_set_self_attr", 460 }, { "lsm_list_modules", 461 }, { "mseal", 462 },
+	{ "setxattrat", 463 },        { "getxattrat", 464 },       { "listxattrat", 465 },
+	{ "removexattrat", 466 },     { "open_tree_attr", 467 },   { "file_getattr", 468 },
+	{ "file_setattr", 469 },
 };
 
-/* Calls that began as numbers of socketcall(2) and ipc(2) and later got one of their own (Linux 4.3 and 5.1). libseccomp answers with a
- * pseudo number for both ways; here each way is a call of its own. 0: none on that architecture. */
+/* Calls that began as numbers of socketcall(2) and ipc(2) and later got one of their own (Linux 4.3 and 5.1).
+ * libseccomp answers with a pseudo number for both ways; here each way is a call of its own. 0: none on that
+ * architecture. */
 static const struct {
 	const char *name;
 	uint16_t x86, s390, ppc;
 } direct[] = {
-	{ "socket", 359, 359, 326 },	  { "socketpair", 360, 360, 333 },  { "bind", 361, 361, 327 },	      { "connect", 362, 362, 328 },
-	{ "listen", 363, 363, 329 },	  { "accept", 0, 0, 330 },	    { "accept4", 364, 364, 344 },     { "getsockopt", 365, 365, 340 },
-	{ "setsockopt", 366, 366, 339 },  { "getsockname", 367, 367, 331 }, { "getpeername", 368, 368, 332 }, { "send", 0, 0, 334 },
-	{ "sendto", 369, 369, 335 },	  { "sendmsg", 370, 370, 341 },	    { "recv", 0, 0, 336 },	      { "recvfrom", 371, 371, 337 },
-	{ "recvmsg", 372, 372, 342 },	  { "shutdown", 373, 373, 338 },    { "semtimedop", 0, 392, 392 },    { "semget", 393, 393, 393 },
-	{ "semctl", 394, 394, 394 },	  { "shmget", 395, 395, 395 },	    { "shmctl", 396, 396, 396 },      { "shmat", 397, 397, 397 },
-	{ "shmdt", 398, 398, 398 },	  { "msgget", 399, 399, 399 },	    { "msgsnd", 400, 400, 400 },      { "msgrcv", 401, 401, 401 },
-	{ "msgctl", 402, 402, 402 },
+	{ "socket", 359, 359, 326 },      { "socketpair", 360, 360, 333 },  { "bind", 361, 361, 327 },
+	{ "connect", 362, 362, 328 },     { "listen", 363, 363, 329 },      { "accept", 0, 0, 330 },
+	{ "accept4", 364, 364, 344 },     { "getsockopt", 365, 365, 340 },  { "setsockopt", 366, 366, 339 },
+	{ "getsockname", 367, 367, 331 }, { "getpeername", 368, 368, 332 }, { "send", 0, 0, 334 },
+	{ "sendto", 369, 369, 335 },      { "sendmsg", 370, 370, 341 },     { "recv", 0, 0, 336 },
+	{ "recvfrom", 371, 371, 337 },    { "recvmsg", 372, 372, 342 },     { "shutdown", 373, 373, 338 },
+	{ "semtimedop", 0, 392, 392 },    { "semget", 393, 393, 393 },      { "semctl", 394, 394, 394 },
+	{ "shmget", 395, 395, 395 },      { "shmctl", 396, 396, 396 },      { "shmat", 397, 397, 397 },
+	{ "shmdt", 398, 398, 398 },       { "msgget", 399, 399, 399 },      { "msgsnd", 400, 400, 400 },
+	{ "msgrcv", 401, 401, 401 },      { "msgctl", 402, 402, 402 },
 };
 
 static int64_t direct_number(const struct architecture *arch, const char *name)
@@ -155,10 +166,10 @@ static int64_t direct_number(const struct architecture *arch, const char *name)
 	for (size_t i = 0; i < KIST_COUNT(direct); i++) {
 		if (!kist_streq(direct[i].name, name))
 			continue;
-		int number = arch->token == SCMP_ARCH_X86	  ? direct[i].x86 :
-			     arch->family == FAMILY_S390	  ? direct[i].s390 :
-			     arch->family == FAMILY_PPC		  ? direct[i].ppc :
-								    0;
+		int number = arch->token == SCMP_ARCH_X86  ? direct[i].x86
+		             : arch->family == FAMILY_S390 ? direct[i].s390
+		             : arch->family == FAMILY_PPC  ? direct[i].ppc
+		                                           : 0;
 		return number ? number : -2;
 	}
 	return -2;
@@ -231,7 +242,8 @@ static void emit_masked_word(struct program *p, const struct kist_spec_seccomp_a
 	emit_jump(p, BPF_JEQ, value, 0, TO_END);
 }
 
-/* Falls through when the condition holds. BPF compares 32 bits, arguments have 64: the high word decides unless equal. */
+/* Falls through when the condition holds. BPF compares 32 bits, arguments have 64: the high word decides unless equal.
+ */
 static void emit_condition(struct program *p, const struct kist_spec_seccomp_arg *arg, enum compare op)
 {
 	uint32_t high = (uint32_t)(arg->value >> 32), low = (uint32_t)arg->value;
@@ -299,8 +311,8 @@ struct entry {
 /* From start up to the next segment's. */
 struct segment {
 	uint32_t start;
-	uint32_t action;      /* when no condition holds */
-	size_t first, n;      /* entries that may have conditions; n 0: action alone */
+	uint32_t action; /* when no condition holds */
+	size_t first, n; /* entries that may have conditions; n 0: action alone */
 };
 
 /* A jump of the node at 'at' to a return that is placed later. */
@@ -336,14 +348,16 @@ static int rule_resolve(const struct kist_spec_syscall *source, size_t index, st
 		const struct kist_spec_seccomp_arg *arg = &source->args[i];
 		int op = 0;
 		if (arg->index > 5)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.args[%zu].index: %u is not in 0 to 5", where, i, arg->index);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.args[%zu].index: %u is not in 0 to 5",
+			                 where, i, arg->index);
 		/* Runtimes disagree whether such conditions are joined by 'and' or by 'or'. */
 		if (seen & (1U << arg->index))
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.args[%zu]: a second condition on argument %u; write two rules",
-					 where, i, arg->index);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "%s.args[%zu]: a second condition on argument %u; write two rules", where, i,
+			                 arg->index);
 		if (kist_value_of(compares, arg->op, &op) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.args[%zu].op: '%s' is not a comparison", where, i,
-					 arg->op ? arg->op : "");
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.args[%zu].op: '%s' is not a comparison",
+			                 where, i, arg->op ? arg->op : "");
 		seen |= 1U << arg->index;
 		rule->ops[i] = (enum compare)op;
 	}
@@ -358,7 +372,8 @@ static int rules_resolve(struct compiler *c, struct kist_error *err)
 		return action_fail(err, r, "linux.seccomp.defaultAction", profile->default_action);
 	if (c->default_action == SECCOMP_RET_USER_NOTIF)
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
-				 "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY for every call would stop the start of the container too");
+		                 "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY for every call would stop the start of "
+		                 "the container too");
 	c->rules = kist_alloc((profile->n_syscalls + 1) * sizeof(*c->rules));
 	for (size_t i = 0; i < profile->n_syscalls; i++) {
 		r = rule_resolve(&profile->syscalls[i], i, &c->rules[i], err);
@@ -368,14 +383,16 @@ static int rules_resolve(struct compiler *c, struct kist_error *err)
 	return 0;
 }
 
-static int entry_add(struct compiler *c, const struct architecture *arch, uint32_t rule, const char *name, struct kist_error *err)
+static int entry_add(struct compiler *c, const struct architecture *arch, uint32_t rule, const char *name,
+                     struct kist_error *err)
 {
 	int64_t number = syscall_resolve(arch, name);
 	if (number == -1) {
 		/* Unknown here means unknown to the filter: harmless when the default refuses it as well. */
 		if (c->default_action == SECCOMP_RET_ALLOW || c->default_action == SECCOMP_RET_LOG)
 			return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-					 "linux.seccomp.syscalls[%u]: unknown system call '%s' would stay allowed", rule, name);
+			                 "linux.seccomp.syscalls[%u]: unknown system call '%s' would stay allowed",
+			                 rule, name);
 		kist_debug("linux.seccomp.syscalls[%u]: unknown system call '%s'", rule, name);
 		return 0;
 	}
@@ -460,7 +477,8 @@ static void segments_build(struct compiler *c, bool x86_64_alone)
 	}
 	segment_add(c, (struct segment){ .start = (uint32_t)next, .action = c->default_action });
 	if (x86_64_alone) {
-		/* x32 calls come under the same architecture and would pass every rule by number. -1 is a tracer's 'skip'. */
+		/* x32 calls come under the same architecture and would pass every rule by number. -1 is a tracer's
+		 * 'skip'. */
 		segment_add(c, (struct segment){ .start = X32_BIT, .action = SECCOMP_RET_KILL_PROCESS });
 		segment_add(c, (struct segment){ .start = UINT32_MAX, .action = c->default_action });
 	}
@@ -572,7 +590,8 @@ static void emit_search(struct compiler *c, size_t first, size_t n)
 }
 
 /* All system calls that come under one AUDIT_ARCH value. */
-static int emit_architecture(struct compiler *c, const struct architecture *arch, const struct architecture *x32, struct kist_error *err)
+static int emit_architecture(struct compiler *c, const struct architecture *arch, const struct architecture *x32,
+                             struct kist_error *err)
 {
 	c->n_entries = 0;
 	int r = entries_collect(c, arch, err);
@@ -599,12 +618,13 @@ static int emit_program(struct compiler *c, struct kist_error *err)
 	const struct architecture *native = architecture_native(), *x32 = NULL;
 	char *const *names = c->profile->architectures;
 	if (!native)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "linux.seccomp: this architecture has no seccomp filters");
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "linux.seccomp: this architecture has no seccomp filters");
 	for (size_t i = 0; names && names[i]; i++) {
 		const struct architecture *arch = architecture_find(names[i]);
 		if (!arch)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "linux.seccomp.architectures[%zu]: '%s' is not an architecture", i,
-					 names[i]);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+			                 "linux.seccomp.architectures[%zu]: '%s' is not an architecture", i, names[i]);
 		if (arch->token == SCMP_ARCH_X32 && native->token == SCMP_ARCH_X86_64)
 			x32 = arch;
 	}
@@ -612,25 +632,29 @@ static int emit_program(struct compiler *c, struct kist_error *err)
 	int r = emit_architecture(c, native, x32, err);
 	for (size_t i = 0; names && names[i] && r >= 0; i++) {
 		const struct architecture *arch = architecture_find(names[i]);
-		/* Calls of another family's never occur on this kernel, and its numbers are in another byte order at times. */
+		/* Calls of another family's never occur on this kernel, and its numbers are in another byte order at
+		 * times. */
 		if (arch == native || arch == x32 || arch->token == SCMP_ARCH_X32 || arch->family != native->family)
 			continue;
-		/* the accumulator still holds the architecture: every block that loads something else ends in returns */
+		/* the accumulator still holds the architecture: every block that loads something else ends in returns
+		 */
 		r = emit_architecture(c, arch, NULL, err);
 	}
 	emit_return(&c->program, SECCOMP_RET_KILL_PROCESS);
 	return r;
 }
 
-int kist_ns_seccomp_generate(const struct kist_spec_seccomp *profile, struct kist_ns_seccomp *out, struct kist_error *err)
+int kist_ns_seccomp_generate(const struct kist_spec_seccomp *profile, struct kist_ns_seccomp *out,
+                             struct kist_error *err)
 {
 	struct compiler c = { .profile = profile };
 	int r = rules_resolve(&c, err);
 	if (r >= 0)
 		r = emit_program(&c, err);
 	if (r >= 0 && c.program.len > BPF_MAXINSNS)
-		r = kist_fail(err, KIST_ERR_INVALID, E2BIG, "linux.seccomp: the profile makes %zu instructions, the kernel takes %d", c.program.len,
-			      BPF_MAXINSNS);
+		r = kist_fail(err, KIST_ERR_INVALID, E2BIG,
+		              "linux.seccomp: the profile makes %zu instructions, the kernel takes %d", c.program.len,
+		              BPF_MAXINSNS);
 	if (r >= 0) {
 		out->code = kist_steal(&c.program.code);
 		out->len = (unsigned short)c.program.len;

@@ -1,8 +1,9 @@
 /* The built-in seccomp profile.
  *
- * Its effect is that of the profile podman and docker ship: what is not listed does not exist (ENOSYS, so that programs fall
- * back), what needs a capability that the container lacks is refused (EPERM). Beyond it AF_ALG and AF_VSOCK sockets are refused as docker does: the
- * one lets a container write the host's page cache (CVE-2026-31431), the other reaches the hypervisor.
+ * Its effect is that of the profile podman and docker ship: what is not listed does not exist (ENOSYS, so that programs
+ * fall back), what needs a capability that the container lacks is refused (EPERM). Beyond it AF_ALG and AF_VSOCK
+ * sockets are refused as docker does: the one lets a container write the host's page cache (CVE-2026-31431), the other
+ * reaches the hypervisor.
  *
  * Rules for one system call never overlap, so that libseccomp, whose order is its own, gives them the same meaning. */
 #include "ns/apply.h"
@@ -52,7 +53,8 @@ static const char *const allowed[] = {
 	"getpgrp getresgid getresgid32 getresuid getresuid32 getsid getuid getuid32 keyctl setfsgid "
 	"setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setpgid setregid setregid32 "
 	"setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setsid setuid setuid32 umask",
-	/* processes; setns is here and not under CAP_SYS_ADMIN because in a user namespace of its own a process may have that */
+	/* processes; setns is here and not under CAP_SYS_ADMIN because in a user namespace of its own a process may
+	   have that */
 	"clone clone3 execve execveat exit exit_group fork get_thread_area getpid getppid getrandom getrlimit "
 	"getrusage gettid landlock_add_rule landlock_create_ruleset landlock_restrict_self pidfd_getfd "
 	"pidfd_open pidfd_send_signal prctl prlimit64 ptrace reboot seccomp set_thread_area set_tid_address "
@@ -85,9 +87,10 @@ static const char *const allowed[] = {
 };
 
 /* Refused rather than unknown: programs that use them want to hear that they may not. */
-static const char refused[] = "bdflush io_pgetevents kexec_file_load kexec_load migrate_pages move_pages nfsservctl nice "
-			      "oldfstat oldlstat oldolduname oldstat olduname pciconfig_iobase pciconfig_read pciconfig_write "
-			      "sgetmask ssetmask swapcontext swapoff swapon sysfs uselib userfaultfd ustat vm86 vm86old vmsplice";
+static const char refused[] =
+        "bdflush io_pgetevents kexec_file_load kexec_load migrate_pages move_pages nfsservctl nice "
+        "oldfstat oldlstat oldolduname oldstat olduname pciconfig_iobase pciconfig_read pciconfig_write "
+        "sgetmask ssetmask swapcontext swapoff swapon sysfs uselib userfaultfd ustat vm86 vm86old vmsplice";
 
 /* --- by capability ------------------------------------------------------------------------------------------------ */
 
@@ -117,14 +120,15 @@ struct range {
 };
 
 #define FAMILY_NETLINK 16
-#define FAMILY_ALG 38
-#define FAMILY_VSOCK 40
+#define FAMILY_ALG     38
+#define FAMILY_VSOCK   40
 #define PROTOCOL_AUDIT 9
 
 /* 0 to 63 without netlink, AF_ALG and AF_VSOCK; the kernel's last is 46. */
 static const struct range families[] = {
-	{ 0xfffffff0, 0 },  { 0xffffffff, 17 }, { 0xfffffffe, 18 }, { 0xfffffffc, 20 }, { 0xfffffff8, 24 }, { 0xfffffffc, 32 },
-	{ 0xfffffffe, 36 }, { 0xffffffff, 39 }, { 0xffffffff, 41 }, { 0xfffffffe, 42 }, { 0xfffffffc, 44 }, { 0xfffffff0, 48 },
+	{ 0xfffffff0, 0 },  { 0xffffffff, 17 }, { 0xfffffffe, 18 }, { 0xfffffffc, 20 },
+	{ 0xfffffff8, 24 }, { 0xfffffffc, 32 }, { 0xfffffffe, 36 }, { 0xffffffff, 39 },
+	{ 0xffffffff, 41 }, { 0xfffffffe, 42 }, { 0xfffffffc, 44 }, { 0xfffffff0, 48 },
 };
 /* Netlink protocols 0 to 31 (MAX_LINKS) without audit. */
 static const struct range netlink_protocols[] = {
@@ -132,8 +136,8 @@ static const struct range netlink_protocols[] = {
 };
 
 static const uint32_t personalities[] = {
-	0x0,	    /* PER_LINUX */
-	0x8,	    /* PER_LINUX32 */
+	0x0,        /* PER_LINUX */
+	0x8,        /* PER_LINUX32 */
 	0x20000,    /* UNAME26 */
 	0x20008,    /* both */
 	0xffffffff, /* ask */
@@ -192,7 +196,8 @@ static void add_socket(struct kist_spec_seccomp *profile, bool audit)
 	}
 	add_arg(add_errno(profile, "socket", EPERM), 0, (struct range){ UINT32_MAX, FAMILY_ALG });
 	add_arg(add_errno(profile, "socket", EPERM), 0, (struct range){ UINT32_MAX, FAMILY_VSOCK });
-	/* socketcall's arguments are behind a pointer, where a filter cannot look. ENOSYS: the C library then takes socket. */
+	/* socketcall's arguments are behind a pointer, where a filter cannot look. ENOSYS: the C library then takes
+	 * socket. */
 	add_errno(profile, "socketcall", ENOSYS);
 }
 

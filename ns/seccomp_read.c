@@ -1,5 +1,5 @@
-/* Seccomp profiles from files: the format of podman and docker (containers/common, moby: archMap, includes, excludes), of
- * which the runtime specification's linux.seccomp is the part without conditions. */
+/* Seccomp profiles from files: the format of podman and docker (containers/common, moby: archMap, includes, excludes),
+ * of which the runtime specification's linux.seccomp is the part without conditions. */
 #include "ns/apply.h"
 #include "ns/ns.h"
 
@@ -140,10 +140,12 @@ static const char *go_architecture(void)
 	static const struct {
 		const char *arch, *go;
 	} names[] = {
-		{ "SCMP_ARCH_X86_64", "amd64" },    { "SCMP_ARCH_X86", "x86" },		{ "SCMP_ARCH_AARCH64", "arm64" },
-		{ "SCMP_ARCH_ARM", "arm" },	    { "SCMP_ARCH_PPC64LE", "ppc64le" }, { "SCMP_ARCH_S390X", "s390x" },
-		{ "SCMP_ARCH_RISCV64", "riscv64" }, { "SCMP_ARCH_MIPS", "mips" },	{ "SCMP_ARCH_MIPSEL", "mipsle" },
-		{ "SCMP_ARCH_MIPS64", "mips64" },   { "SCMP_ARCH_MIPSEL64", "mips64le" },
+		{ "SCMP_ARCH_X86_64", "amd64" },      { "SCMP_ARCH_X86", "x86" },
+		{ "SCMP_ARCH_AARCH64", "arm64" },     { "SCMP_ARCH_ARM", "arm" },
+		{ "SCMP_ARCH_PPC64LE", "ppc64le" },   { "SCMP_ARCH_S390X", "s390x" },
+		{ "SCMP_ARCH_RISCV64", "riscv64" },   { "SCMP_ARCH_MIPS", "mips" },
+		{ "SCMP_ARCH_MIPSEL", "mipsle" },     { "SCMP_ARCH_MIPS64", "mips64" },
+		{ "SCMP_ARCH_MIPSEL64", "mips64le" },
 	};
 	const char *native = kist_ns_seccomp_native();
 	for (size_t i = 0; i < KIST_COUNT(names); i++) {
@@ -184,16 +186,19 @@ static int condition_caps(const struct condition *condition, uint64_t *mask, con
 	for (size_t i = 0; condition->caps && condition->caps[i]; i++) {
 		int number = kist_ns_cap_number(condition->caps[i]);
 		if (number < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.caps[%zu]: '%s' is not a capability", where, i, condition->caps[i]);
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.caps[%zu]: '%s' is not a capability", where,
+			                 i, condition->caps[i]);
 		*mask |= 1ULL << number;
 	}
 	return 0;
 }
 
-static int condition_kernel(const struct condition *condition, unsigned long *out, const char *where, struct kist_error *err)
+static int condition_kernel(const struct condition *condition, unsigned long *out, const char *where,
+                            struct kist_error *err)
 {
 	if (!kist_empty(condition->min_kernel) && version_read(condition->min_kernel, out) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.minKernel: '%s' is not a version", where, condition->min_kernel);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.minKernel: '%s' is not a version", where,
+		                 condition->min_kernel);
 	return 0;
 }
 
@@ -220,7 +225,8 @@ static int rule_holds(const struct file_rule *rule, size_t index, const struct h
 		r = condition_kernel(&rule->excludes, &kernel, where, err);
 	if (r < 0)
 		return r;
-	if ((caps & host->caps) || kist_strv_has(rule->excludes.arches, host->arch) || (kernel && host->kernel >= kernel))
+	if ((caps & host->caps) || kist_strv_has(rule->excludes.arches, host->arch) ||
+	    (kernel && host->kernel >= kernel))
 		holds = false;
 	return holds;
 }
@@ -228,7 +234,8 @@ static int rule_holds(const struct file_rule *rule, size_t index, const struct h
 /* --- conversion --------------------------------------------------------------------------------------------------- */
 
 /* errnoRet wins over the name; -1: neither. */
-static int errno_resolve(struct kist_opt number, const char *name, const char *where, int64_t *out, struct kist_error *err)
+static int errno_resolve(struct kist_opt number, const char *name, const char *where, int64_t *out,
+                         struct kist_error *err)
 {
 	*out = -1;
 	if (number.set) {
@@ -256,7 +263,8 @@ static int architectures_convert(const struct file *file, struct kist_spec_secco
 {
 	const char *native = kist_ns_seccomp_native();
 	if (file->n_arch_map && file->architectures && file->architectures[0])
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "architectures and archMap: only one of them may be given");
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "architectures and archMap: only one of them may be given");
 	if (!file->n_arch_map) {
 		out->architectures = kist_strv_copy(file->architectures);
 		return 0;
@@ -272,7 +280,8 @@ static int architectures_convert(const struct file *file, struct kist_spec_secco
 	return 0;
 }
 
-static int rule_convert(const struct file_rule *rule, size_t index, struct kist_spec_seccomp *out, struct kist_error *err)
+static int rule_convert(const struct file_rule *rule, size_t index, struct kist_spec_seccomp *out,
+                        struct kist_error *err)
 {
 	char where[64];
 	int64_t errno_ret = -1;
@@ -281,14 +290,17 @@ static int rule_convert(const struct file_rule *rule, size_t index, struct kist_
 	if (r < 0)
 		return r;
 	if (rule->errno_ret.set && !takes_errno(rule->action))
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "syscalls[%zu].errnoRet: does not go with %s", index, rule->action);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "syscalls[%zu].errnoRet: does not go with %s", index,
+		                 rule->action);
 	bool both = rule->names && rule->names[0];
 	if (both && rule->name)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "syscalls[%zu]: only one of name and names may be given", index);
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "syscalls[%zu]: only one of name and names may be given", index);
 	if (!both && kist_empty(rule->name))
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "syscalls[%zu]: names is empty", index);
 
-	struct kist_spec_syscall *to = kist_ns_seccomp_add(out, rule->action, takes_errno(rule->action) ? errno_ret : -1);
+	struct kist_spec_syscall *to =
+	        kist_ns_seccomp_add(out, rule->action, takes_errno(rule->action) ? errno_ret : -1);
 	to->names = kist_strv_copy(rule->names);
 	if (rule->name)
 		kist_strv_add(&to->names, rule->name);
@@ -300,7 +312,8 @@ static int rule_convert(const struct file_rule *rule, size_t index, struct kist_
 	return 0;
 }
 
-static int file_convert(const struct file *file, const struct host *host, struct kist_spec_seccomp *out, struct kist_error *err)
+static int file_convert(const struct file *file, const struct host *host, struct kist_spec_seccomp *out,
+                        struct kist_error *err)
 {
 	int64_t errno_ret = -1;
 	int r = errno_resolve(file->default_errno_ret, file->default_errno, "defaultErrno", &errno_ret, err);
@@ -352,7 +365,8 @@ static void drop_nulls(struct json_object *json)
 		json_object_object_del(json, keys[i]);
 }
 
-int kist_ns_seccomp_read(const char *text, size_t len, char *const *caps, struct kist_spec_seccomp **out, struct kist_error *err)
+int kist_ns_seccomp_read(const char *text, size_t len, char *const *caps, struct kist_spec_seccomp **out,
+                         struct kist_error *err)
 {
 	KIST_JSON struct json_object *json = NULL;
 	struct host host;

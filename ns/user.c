@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 
 #define FILE_MAX_BYTES (1024 * 1024)
-#define GROUPS_MAX 65536 /* NGROUPS_MAX */
-#define ID_MAX 4294967294U /* the next one means 'unchanged' to the kernel */
+#define GROUPS_MAX     65536       /* NGROUPS_MAX */
+#define ID_MAX         4294967294U /* the next one means 'unchanged' to the kernel */
 
 /* A piece of a file. */
 struct text {
@@ -72,7 +72,8 @@ static int id_parse(struct text text, uint32_t *out)
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
 
-/* 0 with an empty text: there is none. Opened by path first: to open a FIFO waits and to open a device may act (CVE-2024-9676). */
+/* 0 with an empty text: there is none. Opened by path first: to open a FIFO waits and to open a device may act
+ * (CVE-2024-9676). */
 static int file_read(int rootfs_fd, const char *name, struct kist_str *out, struct kist_error *err)
 {
 	struct stat st;
@@ -235,7 +236,8 @@ static int user_find(struct lookup *lookup, struct kist_error *err)
 		return 0;
 	}
 	if (!numeric)
-		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "user '%s': not in the container's /etc/passwd", lookup->user);
+		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "user '%s': not in the container's /etc/passwd",
+		                 lookup->user);
 	lookup->uid = uid;
 	return 0;
 }
@@ -258,8 +260,8 @@ static int group_find(const struct lookup *lookup, const char *group, uint32_t *
 	return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "group '%s': not in the container's /etc/group", group);
 }
 
-/* The primary group first: without it a process could shed it by setgid and gain what is denied to it (CVE-2022-2989). A
- * group that was asked for stands alone, as with podman. */
+/* The primary group first: without it a process could shed it by setgid and gain what is denied to it (CVE-2022-2989).
+ * A group that was asked for stands alone, as with podman. */
 static int groups_find(struct lookup *lookup, char *const *extra, struct kist_error *err)
 {
 	struct text rest = text_of_file(&lookup->groups);
@@ -298,7 +300,8 @@ static int lookup_read(int rootfs_fd, const char *file, bool needed, struct kist
 	return 0;
 }
 
-static int lookup_run(struct lookup *lookup, int rootfs_fd, const char *user, char *const *extra, struct kist_error *err)
+static int lookup_run(struct lookup *lookup, int rootfs_fd, const char *user, char *const *extra,
+                      struct kist_error *err)
 {
 	bool group_needed = false;
 	int r = split(lookup, user ? user : "", err);
@@ -319,8 +322,8 @@ static int lookup_run(struct lookup *lookup, int rootfs_fd, const char *user, ch
 	return r;
 }
 
-int kist_ns_user_lookup(int rootfs_fd, const char *user, char *const *extra_groups, struct kist_spec_user *out, char **home,
-			char **name, struct kist_error *err)
+int kist_ns_user_lookup(int rootfs_fd, const char *user, char *const *extra_groups, struct kist_spec_user *out,
+                        char **home, char **name, struct kist_error *err)
 {
 	struct lookup lookup = { 0 };
 	int r = lookup_run(&lookup, rootfs_fd, user, extra_groups, err);

@@ -78,7 +78,9 @@ static void test_resolve(void **state KIST_UNUSED)
 {
 	char *two[] = { (char *)"CAP_CHOWN", (char *)"CAP_KILL", NULL };
 	char *one[] = { (char *)"CAP_KILL", NULL };
-	struct kist_spec_caps caps = { .bounding = two, .effective = two, .permitted = two, .inheritable = one, .ambient = one };
+	struct kist_spec_caps caps = {
+		.bounding = two, .effective = two, .permitted = two, .inheritable = one, .ambient = one
+	};
 	struct kist_spec_process process = { .capabilities = &caps };
 	struct kist_ns_caps out = { 0 };
 	assert_int_equal(kist_ns_caps_resolve(&process, false, &out, NULL), 0);
@@ -117,7 +119,7 @@ static void test_set_missing(void **state KIST_UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	cmocka_unit_test(test_mask),	    cmocka_unit_test(test_available),
+		cmocka_unit_test(test_names),   cmocka_unit_test(test_mask),        cmocka_unit_test(test_available),
 		cmocka_unit_test(test_resolve), cmocka_unit_test(test_set_missing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,10 @@ static void test_exec_failure(void **state KIST_UNUSED)
 	static const struct {
 		const char *command;
 		int code;
-	} cases[] = { { "/nonexistent/command", 127 }, { "no-such-command-anywhere", 127 }, { "/etc/passwd", 126 }, { "/tmp", 126 } };
+	} cases[] = { { "/nonexistent/command", 127 },
+		      { "no-such-command-anywhere", 127 },
+		      { "/etc/passwd", 126 },
+		      { "/tmp", 126 } };
 	for (size_t i = 0; i < KIST_COUNT(cases); i++) {
 		char *argv[] = { (char *)"kist-init", (char *)"--", (char *)cases[i].command, NULL };
 		char text[256] = "";
@@ -107,8 +110,9 @@ static void test_forwards(void **state KIST_UNUSED)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGQUIT, SIGCONT };
 	for (size_t i = 0; i < KIST_COUNT(signals); i++) {
-		KIST_FREE char *script = kist_asprintf("trap 'echo got; exit 9' %s; echo ready; while :; do sleep 0.05; done",
-						       kist_signal_name(signals[i]));
+		KIST_FREE char *script =
+		        kist_asprintf("trap 'echo got; exit 9' %s; echo ready; while :; do sleep 0.05; done",
+		                      kist_signal_name(signals[i]));
 		char *argv[] = { (char *)"kist-init", (char *)"--", (char *)"/bin/sh", (char *)"-c", script, NULL };
 		int out = -1;
 		pid_t pid = start(argv, &out, -1);
@@ -125,11 +129,11 @@ static void test_reaps(void **state KIST_UNUSED)
 {
 	char text[1024];
 	int code = run("for i in 1 2 3 4 5; do (sh -c 'exit 3' & ) ; done; me=$$; i=0\n"
-		       "while [ $i -lt 100 ]; do z=0\n"
-		       "for s in /proc/[0-9]*/stat; do read -r l < $s || continue; set -- ${l##*) }\n"
-		       "[ \"$1\" = Z ] && [ \"$2\" = $PPID ] && z=1; done 2>/dev/null\n"
-		       "[ $z = 0 ] && exit 0; i=$((i+1)); sleep 0.05; done; exit 1",
-		       text, sizeof(text));
+	               "while [ $i -lt 100 ]; do z=0\n"
+	               "for s in /proc/[0-9]*/stat; do read -r l < $s || continue; set -- ${l##*) }\n"
+	               "[ \"$1\" = Z ] && [ \"$2\" = $PPID ] && z=1; done 2>/dev/null\n"
+	               "[ $z = 0 ] && exit 0; i=$((i+1)); sleep 0.05; done; exit 1",
+	               text, sizeof(text));
 	assert_int_equal(code, 0);
 	/* what still runs when the command ends does not change its code */
 	assert_int_equal(run("(sh -c 'exit 3' &); sleep 0.1; exit 4", text, sizeof(text)), 4);
@@ -139,7 +143,10 @@ static void test_reaps(void **state KIST_UNUSED)
 static void test_mask(void **state KIST_UNUSED)
 {
 	char text[256];
-	assert_int_equal(run("while read -r k v; do case $k in SigBlk:|SigIgn:) echo $k$v;; esac; done < /proc/self/status", text, sizeof(text)), 0);
+	assert_int_equal(
+	        run("while read -r k v; do case $k in SigBlk:|SigIgn:) echo $k$v;; esac; done < /proc/self/status",
+	            text, sizeof(text)),
+	        0);
 	assert_non_null(strstr(text, "SigBlk:0000000000000000"));
 	assert_non_null(strstr(text, "SigIgn:0000000000000000"));
 }
@@ -154,8 +161,13 @@ static void test_terminal(void **state KIST_UNUSED)
 	char name[64];
 	assert_int_equal(ptsname_r(master, name, sizeof(name)), 0);
 	int slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	char *argv[] = { (char *)"kist-init", (char *)"--", (char *)"/bin/sh", (char *)"-c",
-			 (char *)"read -r line; echo read $line; trap 'echo interrupted; exit 5' INT; echo ready; while :; do sleep 0.05; done", NULL };
+	char *argv[] = { (char *)"kist-init",
+		         (char *)"--",
+		         (char *)"/bin/sh",
+		         (char *)"-c",
+		         (char *)"read -r line; echo read $line; trap 'echo interrupted; exit 5' INT; echo ready; "
+		                 "while :; do sleep 0.05; done",
+		         NULL };
 	int out = -1;
 	pid_t pid = start(argv, &out, slave);
 	assert_int_equal(write(master, "hello\n", 6), 6);
@@ -173,7 +185,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_codes), cmocka_unit_test(test_exec_failure), cmocka_unit_test(test_forwards),
-		cmocka_unit_test(test_reaps), cmocka_unit_test(test_mask),	   cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_reaps), cmocka_unit_test(test_mask),         cmocka_unit_test(test_terminal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

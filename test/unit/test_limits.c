@@ -42,7 +42,8 @@ static void test_refused(void **state KIST_UNUSED)
 	struct kist_spec_rlimit twice[] = { { (char *)"RLIMIT_CPU", 2, 1 }, { (char *)"RLIMIT_CPU", 2, 1 } };
 	refused(&(struct kist_spec_process){ .rlimits = bad, .n_rlimits = 1 }, "rlimits[0].type: 'RLIMIT_X'");
 	refused(&(struct kist_spec_process){ .rlimits = bad + 1, .n_rlimits = 1 }, "above");
-	refused(&(struct kist_spec_process){ .rlimits = twice, .n_rlimits = 2 }, "rlimits[1].type: RLIMIT_CPU is given twice");
+	refused(&(struct kist_spec_process){ .rlimits = twice, .n_rlimits = 2 },
+	        "rlimits[1].type: RLIMIT_CPU is given twice");
 	refused(&(struct kist_spec_process){ .oom_score_adj = { true, 1001 } }, "oomScoreAdj");
 	struct kist_spec_scheduler scheduler = { .policy = (char *)"SCHED_ISO" };
 	refused(&(struct kist_spec_process){ .scheduler = &scheduler }, "SCHED_ISO");
@@ -64,7 +65,8 @@ static void test_cpu_lists(void **state KIST_UNUSED)
 		const char *text;
 		uint64_t mask;
 	} good[] = { { "0", 1 }, { "0-3", 15 }, { "0,2", 5 }, { "1-2,5,7-8", 0x1a6 }, { "63", 1ULL << 63 } };
-	static const char *const bad[] = { "", ",", "1,", ",1", "1-", "-1", "3-1", "a", "1 ", "8192", "99999999999", "1--2", "0,,1" };
+	static const char *const bad[] = { "",  ",",  "1,",   ",1",          "1-",   "-1",  "3-1",
+		                           "a", "1 ", "8192", "99999999999", "1--2", "0,,1" };
 	for (size_t i = 0; i < KIST_COUNT(good); i++) {
 		struct kist_ns_cpus cpus = { 0 };
 		assert_int_equal(kist_ns_cpus_parse(good[i].text, &cpus), 0);
@@ -96,9 +98,22 @@ static void test_sysctl_names(void **state KIST_UNUSED)
 		{ "net.x=a=b", "net/x=a=b" },
 	};
 	static const char *const bad[] = {
-		"kernel.core_pattern=|/bin/sh", "kernel/core_pattern=x", "net/../kernel/core_pattern=x", "net.ipv4", "=1", "net//ipv4=1",
-		"/net/ipv4/ip_forward=1",	 "net/./x=1",		 "net/ipv4/=1",			 "vm.swappiness=1", "kernel.msgmax\n=1",
-		"net.ipv4.x=1\nkernel.y=2",	 "kernel.msgmaxx=1",	 "kernel.hostname=x",		 "netx=1",	    "net.ipv4.a b=1",
+		"kernel.core_pattern=|/bin/sh",
+		"kernel/core_pattern=x",
+		"net/../kernel/core_pattern=x",
+		"net.ipv4",
+		"=1",
+		"net//ipv4=1",
+		"/net/ipv4/ip_forward=1",
+		"net/./x=1",
+		"net/ipv4/=1",
+		"vm.swappiness=1",
+		"kernel.msgmax\n=1",
+		"net.ipv4.x=1\nkernel.y=2",
+		"kernel.msgmaxx=1",
+		"kernel.hostname=x",
+		"netx=1",
+		"net.ipv4.a b=1",
 		"kernel.shm_rmid_forced+kernel.core_pattern=1",
 	};
 	for (size_t i = 0; i < KIST_COUNT(good); i++) {
@@ -124,12 +139,12 @@ static void test_sysctl_names(void **state KIST_UNUSED)
 	assert_true(kist_ns_sysctl_check(&shared, "net.ipv4.ip_forward=1", &out, NULL) < 0);
 }
 
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			dprintf(2, "line %d: " #condition "\n", __LINE__);                         \
-			_exit(1);                                                                  \
-		}                                                                                  \
+#define CHECK(condition)                                                                                               \
+	do {                                                                                                           \
+		if (!(condition)) {                                                                                    \
+			dprintf(2, "line %d: " #condition "\n", __LINE__);                                             \
+			_exit(1);                                                                                      \
+		}                                                                                                      \
 	} while (0)
 
 static int64_t oom_now(void)
@@ -159,9 +174,11 @@ static void child_applied(const struct kist_ns_policy *policy)
 	CHECK(sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1 && CPU_ISSET(0, &cpus));
 	CHECK(personality(0xffffffff) == PER_LINUX32);
 	KIST_STR struct kist_str text = { 0 };
-	CHECK(kist_read_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", 16, &text) == 0 && kist_streq(kist_str_get(&text), "1\n"));
+	CHECK(kist_read_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", 16, &text) == 0 &&
+	      kist_streq(kist_str_get(&text), "1\n"));
 	kist_str_clear(&text);
-	CHECK(kist_read_file(AT_FDCWD, "/proc/sys/kernel/msgmax", 16, &text) == 0 && kist_streq(kist_str_get(&text), "4242\n"));
+	CHECK(kist_read_file(AT_FDCWD, "/proc/sys/kernel/msgmax", 16, &text) == 0 &&
+	      kist_streq(kist_str_get(&text), "4242\n"));
 }
 
 static void test_applied(void **state KIST_UNUSED)
@@ -180,8 +197,12 @@ static void test_applied(void **state KIST_UNUSED)
 	struct kist_spec plan = spec;
 	plan.linux_.personality = &persona;
 	plan.linux_.sysctl = sysctls;
-	struct kist_spec_process process = { .rlimits = limits,		.n_rlimits = 2,	   .oom_score_adj = { true, 500 },
-					     .scheduler = &scheduler, .io_priority = &io, .exec_cpu_affinity = &cpus };
+	struct kist_spec_process process = { .rlimits = limits,
+		                             .n_rlimits = 2,
+		                             .oom_score_adj = { true, 500 },
+		                             .scheduler = &scheduler,
+		                             .io_priority = &io,
+		                             .exec_cpu_affinity = &cpus };
 	struct kist_ns_policy_args args = { .spec = &plan, .process = &process, .seccomp_cache = -1 };
 	struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
 	assert_int_equal(kist_ns_policy_prepare(&args, &policy, NULL), 0);
@@ -229,8 +250,11 @@ static void test_applied_from_parent(void **state KIST_UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_cpu_lists), cmocka_unit_test(test_sysctl_names),
-		cmocka_unit_test(test_applied), cmocka_unit_test(test_applied_from_parent),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_cpu_lists),
+		cmocka_unit_test(test_sysctl_names),
+		cmocka_unit_test(test_applied),
+		cmocka_unit_test(test_applied_from_parent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,8 @@ static void expect_mask(const char *status, const char *key, uint64_t value)
 	expect_line(status, key, text);
 }
 
-/* Applies the policy in a child and returns its status file; then execs cat, so that what execve does shows in *after. */
+/* Applies the policy in a child and returns its status file; then execs cat, so that what execve does shows in *after.
+ */
 static char *apply(const struct kist_ns_policy_args *args, char **after)
 {
 	struct kist_error err = { 0 };
@@ -102,14 +103,13 @@ static char *few[] = { (char *)"CAP_CHOWN", (char *)"CAP_KILL", (char *)"CAP_NET
 static char *one[] = { (char *)"CAP_NET_BIND_SERVICE", NULL };
 static const uint64_t few_mask = BIT(CAP_CHOWN) | BIT(CAP_KILL) | BIT(CAP_NET_BIND_SERVICE);
 
-
-#define NEEDS_ROOT()                                                                               \
-	do {                                                                                       \
-		if (geteuid() != 0) {                                                              \
-			assert_null(getenv("KIST_TEST_ROOT"));                                     \
-			print_message("not root\n");                                               \
-			skip();                                                                    \
-		}                                                                                  \
+#define NEEDS_ROOT()                                                                                                   \
+	do {                                                                                                           \
+		if (geteuid() != 0) {                                                                                  \
+			assert_null(getenv("KIST_TEST_ROOT"));                                                         \
+			print_message("not root\n");                                                                   \
+			skip();                                                                                        \
+		}                                                                                                      \
 	} while (0)
 
 static void test_root(void **state KIST_UNUSED)
@@ -119,9 +119,12 @@ static void test_root(void **state KIST_UNUSED)
 	uint64_t profile_caps = few_mask;
 	struct kist_spec_caps caps = { .bounding = few, .effective = few, .permitted = few };
 	struct kist_spec_process process = { .capabilities = &caps, .no_new_privileges = true };
-	process.user = (struct kist_spec_user){ .additional_gids = gids, .n_additional_gids = 3, .umask = { true, 027 } };
+	process.user =
+	        (struct kist_spec_user){ .additional_gids = gids, .n_additional_gids = 3, .umask = { true, 027 } };
 	struct kist_spec spec = { .process = &process };
-	struct kist_ns_policy_args args = { .spec = &spec, .process = &process, .seccomp_cache = -1, .default_seccomp_caps = &profile_caps };
+	struct kist_ns_policy_args args = {
+		.spec = &spec, .process = &process, .seccomp_cache = -1, .default_seccomp_caps = &profile_caps
+	};
 	KIST_FREE char *after = NULL;
 	KIST_FREE char *before = apply(&args, &after);
 	const char *both[] = { before, after };
@@ -138,17 +141,21 @@ static void test_root(void **state KIST_UNUSED)
 	}
 }
 
-/* A user other than root keeps nothing, whatever the plan's permitted and effective say (CVE-2018-10856, CVE-2022-27649). */
+/* A user other than root keeps nothing, whatever the plan's permitted and effective say (CVE-2018-10856,
+ * CVE-2022-27649). */
 static void test_non_root(void **state KIST_UNUSED)
 {
 	NEEDS_ROOT();
 	uint32_t gids[] = { 1000 };
 	struct kist_spec_caps caps = { .bounding = few, .effective = few, .permitted = few };
 	struct kist_spec_process process = { .capabilities = &caps };
-	process.user = (struct kist_spec_user){ .uid = 1000, .gid = 1000, .additional_gids = gids, .n_additional_gids = 1 };
+	process.user =
+	        (struct kist_spec_user){ .uid = 1000, .gid = 1000, .additional_gids = gids, .n_additional_gids = 1 };
 	struct kist_spec spec = { .process = &process };
 	uint64_t profile_caps = few_mask;
-	struct kist_ns_policy_args args = { .spec = &spec, .process = &process, .seccomp_cache = -1, .default_seccomp_caps = &profile_caps };
+	struct kist_ns_policy_args args = {
+		.spec = &spec, .process = &process, .seccomp_cache = -1, .default_seccomp_caps = &profile_caps
+	};
 	for (int nnp = 0; nnp < 2; nnp++) {
 		process.no_new_privileges = nnp;
 		KIST_FREE char *after = NULL;
@@ -172,8 +179,12 @@ static void test_non_root(void **state KIST_UNUSED)
 static void test_ambient(void **state KIST_UNUSED)
 {
 	NEEDS_ROOT();
-	struct kist_spec_caps caps = { .bounding = few, .effective = few, .permitted = few, .inheritable = one, .ambient = one };
-	struct kist_spec_process process = { .capabilities = &caps, .no_new_privileges = true, .user = { .uid = 1000, .gid = 1000 } };
+	struct kist_spec_caps caps = {
+		.bounding = few, .effective = few, .permitted = few, .inheritable = one, .ambient = one
+	};
+	struct kist_spec_process process = { .capabilities = &caps,
+		                             .no_new_privileges = true,
+		                             .user = { .uid = 1000, .gid = 1000 } };
 	struct kist_spec spec = { .process = &process };
 	struct kist_ns_policy_args args = { .spec = &spec, .process = &process, .seccomp_cache = -1 };
 	KIST_FREE char *after = NULL;
@@ -247,7 +258,8 @@ static void test_refused_plans(void **state KIST_UNUSED)
 	if (access("/sys/module/apparmor/parameters/enabled", F_OK) < 0)
 		refused(&(struct kist_spec_process){ .apparmor_profile = (char *)"docker-default" }, "no AppArmor");
 	if (access("/sys/fs/selinux", F_OK) < 0)
-		refused(&(struct kist_spec_process){ .selinux_label = (char *)"system_u:system_r:svirt_lxc_net_t:s0" }, "no SELinux");
+		refused(&(struct kist_spec_process){ .selinux_label = (char *)"system_u:system_r:svirt_lxc_net_t:s0" },
+		        "no SELinux");
 	struct kist_spec_caps ambient = { .permitted = one, .ambient = one };
 	refused(&(struct kist_spec_process){ .capabilities = &ambient }, "ambient");
 	struct kist_spec_caps effective = { .effective = one };

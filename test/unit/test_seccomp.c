@@ -66,13 +66,13 @@ static int under(struct kist_ns_seccomp *filter, int (*body)(void))
 	return kist_wait_pid(pid);
 }
 
-#define EXPECT(call, error)                                                                        \
-	do {                                                                                       \
-		errno = 0;                                                                         \
-		if ((call) >= 0 || errno != (error)) {                                             \
-			dprintf(2, "line %d: " #call ": errno %d\n", __LINE__, errno);             \
-			return 1;                                                                  \
-		}                                                                                  \
+#define EXPECT(call, error)                                                                                            \
+	do {                                                                                                           \
+		errno = 0;                                                                                             \
+		if ((call) >= 0 || errno != (error)) {                                                                 \
+			dprintf(2, "line %d: " #call ": errno %d\n", __LINE__, errno);                                 \
+			return 1;                                                                                      \
+		}                                                                                                      \
 	} while (0)
 
 static int default_body(void)
@@ -90,7 +90,8 @@ static int default_body(void)
 	EXPECT(syscall(9999), ENOSYS);
 	EXPECT(chroot("/"), EPERM);
 	EXPECT(syscall(SYS_personality, 0x4000), ENOSYS);
-	if (syscall(SYS_personality, 0xffffffff) < 0 || socket(AF_UNIX, SOCK_STREAM, 0) < 0 || socket(AF_NETLINK, SOCK_RAW, 0) < 0)
+	if (syscall(SYS_personality, 0xffffffff) < 0 || socket(AF_UNIX, SOCK_STREAM, 0) < 0 ||
+	    socket(AF_NETLINK, SOCK_RAW, 0) < 0)
 		return 2;
 	return 0;
 }
@@ -232,17 +233,24 @@ static void test_refused_profiles(void **state KIST_UNUSED)
 	expect_refused("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":5000}", "range");
 	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"X\"]}", "flags[0]");
 	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"VAX\"]}", "architectures[0]");
-	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"nope\"],\"action\":\"SCMP_ACT_ERRNO\"}]}", "nope");
-	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}", "listenerPath");
-	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\","
-		       "\"args\":[{\"index\":6,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
-		       "args[0].index");
-	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\","
-		       "\"args\":[{\"index\":1,\"value\":1,\"op\":\"EQ\"}]}]}",
-		       "args[0].op");
-	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/nonexistent/x\",\"syscalls\":[{\"names\":[\"read\"],"
-		       "\"action\":\"SCMP_ACT_NOTIFY\"}]}",
-		       "/nonexistent/x");
+	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"nope\"],\"action\":\"SCMP_"
+	               "ACT_ERRNO\"}]}",
+	               "nope");
+	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_"
+	               "ACT_NOTIFY\"}]}",
+	               "listenerPath");
+	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_"
+	               "ACT_ERRNO\","
+	               "\"args\":[{\"index\":6,\"value\":1,\"op\":\"SCMP_CMP_EQ\"}]}]}",
+	               "args[0].index");
+	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_"
+	               "ACT_ERRNO\","
+	               "\"args\":[{\"index\":1,\"value\":1,\"op\":\"EQ\"}]}]}",
+	               "args[0].op");
+	expect_refused("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/nonexistent/"
+	               "x\",\"syscalls\":[{\"names\":[\"read\"],"
+	               "\"action\":\"SCMP_ACT_NOTIFY\"}]}",
+	               "/nonexistent/x");
 }
 
 static int own_body(void)
@@ -255,9 +263,10 @@ static int own_body(void)
 static void test_own_profile(void **state)
 {
 	struct scratch *scratch = *state;
-	struct kist_spec_seccomp *profile = profile_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\","
-						       "\"SECCOMP_FILTER_FLAG_SPEC_ALLOW\",\"SECCOMP_FILTER_FLAG_TSYNC\"],\"syscalls\":"
-						       "[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_ERRNO\",\"errno\":\"EDOM\"}]}");
+	struct kist_spec_seccomp *profile =
+	        profile_of("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\","
+	                   "\"SECCOMP_FILTER_FLAG_SPEC_ALLOW\",\"SECCOMP_FILTER_FLAG_TSYNC\"],\"syscalls\":"
+	                   "[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_ERRNO\",\"errno\":\"EDOM\"}]}");
 	for (int round = 0; round < 2; round++) {
 		struct kist_ns_seccomp filter = { .listener = -1 };
 		assert_int_equal(kist_ns_seccomp_compile(profile, scratch->fd, &filter, NULL), 0);
@@ -276,7 +285,8 @@ static int agent(int server)
 	size_t n_fds = 1;
 	if (sock < 0 || kist_recv_fds(sock, text, sizeof(text) - 1, &fd, &n_fds) <= 0 || n_fds != 1)
 		return 1;
-	if (!strstr(text, "\"fds\":[\"seccompFd\"]") || !strstr(text, "\"metadata\":\"m1\"") || !strstr(text, "\"id\":\"web\""))
+	if (!strstr(text, "\"fds\":[\"seccompFd\"]") || !strstr(text, "\"metadata\":\"m1\"") ||
+	    !strstr(text, "\"id\":\"web\""))
 		return 2;
 	struct seccomp_notif request = { 0 };
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &request) < 0 || request.data.nr != SYS_mkdir)
@@ -294,9 +304,10 @@ static void test_listener(void **state)
 	assert_int_equal(bind(server, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(server, 1), 0);
 
-	KIST_FREE char *json = kist_asprintf("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"%s\",\"listenerMetadata\":\"m1\","
-					     "\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}",
-					     address.sun_path);
+	KIST_FREE char *json = kist_asprintf(
+	        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"%s\",\"listenerMetadata\":\"m1\","
+	        "\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}",
+	        address.sun_path);
 	struct kist_spec_seccomp *profile = profile_of(json);
 	struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
 	struct kist_error err = { 0 };

@@ -22,7 +22,8 @@ static struct kist_spec_seccomp *profile_new(const char *action)
 	return profile;
 }
 
-static struct kist_spec_syscall *rule_add(struct kist_spec_seccomp *profile, const char *name, const char *action, int64_t errnum)
+static struct kist_spec_syscall *rule_add(struct kist_spec_seccomp *profile, const char *name, const char *action,
+                                          int64_t errnum)
 {
 	struct kist_spec_syscall *rule = kist_ns_seccomp_add(profile, action, errnum);
 	kist_strv_add(&rule->names, name);
@@ -32,7 +33,8 @@ static struct kist_spec_syscall *rule_add(struct kist_spec_seccomp *profile, con
 static void arg_add(struct kist_spec_syscall *rule, uint32_t index, const char *op, uint64_t value, uint64_t two)
 {
 	rule->args = kist_grow(rule->args, rule->n_args + 1, sizeof(*rule->args));
-	rule->args[rule->n_args++] = (struct kist_spec_seccomp_arg){ .index = index, .op = strdup(op), .value = value, .value_two = two };
+	rule->args[rule->n_args++] =
+	        (struct kist_spec_seccomp_arg){ .index = index, .op = strdup(op), .value = value, .value_two = two };
 }
 
 static struct kist_ns_seccomp program_of(const struct kist_spec_seccomp *profile)
@@ -44,7 +46,8 @@ static struct kist_ns_seccomp program_of(const struct kist_spec_seccomp *profile
 	return program;
 }
 
-static uint32_t answer(const struct kist_ns_seccomp *program, uint32_t arch, uint32_t nr, uint32_t index, uint64_t value)
+static uint32_t answer(const struct kist_ns_seccomp *program, uint32_t arch, uint32_t nr, uint32_t index,
+                       uint64_t value)
 {
 	struct seccomp_data data = { .nr = (int)nr, .arch = arch };
 	data.args[index] = value;
@@ -54,31 +57,36 @@ static uint32_t answer(const struct kist_ns_seccomp *program, uint32_t arch, uin
 static bool holds(const char *op, uint64_t arg, uint64_t value, uint64_t two)
 {
 	op += strlen("SCMP_CMP_");
-	return !strcmp(op, "NE") ? arg != value :
-	       !strcmp(op, "LT") ? arg < value :
-	       !strcmp(op, "LE") ? arg <= value :
-	       !strcmp(op, "EQ") ? arg == value :
-	       !strcmp(op, "GE") ? arg >= value :
-	       !strcmp(op, "GT") ? arg > value :
-				   (arg & value) == two;
+	return !strcmp(op, "NE")   ? arg != value
+	       : !strcmp(op, "LT") ? arg < value
+	       : !strcmp(op, "LE") ? arg <= value
+	       : !strcmp(op, "EQ") ? arg == value
+	       : !strcmp(op, "GE") ? arg >= value
+	       : !strcmp(op, "GT") ? arg > value
+	                           : (arg & value) == two;
 }
 
 static void test_comparisons(void **state KIST_UNUSED)
 {
-	static const char *const ops[] = { "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",	      "SCMP_CMP_EQ",
-					   "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ" };
-	static const uint64_t corners[] = { 0,		1,		2,	       0x7fffffff,     0xffffffff,	   0x100000000,
-					    0x100000001, 0x1ffffffff,	0x200000000,   0x8000000000000000, 0xffffffff00000000, UINT64_MAX };
+	static const char *const ops[] = { "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",       "SCMP_CMP_EQ",
+		                           "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ" };
+	static const uint64_t corners[] = {
+		0,           1,           2,           0x7fffffff,         0xffffffff,         0x100000000,
+		0x100000001, 0x1ffffffff, 0x200000000, 0x8000000000000000, 0xffffffff00000000, UINT64_MAX
+	};
 	for (size_t o = 0; o < KIST_COUNT(ops); o++) {
 		for (size_t v = 0; v < KIST_COUNT(corners); v++) {
 			for (size_t t = 0; t < (o == 6 ? KIST_COUNT(corners) : 1); t++) {
 				struct kist_spec_seccomp *profile = profile_new("SCMP_ACT_ALLOW");
-				arg_add(rule_add(profile, "read", "SCMP_ACT_ERRNO", 7), (uint32_t)v % 6, ops[o], corners[v], corners[t]);
+				arg_add(rule_add(profile, "read", "SCMP_ACT_ERRNO", 7), (uint32_t)v % 6, ops[o],
+				        corners[v], corners[t]);
 				struct kist_ns_seccomp program = program_of(profile);
 				for (size_t a = 0; a < KIST_COUNT(corners); a++)
-					assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 0, (uint32_t)v % 6, corners[a]),
-							 holds(ops[o], corners[a], corners[v], corners[t]) ? SECCOMP_RET_ERRNO | 7 :
-													     SECCOMP_RET_ALLOW);
+					assert_int_equal(
+					        answer(&program, AUDIT_ARCH_X86_64, 0, (uint32_t)v % 6, corners[a]),
+					        holds(ops[o], corners[a], corners[v], corners[t])
+					                ? SECCOMP_RET_ERRNO | 7
+					                : SECCOMP_RET_ALLOW);
 				kist_ns_seccomp_program_free(&program);
 				kist_ns_seccomp_free(profile);
 			}
@@ -108,12 +116,14 @@ static void test_order(void **state KIST_UNUSED)
 /* More than conditional jumps can span. */
 static void test_long_jumps(void **state KIST_UNUSED)
 {
-	static const char *const names[] = { "read",  "open",  "stat",	"lstat", "lseek",  "mprotect", "brk",	 "ioctl", "readv",
-					     "pipe",  "mremap", "mincore", "shmget", "dup",  "nanosleep", "alarm", "getpid", "socket" };
+	static const char *const names[] = { "read",   "open",  "stat",      "lstat", "lseek",  "mprotect",
+		                             "brk",    "ioctl", "readv",     "pipe",  "mremap", "mincore",
+		                             "shmget", "dup",   "nanosleep", "alarm", "getpid", "socket" };
 	struct kist_spec_seccomp *profile = profile_new("SCMP_ACT_ERRNO");
 	for (size_t i = 0; i < KIST_COUNT(names); i++) {
 		for (uint64_t v = 0; v < 40; v++)
-			arg_add(rule_add(profile, names[i], "SCMP_ACT_ERRNO", (int64_t)(i * 40 + v)), 1, "SCMP_CMP_EQ", v << 32 | i, 0);
+			arg_add(rule_add(profile, names[i], "SCMP_ACT_ERRNO", (int64_t)(i * 40 + v)), 1, "SCMP_CMP_EQ",
+			        v << 32 | i, 0);
 		rule_add(profile, names[i], "SCMP_ACT_ALLOW", -1);
 	}
 	struct kist_ns_seccomp program = program_of(profile);
@@ -121,7 +131,8 @@ static void test_long_jumps(void **state KIST_UNUSED)
 	static const uint32_t numbers[] = { 0, 2, 4, 6, 8, 10, 12, 16, 19, 22, 25, 27, 29, 32, 35, 37, 39, 41 };
 	for (size_t i = 0; i < KIST_COUNT(numbers); i++) {
 		for (uint64_t v = 0; v < 40; v++)
-			assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, numbers[i], 1, v << 32 | i), SECCOMP_RET_ERRNO | (i * 40 + v));
+			assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, numbers[i], 1, v << 32 | i),
+			                 SECCOMP_RET_ERRNO | (i * 40 + v));
 		assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, numbers[i], 1, 99), SECCOMP_RET_ALLOW);
 	}
 	assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 1, 0, 0), SECCOMP_RET_ERRNO | EPERM);
@@ -191,8 +202,9 @@ int main(void)
 		return 0;
 	}
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_comparisons), cmocka_unit_test(test_order),	     cmocka_unit_test(test_long_jumps),
-		cmocka_unit_test(test_x32),	    cmocka_unit_test(test_newer_and_direct), cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_comparisons),      cmocka_unit_test(test_order),
+		cmocka_unit_test(test_long_jumps),       cmocka_unit_test(test_x32),
+		cmocka_unit_test(test_newer_and_direct), cmocka_unit_test(test_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

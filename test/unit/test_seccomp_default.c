@@ -1,4 +1,5 @@
-/* The built-in profile: the same answers as the profile podman ships, for every system call, capability set and architecture. */
+/* The built-in profile: the same answers as the profile podman ships, for every system call, capability set and
+ * architecture. */
 #include "ns/apply.h"
 #include "ns/ns.h"
 
@@ -22,7 +23,7 @@
 #include "seccomp_simulate.h"
 
 #define REFERENCE "/usr/share/containers/seccomp.json"
-#define X32 0x40000000U
+#define X32       0x40000000U
 
 static uint32_t answer(const struct kist_ns_seccomp *program, uint32_t arch, uint32_t nr, uint64_t a0, uint64_t a2)
 {
@@ -83,11 +84,13 @@ static const struct {
 	{ SCMP_ARCH_X32, AUDIT_ARCH_X86_64 },
 };
 
-static void compare_number(const struct kist_ns_seccomp *ours, const struct kist_ns_seccomp *theirs, size_t arch, uint32_t nr, uint64_t caps)
+static void compare_number(const struct kist_ns_seccomp *ours, const struct kist_ns_seccomp *theirs, size_t arch,
+                           uint32_t nr, uint64_t caps)
 {
 	/* libseccomp has no name for i386's direct socket call */
-	char *name = arches[arch].token == SCMP_ARCH_X86 && nr == 359 ? strdup("socket") :
-									seccomp_syscall_resolve_num_arch(arches[arch].token, (int)nr);
+	char *name = arches[arch].token == SCMP_ARCH_X86 && nr == 359
+	                     ? strdup("socket")
+	                     : seccomp_syscall_resolve_num_arch(arches[arch].token, (int)nr);
 	bool by_argument = kist_streq(name, "socket") || kist_streq(name, "personality");
 	static const uint64_t special[] = { 0x20000, 0x20008, 0x20001, 0xffffffff };
 	for (uint64_t i = 0; i < (by_argument ? 64 + KIST_COUNT(special) : 1); i++) {
@@ -95,10 +98,12 @@ static void compare_number(const struct kist_ns_seccomp *ours, const struct kist
 		for (uint64_t a2 = 0; a2 < (by_argument ? 40 : 1); a2++) {
 			if (ours_is_stricter(name, a0, a2))
 				continue;
-			uint32_t a = answer(ours, arches[arch].audit, nr, a0, a2), b = answer(theirs, arches[arch].audit, nr, a0, a2);
+			uint32_t a = answer(ours, arches[arch].audit, nr, a0, a2),
+			         b = answer(theirs, arches[arch].audit, nr, a0, a2);
 			if (a != b)
-				fail_msg("%s (0x%x) args %llu,,%llu caps %llx: 0x%x, reference 0x%x", name ? name : "?", nr,
-					 (unsigned long long)a0, (unsigned long long)a2, (unsigned long long)caps, a, b);
+				fail_msg("%s (0x%x) args %llu,,%llu caps %llx: 0x%x, reference 0x%x", name ? name : "?",
+				         nr, (unsigned long long)a0, (unsigned long long)a2, (unsigned long long)caps,
+				         a, b);
 		}
 	}
 	free(name);
@@ -143,10 +148,13 @@ static void test_sockets(void **state KIST_UNUSED)
 		/* the kernel takes an int: the upper half must not hide the family */
 		assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, 1ULL << 32 | 38, 0), eperm);
 		assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, ~0ULL << 32 | 40, 0), eperm);
-		assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, 16, 1ULL << 32 | 9), SECCOMP_RET_ERRNO | EINVAL);
-		assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, 1000, 0), SECCOMP_RET_ERRNO | ENOSYS);
+		assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, 16, 1ULL << 32 | 9),
+		                 SECCOMP_RET_ERRNO | EINVAL);
+		assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, 1000, 0),
+		                 SECCOMP_RET_ERRNO | ENOSYS);
 		for (uint64_t family = 1; family < 38; family++)
-			assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, family, 0), SECCOMP_RET_ALLOW);
+			assert_int_equal(answer(&program, sockets[i].audit, sockets[i].nr, family, 0),
+			                 SECCOMP_RET_ALLOW);
 	}
 	assert_int_equal(answer(&program, AUDIT_ARCH_I386, 102, 1, 0), SECCOMP_RET_ERRNO | ENOSYS);
 	kist_ns_seccomp_program_free(&program);
@@ -172,19 +180,25 @@ static struct kist_ns_seccomp by_libseccomp(const struct kist_spec_seccomp *prof
 		const struct kist_spec_syscall *rule = &profile->syscalls[i];
 		struct scmp_arg_cmp args[6];
 		for (size_t a = 0; a < rule->n_args; a++)
-			args[a] = SCMP_CMP64(rule->args[a].index, SCMP_CMP_MASKED_EQ, rule->args[a].value, rule->args[a].value_two);
-		uint32_t action = kist_streq(rule->action, "SCMP_ACT_ALLOW") ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO((uint32_t)rule->errno_ret.value);
+			args[a] = SCMP_CMP64(rule->args[a].index, SCMP_CMP_MASKED_EQ, rule->args[a].value,
+			                     rule->args[a].value_two);
+		uint32_t action = kist_streq(rule->action, "SCMP_ACT_ALLOW")
+		                          ? SCMP_ACT_ALLOW
+		                          : SCMP_ACT_ERRNO((uint32_t)rule->errno_ret.value);
 		for (size_t n = 0; rule->names[n]; n++) {
 			int nr = seccomp_syscall_resolve_name(rule->names[n]);
 			if (action != SCMP_ACT_ERRNO(ENOSYS) && nr != __NR_SCMP_ERROR)
-				assert_int_equal(seccomp_rule_add_array(context, action, nr, (unsigned)rule->n_args, args), 0);
+				assert_int_equal(
+				        seccomp_rule_add_array(context, action, nr, (unsigned)rule->n_args, args), 0);
 		}
 	}
 	int fd = memfd_create("bpf", MFD_CLOEXEC);
 	assert_int_equal(seccomp_export_bpf(context, fd), 0);
 	seccomp_release(context);
 	off_t size = lseek(fd, 0, SEEK_END);
-	struct kist_ns_seccomp out = { .code = malloc((size_t)size), .len = (unsigned short)((size_t)size / sizeof(struct sock_filter)), .listener = -1 };
+	struct kist_ns_seccomp out = { .code = malloc((size_t)size),
+		                       .len = (unsigned short)((size_t)size / sizeof(struct sock_filter)),
+		                       .listener = -1 };
 	assert_int_equal(pread(fd, out.code, (size_t)size, 0), size);
 	close(fd);
 	return out;
@@ -202,7 +216,7 @@ static void test_same_as_libseccomp(void **state KIST_UNUSED)
 			for (uint64_t a0 = 0; a0 < (socket_call ? 70 : 1); a0++) {
 				for (uint64_t a2 = 0; a2 < (socket_call ? 40 : 1); a2++)
 					assert_int_equal(answer(&ours, AUDIT_ARCH_X86_64, number, a0, a2),
-							 answer(&theirs, AUDIT_ARCH_X86_64, number, a0, a2));
+					                 answer(&theirs, AUDIT_ARCH_X86_64, number, a0, a2));
 			}
 		}
 		kist_ns_seccomp_program_free(&ours);
@@ -231,8 +245,11 @@ static void test_names_known(void **state KIST_UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_as_reference), cmocka_unit_test(test_sockets),    cmocka_unit_test(test_foreign_architecture_dies),
-		cmocka_unit_test(test_same_as_libseccomp), cmocka_unit_test(test_names_known),
+		cmocka_unit_test(test_same_as_reference),
+		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_foreign_architecture_dies),
+		cmocka_unit_test(test_same_as_libseccomp),
+		cmocka_unit_test(test_names_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

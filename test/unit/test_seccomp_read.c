@@ -35,12 +35,14 @@ static void read_bad(const char *json, const char *text)
 static void test_oci_form(void **state KIST_UNUSED)
 {
 	struct kist_spec_seccomp *profile =
-		read_ok("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"architectures\":[\"SCMP_ARCH_X86_64\",\"SCMP_ARCH_X86\"],"
-			"\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"listenerPath\":\"/a\",\"listenerMetadata\":\"m\","
-			"\"syscalls\":[{\"names\":[\"read\",\"write\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":null},"
-			"{\"names\":[\"personality\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":5,\"args\":[{\"index\":0,\"value\":18446744073709551615,"
-			"\"valueTwo\":2,\"op\":\"SCMP_CMP_MASKED_EQ\"}]}]}",
-			NULL);
+	        read_ok("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":38,\"architectures\":[\"SCMP_ARCH_"
+	                "X86_64\",\"SCMP_ARCH_X86\"],"
+	                "\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"listenerPath\":\"/a\",\"listenerMetadata\":\"m\","
+	                "\"syscalls\":[{\"names\":[\"read\",\"write\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":null},"
+	                "{\"names\":[\"personality\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":5,\"args\":[{"
+	                "\"index\":0,\"value\":18446744073709551615,"
+	                "\"valueTwo\":2,\"op\":\"SCMP_CMP_MASKED_EQ\"}]}]}",
+	                NULL);
 	assert_string_equal(profile->default_action, "SCMP_ACT_ERRNO");
 	assert_int_equal(profile->default_errno_ret.value, 38);
 	assert_int_equal(kist_strv_len(profile->architectures), 2);
@@ -59,9 +61,10 @@ static void test_oci_form(void **state KIST_UNUSED)
 
 static bool has(const char *condition, char *const *caps)
 {
-	KIST_FREE char *json = kist_asprintf("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrno\":\"ENOSYS\",\"syscalls\":[{\"name\":\"read\","
-					     "\"action\":\"SCMP_ACT_ALLOW\",%s}]}",
-					     condition);
+	KIST_FREE char *json = kist_asprintf(
+	        "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrno\":\"ENOSYS\",\"syscalls\":[{\"name\":\"read\","
+	        "\"action\":\"SCMP_ACT_ALLOW\",%s}]}",
+	        condition);
 	struct kist_spec_seccomp *profile = read_ok(json, caps);
 	bool found = profile->n_syscalls == 1;
 	assert_int_equal(profile->default_errno_ret.value, ENOSYS);
@@ -93,9 +96,11 @@ static void test_conditions(void **state KIST_UNUSED)
 
 static void test_arch_map(void **state KIST_UNUSED)
 {
-	KIST_FREE char *json = kist_asprintf("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_PARISC\","
-					     "\"subArchitectures\":[\"SCMP_ARCH_VAX\"]},{\"architecture\":\"%s\",\"subArchitectures\":[\"SCMP_ARCH_X32\"]}]}",
-					     kist_ns_seccomp_native());
+	KIST_FREE char *json = kist_asprintf(
+	        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"archMap\":[{\"architecture\":\"SCMP_ARCH_PARISC\","
+	        "\"subArchitectures\":[\"SCMP_ARCH_VAX\"]},{\"architecture\":\"%s\",\"subArchitectures\":[\"SCMP_ARCH_"
+	        "X32\"]}]}",
+	        kist_ns_seccomp_native());
 	struct kist_spec_seccomp *profile = read_ok(json, NULL);
 	assert_int_equal(kist_strv_len(profile->architectures), 2);
 	assert_string_equal(profile->architectures[0], kist_ns_seccomp_native());
@@ -110,16 +115,26 @@ static void test_bad(void **state KIST_UNUSED)
 	read_bad("{}", "defaultAction");
 	read_bad("{\"defaultAction\":7}", "defaultAction");
 	read_bad("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrno\":\"EWHAT\"}", "EWHAT");
-	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"a\"],\"archMap\":[{\"architecture\":\"b\"}]}", "archMap");
+	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"a\"],\"archMap\":[{\"architecture\":\"b\"}"
+	         "]}",
+	         "archMap");
 	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"action\":\"SCMP_ACT_ALLOW\"}]}", "names");
-	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"name\":\"a\",\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\"}]}", "name");
+	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"name\":\"a\",\"names\":[\"b\"],\"action\":"
+	         "\"SCMP_ACT_ALLOW\"}]}",
+	         "name");
 	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"]}]}", "action");
-	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\",\"errnoRet\":3}]}", "errnoRet");
-	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\",\"includes\":{\"caps\":[\"X\"]}}]}",
-		 "includes.caps[0]");
-	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\",\"excludes\":{\"minKernel\":\"4\"}}]}",
-		 "excludes.minKernel");
-	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":-1}]}]}", "args");
+	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\","
+	         "\"errnoRet\":3}]}",
+	         "errnoRet");
+	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\","
+	         "\"includes\":{\"caps\":[\"X\"]}}]}",
+	         "includes.caps[0]");
+	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\","
+	         "\"excludes\":{\"minKernel\":\"4\"}}]}",
+	         "excludes.minKernel");
+	read_bad("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"b\"],\"action\":\"SCMP_ACT_ALLOW\","
+	         "\"args\":[{\"index\":-1}]}]}",
+	         "args");
 }
 
 int main(void)

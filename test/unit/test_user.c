@@ -22,26 +22,26 @@ struct root {
 };
 
 static const char passwd[] = "root:x:0:0:root:/root:/bin/sh\n"
-			     "# comment:x:9:9::/:\n"
-			     "\n"
-			     "broken:x:7\n"
-			     "signed:x:-1:5::/s:/bin/sh\n"
-			     "spaced:x: 8:8::/s:/bin/sh\n"
-			     "huge:x:4294967295:8::/s:/bin/sh\n"
-			     "web:x:33:34:Web,,,:/var/www:/bin/sh\n"
-			     "1:x:0:0:looks like a number:/evil:/bin/sh\n"
-			     "0x10:x:77:77::/hex:/bin/sh\n"
-			     "nohome:x:40:41:::/bin/sh\n"
-			     "relative:x:42:42::var:/bin/sh\n"
-			     "last:x:50:51::/last:/bin/sh"; /* no newline at the end */
+                             "# comment:x:9:9::/:\n"
+                             "\n"
+                             "broken:x:7\n"
+                             "signed:x:-1:5::/s:/bin/sh\n"
+                             "spaced:x: 8:8::/s:/bin/sh\n"
+                             "huge:x:4294967295:8::/s:/bin/sh\n"
+                             "web:x:33:34:Web,,,:/var/www:/bin/sh\n"
+                             "1:x:0:0:looks like a number:/evil:/bin/sh\n"
+                             "0x10:x:77:77::/hex:/bin/sh\n"
+                             "nohome:x:40:41:::/bin/sh\n"
+                             "relative:x:42:42::var:/bin/sh\n"
+                             "last:x:50:51::/last:/bin/sh"; /* no newline at the end */
 static const char group[] = "root:x:0:\n"
-			    "www:x:34:\n"
-			    "audio:x:29:web,last\n"
-			    "video:x:44:other,web\n"
-			    "webx:x:45:webx\n"
-			    "bad:x:-3:web\n"
-			    "short:x\n"
-			    "primary:x:34:web\n";
+                            "www:x:34:\n"
+                            "audio:x:29:web,last\n"
+                            "video:x:44:other,web\n"
+                            "webx:x:45:webx\n"
+                            "bad:x:-3:web\n"
+                            "short:x\n"
+                            "primary:x:34:web\n";
 
 static void file_put(int dir, const char *name, const char *text, size_t len)
 {
@@ -72,8 +72,8 @@ static int teardown(void **state)
 	return r;
 }
 
-static void expect(const struct root *root, const char *user, char *const *extra, uint32_t uid, uint32_t gid, const char *home,
-		   const char *name, const char *gids)
+static void expect(const struct root *root, const char *user, char *const *extra, uint32_t uid, uint32_t gid,
+                   const char *home, const char *name, const char *gids)
 {
 	struct kist_spec_user out = { 0 };
 	struct kist_error err = { 0 };
@@ -83,7 +83,8 @@ static void expect(const struct root *root, const char *user, char *const *extra
 		fail_msg("%s: %s", user, err.text);
 	char text[256] = "";
 	for (size_t i = 0; i < out.n_additional_gids; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i ? "," : "", out.additional_gids[i]);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i ? "," : "",
+		         out.additional_gids[i]);
 	assert_int_equal(out.uid, uid);
 	assert_int_equal(out.gid, gid);
 	assert_string_equal(got_home, home);
@@ -95,7 +96,8 @@ static void expect(const struct root *root, const char *user, char *const *extra
 	free(out.additional_gids);
 }
 
-static void refused(const struct root *root, const char *user, char *const *extra, enum kist_error_kind kind, const char *text)
+static void refused(const struct root *root, const char *user, char *const *extra, enum kist_error_kind kind,
+                    const char *text)
 {
 	struct kist_spec_user out = { .uid = 123 };
 	struct kist_error err = { 0 };
