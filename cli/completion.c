@@ -134,7 +134,7 @@ static const char bash_functions[] =
         "\t*)\n"
         "\t\twhile IFS= read -r word; do\n"
         "\t\t\t[[ $word == \"$cur\"* ]] && COMPREPLY+=(\"$lead$word\")\n"
-        "\t\tdone < <(@ __complete \"$1\" \"$cur\" 2>/dev/null) ;;\n"
+        "\t\tdone < <(@ __complete \"$1\" -- \"$cur\" 2>/dev/null) ;;\n"
         "\tesac\n"
         "\treturn 0\n"
         "}\n"
@@ -240,7 +240,7 @@ static void add_fish_kind(struct kist_str *out, const struct kist_program *progr
 	else if (kist_has_prefix(kind, "choice:"))
 		kist_str_addf(out, " -f -a '%s'", kind + 7);
 	else if (*kind)
-		kist_str_addf(out, " -f -a '(%s __complete %s (commandline -ct))'", program->name, kind);
+		kist_str_addf(out, " -f -a '(%s __complete %s -- (commandline -ct) 2>/dev/null)'", program->name, kind);
 	else
 		kist_str_add(out, " -f");
 }

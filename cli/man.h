@@ -6,6 +6,7 @@
  *   @OPTIONS@    the OPTIONS section; nothing when the command has no options
  *   @COMMANDS@   a list of the commands of a group, or of all for kist(1)
  *   @GLOBALS@    the items of the global options
+ * The NAME section of a page calls it ".Nm kist-run".
  * COMMAND 'kist' (the program's own name) is the program itself. */
 #ifndef KIST_MAN_H
 #define KIST_MAN_H
