@@ -83,6 +83,8 @@ int kist_ns_mounts_idmap(const struct kist_ns_plan *plan, pid_t pid,
                          struct kist_error *err);                           /* parent, user maps are written */
 int kist_ns_mounts_make(struct kist_ns_plan *plan, struct kist_error *err); /* child */
 void kist_ns_mounts_free(struct kist_ns_plan *plan);
+/* mounts_cgroup.c: for a container that shares the cgroup namespace, a detached copy of its own group's directory. */
+int kist_ns_mounts_cgroup_source(const struct kist_ns_plan *plan, struct kist_error *err);
 /* Opens the mount point inside the root, making what is missing. O_PATH fd or a negative errno. */
 int kist_ns_mount_point_open(int root, const char *path, bool directory);
 

@@ -30,10 +30,11 @@ static int prepare_source(const struct kist_ns_plan *plan, const struct kist_spe
                           struct kist_ns_mount *out, struct kist_error *err)
 {
 	if (is_cgroup(mount) && !out->options.bind &&
-	    !((plan->namespaces.make | plan->namespaces.join) & CLONE_NEWCGROUP) && plan->launch->cgroup_fd >= 0) {
-		/* Without a cgroup namespace a new mount would show the whole hierarchy. */
-		out->source = kist_ns_mount_clone(plan->launch->cgroup_fd, "", false);
-		return out->source < 0 ? kist_fail_errno(err, -out->source, "the container's cgroup") : 0;
+	    !((plan->namespaces.make | plan->namespaces.join) & CLONE_NEWCGROUP)) {
+		/* A new mount would show the whole hierarchy, and in the first cgroup namespace its options are those
+		 * of all mounts of it: the host's nsdelegate would go (apply_cgroup_root_flags in the kernel). */
+		out->source = kist_ns_mounts_cgroup_source(plan, err);
+		return out->source < 0 ? out->source : 0;
 	}
 	if (!out->options.bind || out->options.remount)
 		return 0;

@@ -572,6 +572,136 @@ static void test_join_user_namespace(void **state)
 	kist_ns_child_close(&first);
 }
 
+/* As the engine does it: an overlay that is attached nowhere. */
+static void test_detached_overlay(void **state)
+{
+	struct box *box = box_of(state);
+	char upper[] = "/tmp/kist-upper-XXXXXX", options[64];
+
+	assert_non_null(mkdtemp(upper));
+	/* An upper directory cannot be on an overlay itself: a tmpfs is made for it. */
+	assert_int_equal(mount("tmpfs", upper, "tmpfs", 0, NULL), 0);
+	KIST_CLOSE int dir = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(mkdirat(dir, "up", 0755) | mkdirat(dir, "work", 0755), 0);
+	int context = fsopen("overlay", FSOPEN_CLOEXEC);
+	assert_true(context >= 0);
+	assert_int_equal(fsconfig(context, FSCONFIG_SET_STRING, "lowerdir", box->dir, 0), 0);
+	snprintf(options, sizeof(options), "%s/up", upper);
+	assert_int_equal(fsconfig(context, FSCONFIG_SET_STRING, "upperdir", options, 0), 0);
+	snprintf(options, sizeof(options), "%s/work", upper);
+	assert_int_equal(fsconfig(context, FSCONFIG_SET_STRING, "workdir", options, 0), 0);
+	assert_int_equal(fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0), 0);
+	box->launch.rootfs_fd = fsmount(context, FSMOUNT_CLOEXEC, 0);
+	assert_true(box->launch.rootfs_fd >= 0);
+	close(context);
+	RUN(box, "touch /made; mount");
+	has(box, "overlay on / type overlay (rw,");
+	close(box->launch.rootfs_fd);
+	assert_int_equal(faccessat(dir, "up/made", F_OK, 0), 0);
+	assert_int_equal(faccessat(box->root, "made", F_OK, 0), -1);
+	kist_close_fd(&dir);
+	assert_int_equal(umount2(upper, 0), 0); /* not busy: nothing of the container is left */
+	assert_int_equal(rmdir(upper), 0);
+}
+
+static void test_rootfs_target(void **state)
+{
+	struct box *box = box_of(state);
+	char target[64] = "/tmp/kist-target-XXXXXX";
+
+	assert_non_null(mkdtemp(target));
+	box->launch.rootfs_target = target;
+	RUN(box, "mount; ls /bin/sh");
+	has_not(box, target);
+	box->launch.no_pivot = true;
+	RUN(box, "mount; ls /bin/sh");
+	has_not(box, target);
+	assert_int_equal(rmdir(target), 0);
+	SCRIPT(box, "true");
+	assert_true(run(box) < 0);
+	assert_non_null(strstr(box->err.text, target));
+}
+
+static void test_propagation(void **state)
+{
+	struct box *box = box_of(state);
+
+	kist_spec_add_mount(box->spec, "/data", "bind", "/tmp", (const char *[]){ "rbind", "rslave", NULL });
+	RUN(box, "grep -E ' / / | /data ' /proc/self/mountinfo; grep -c shared: /proc/self/mountinfo || true");
+	has(box, "\n0\n");
+	box->spec->linux_.rootfs_propagation = kist_strdup("shared");
+	RUN(box, "cat /proc/self/mountinfo");
+	has(box, " / rw,relatime shared:");
+}
+
+static void test_idmap(void **state)
+{
+	struct box *box = box_of(state);
+	KIST_CLOSE int data = openat(box->root, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char source[96];
+
+	write_file(data, "file", "content\n", 0640);
+	snprintf(source, sizeof(source), "%s/data", box->dir);
+	struct kist_spec_mount *mount =
+	        kist_spec_add_mount(box->spec, "/work", "bind", source, (const char *[]){ "bind", "idmap", NULL });
+	mount->uid_mappings = kist_alloc(sizeof(*mount->uid_mappings));
+	mount->gid_mappings = kist_alloc(sizeof(*mount->gid_mappings));
+	*mount->uid_mappings = (struct kist_spec_id_map){ 0, 4000, 10 };
+	*mount->gid_mappings = (struct kist_spec_id_map){ 0, 5000, 10 };
+	mount->n_uid_mappings = mount->n_gid_mappings = 1;
+	RUN(box, "stat -c '%n %u:%g' /data/file /work/file");
+	has(box, "/data/file 0:0\n/work/file 4000:5000\n");
+}
+
+static void test_init_program(void **state)
+{
+	struct box *box = box_of(state);
+	KIST_CLOSE int init = openat(box->root, "bin/busybox", O_PATH | O_CLOEXEC);
+
+	box->launch.init_fd = init;
+	ARGS(box, "sh", "-c", "exit 3");
+	/* busybox goes by its name, which is kist-init: it complains, and so proves what it was called. */
+	assert_int_equal(run(box), 127);
+	has(box, "kist-init: applet not found");
+}
+
+/* In the cgroup from the first moment, so that its namespace has it as root. */
+static void test_cgroup(void **state)
+{
+	struct box *box = box_of(state);
+	const char *mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+	char path[96];
+
+	for (size_t i = 0; i < KIST_COUNT(mounts); i++) {
+		KIST_CLOSE int hierarchy = open(mounts[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (hierarchy < 0 || !kist_is_fs(hierarchy, 0x63677270))
+			continue;
+		snprintf(path, sizeof(path), "kist-test-launch-%d", getpid());
+		assert_int_equal(mkdirat(hierarchy, path, 0755), 0);
+		KIST_CLOSE int group = openat(hierarchy, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		box->launch.cgroup_fd = group;
+		RUN(box, "cat /proc/self/cgroup; grep -c . /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x || echo "
+		         "readonly");
+		has(box, "0::/\n");
+		has(box, "readonly");
+		/* Without the namespace: its own group alone is to be seen. */
+		for (size_t n = 0; n < box->spec->linux_.n_namespaces; n++)
+			if (kist_streq(box->spec->linux_.namespaces[n].type, "cgroup")) {
+				free(box->spec->linux_.namespaces[n].type);
+				box->spec->linux_.namespaces[n] =
+				        box->spec->linux_.namespaces[--box->spec->linux_.n_namespaces];
+				break;
+			}
+		RUN(box, "cat /proc/self/cgroup; grep -c . /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x || echo "
+		         "readonly");
+		has(box, path);
+		has(box, "readonly");
+		assert_int_equal(unlinkat(hierarchy, path, AT_REMOVEDIR), 0);
+		return;
+	}
+	skip();
+}
+
 /* --- failures ------------------------------------------------------------------------------------------------------
  */
 
@@ -902,6 +1032,12 @@ int main(void)
 		BOXED(test_tmpcopyup),
 		BOXED(test_join),
 		BOXED(test_join_user_namespace),
+		BOXED(test_detached_overlay),
+		BOXED(test_rootfs_target),
+		BOXED(test_propagation),
+		BOXED(test_idmap),
+		BOXED(test_init_program),
+		BOXED(test_cgroup),
 		BOXED(test_command_errors),
 		BOXED(test_leaked_cwd),
 		BOXED(test_hostile_mount_points),
