@@ -58,6 +58,8 @@ int kist_ns_mount_new(const char *type, const char *source, char *const *paramet
                       struct kist_error *err)
 {
 	KIST_CLOSE int context = fsopen(type, FSOPEN_CLOEXEC);
+	if (context < 0 && errno == ENOSYS)
+		return -ENOSYS;
 	if (context < 0 && errno == ENODEV)
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, ENODEV, "this kernel has no file system '%s'", type);
 	if (context < 0)
@@ -138,5 +140,42 @@ int kist_ns_mount_remount(int fd, bool recursive, uint64_t set, uint64_t clear, 
 	}
 	if (propagation && mount(NULL, path, NULL, propagation | (recursive ? MS_REC : 0), NULL) < 0)
 		return -errno;
+	return 0;
+}
+
+/* What fsconfig(2) takes as parameters, mount(2) takes as flags. */
+static const struct {
+	const char *parameter;
+	unsigned long mount;
+} super_table[] = {
+	{ "sync", MS_SYNCHRONOUS },
+	{ "dirsync", MS_DIRSYNC },
+	{ "mand", MS_MANDLOCK },
+	{ "lazytime", MS_LAZYTIME },
+};
+
+int kist_ns_mount_old(const char *type, const char *source, char *const *parameters, uint64_t attributes, int target,
+                      struct kist_error *err)
+{
+	const struct statvfs nothing = { 0 };
+	unsigned long flags = remount_flags(&nothing, attributes, 0);
+	KIST_STRV char **rest = NULL;
+	char path[40];
+
+	for (size_t i = 0; parameters && parameters[i]; i++) {
+		size_t row = 0;
+		while (row < KIST_COUNT(super_table) && !kist_streq(super_table[row].parameter, parameters[i]))
+			row++;
+		if (row < KIST_COUNT(super_table))
+			flags |= super_table[row].mount;
+		else
+			kist_strv_add(&rest, parameters[i]);
+	}
+	KIST_FREE char *data = kist_strv_join(rest, ",");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", target);
+	if (attributes & MOUNT_ATTR_NOSYMFOLLOW)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "%s: nosymfollow needs fsopen(2)", type);
+	if (mount(source ? source : type, path, type, flags, data) < 0)
+		return kist_fail_errno(err, errno, "%s", type);
 	return 0;
 }

@@ -293,6 +293,21 @@ static int make_new(struct kist_ns_plan *plan, const struct kist_spec_mount *mou
 	return kist_steal_fd(&fd);
 }
 
+/* By mount(2); returns the new mount's root. */
+static int make_old(const struct kist_ns_plan *plan, const struct kist_spec_mount *mount,
+                    const struct kist_ns_mount_options *options, int point, const char *destination,
+                    struct kist_error *err)
+{
+	if (options->copy_up)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "tmpcopyup needs fsopen(2)");
+	int r = kist_ns_mount_old(is_cgroup(mount) ? "cgroup2" : mount->type, mount->source, options->parameters,
+	                          options->set | options->all_set, point, err);
+	if (r < 0)
+		return r;
+	int fd = kist_open_in_root(plan->rootfs, destination, O_PATH | O_DIRECTORY, 0);
+	return fd < 0 ? kist_fail_errno(err, -fd, "open the mount") : fd;
+}
+
 static int set_all(int fd, const struct kist_ns_mount_options *o, const struct kist_ns_propagation *propagation,
                    size_t n, int (*setattr)(int, bool, uint64_t, uint64_t, unsigned long))
 {
@@ -413,15 +428,22 @@ static int make_one(struct kist_ns_plan *plan, const struct kist_spec_mount *mou
 		kist_close_fd(&prepared->source);
 		return r < 0 ? kist_fail_errno(err, -r, "bind") : 0;
 	}
+	int r = 0;
+	const struct kist_ns_mount_options *o = &prepared->options;
 	KIST_CLOSE int fd = make_new(plan, mount, &prepared->options, point, err);
+	if (fd == -ENOSYS)
+		fd = make_old(plan, mount, &prepared->options, point, destination, err);
+	else if (fd >= 0)
+		r = kist_ns_mount_attach(fd, point);
 	if (fd < 0)
 		return fd;
-	int r = kist_ns_mount_attach(fd, point);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "attach");
-	const struct kist_ns_mount_options *o = &prepared->options;
-	for (size_t i = 0; i < o->n_propagation && r == 0; i++)
+	for (size_t i = 0; i < o->n_propagation && r == 0; i++) {
 		r = kist_ns_mount_setattr(fd, o->propagation[i].recursive, 0, 0, o->propagation[i].type);
+		if (r == -ENOSYS)
+			r = kist_ns_mount_remount(fd, o->propagation[i].recursive, 0, 0, o->propagation[i].type);
+	}
 	if (r < 0)
 		return kist_fail_errno(err, -r, "propagation");
 	if (is_dev) {

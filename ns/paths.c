@@ -36,16 +36,17 @@ struct masks {
 
 static int mask_directory(struct masks *masks, int point, struct kist_error *err)
 {
+	char *parameters[] = { "size=0k", "mode=755", NULL };
+	const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 	int r;
 
 	if (masks->dir_attached) {
 		KIST_CLOSE int copy = kist_ns_mount_clone(masks->dir, "", false);
 		r = copy < 0 ? copy : kist_ns_mount_attach(copy, point);
 	} else {
-		char *parameters[] = { "size=0k", "mode=755", NULL };
-		masks->dir = kist_ns_mount_new(
-		        "tmpfs", "tmpfs", parameters,
-		        MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+		masks->dir = kist_ns_mount_new("tmpfs", "tmpfs", parameters, attributes, err);
+		if (masks->dir == -ENOSYS)
+			return kist_ns_mount_old("tmpfs", "tmpfs", parameters, attributes, point, err);
 		if (masks->dir < 0)
 			return masks->dir;
 		r = kist_ns_mount_attach(masks->dir, point);

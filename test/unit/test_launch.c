@@ -8,8 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -456,6 +456,48 @@ static void test_in_chroot(void **state)
 	assert_int_equal(kist_remove_tree(AT_FDCWD, host), 0);
 }
 
+/* A filter around the engine that knows neither fsopen(2) nor mount_setattr(2). */
+static void test_without_new_mount_calls(void **state)
+{
+	struct box *box = box_of(state);
+	pid_t pid;
+
+	box->spec->linux_.masked_paths =
+	        kist_strv_copy((char *[]){ "/proc/timer_list", "/sys/firmware", "/proc/irq", NULL });
+	box->spec->linux_.readonly_paths = kist_strv_copy((char *[]){ "/proc/sys", NULL });
+	kist_spec_add_mount(box->spec, "/data", "bind", "/etc", (const char *[]){ "rbind", "ro", "nosuid", NULL });
+	SCRIPT(box, "mount");
+	pid = fork();
+	if (pid == 0) {
+		scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+		if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(fsopen), 0) < 0 ||
+		    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(mount_setattr), 0) < 0 ||
+		    seccomp_load(filter) < 0)
+			_exit(99);
+		int code = run(box);
+		if (code != 0)
+			fprintf(stderr, "%s\n", box->err.text);
+		static const char *const lines[] = {
+			"proc on /proc type proc (rw,relatime)",
+			"tmpfs on /dev type tmpfs (rw,nosuid,",
+			"shm on /dev/shm type tmpfs (rw,nosuid,nodev,noexec,relatime,size=64k)",
+			"sysfs on /sys type sysfs (ro,nosuid,nodev,noexec,relatime)",
+			"on /data type ",
+			"on /proc/sys type proc (ro,",
+			"on /proc/irq type tmpfs (ro,nosuid,nodev,noexec,relatime,size=0k,mode=755)",
+		};
+		for (size_t i = 0; i < KIST_COUNT(lines) && code == 0; i++)
+			if (!strstr(box->out, lines[i])) {
+				fprintf(stderr, "no '%s' in:\n%s", lines[i], box->out);
+				code = 98;
+			}
+		if (code == 0 && !strstr(strstr(box->out, "on /data type "), "(ro,nosuid,"))
+			code = 97;
+		_exit(code);
+	}
+	assert_int_equal(kist_wait_pid(pid), 0);
+}
+
 static void test_time_offsets(void **state)
 {
 	struct box *box = box_of(state);
@@ -595,7 +637,7 @@ static void test_detached_overlay(void **state)
 	assert_true(box->launch.rootfs_fd >= 0);
 	close(context);
 	RUN(box, "touch /made; mount");
-	has(box, "overlay on / type overlay (rw,");
+	has(box, "none on / type overlay (rw,");
 	close(box->launch.rootfs_fd);
 	assert_int_equal(faccessat(dir, "up/made", F_OK, 0), 0);
 	assert_int_equal(faccessat(box->root, "made", F_OK, 0), -1);
@@ -1028,6 +1070,7 @@ int main(void)
 		BOXED(test_terminal),
 		BOXED(test_no_pivot),
 		BOXED(test_in_chroot),
+		BOXED(test_without_new_mount_calls),
 		BOXED(test_time_offsets),
 		BOXED(test_tmpcopyup),
 		BOXED(test_join),
