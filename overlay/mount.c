@@ -32,9 +32,6 @@
 #define MAX_LAYERS          128
 #define FSCONFIG_STRING_MAX 255
 
-/* What a volatile mount leaves behind so that nobody mounts a layer again that a crash may have torn. */
-#define INCOMPATIBLE "work/work/incompat/volatile"
-
 struct plan {
 	const struct kist_overlay_mount *mount;
 	int store; /* -1 when lower_fd is used */
@@ -63,11 +60,12 @@ static bool has_trusted_xattrs(int dir)
 {
 	KIST_CLOSE int work = openat(dir, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (work < 0 || fsetxattr(work, "trusted.overlay.test", "y", 1, 0) == 0) {
-		fremovexattr(work, "trusted.overlay.test");
+	if (work < 0)
 		return true;
-	}
-	return errno != EOPNOTSUPP;
+	if (fsetxattr(work, "trusted.overlay.test", "y", 1, 0) < 0)
+		return errno != EOPNOTSUPP;
+	fremovexattr(work, "trusted.overlay.test");
+	return true;
 }
 
 /* The kernel tells the reason of an overlay's refusal to its own log only, so the likely ones are looked for. */
@@ -388,6 +386,16 @@ static int mount_plan(struct kist_overlay *store, struct plan *plan, enum kist_o
 	return way == KIST_OVERLAY_CHILD ? mount_by_child(plan) : mount_by_context(plan, way == KIST_OVERLAY_EACH);
 }
 
+/* A volatile mount leaves work/work/incompat/volatile behind, so that nobody mounts a layer again that a crash may have
+ * torn. The caller has said that this one may be lost. */
+static bool forget_volatile(int dir)
+{
+	KIST_CLOSE int incompatible = kist_open_beneath(dir, "work/work/incompat", O_RDONLY | O_DIRECTORY, 0);
+
+	return incompatible >= 0 && kist_exists_at(incompatible, "volatile") &&
+	       kist_remove_tree(incompatible, "volatile") == 0;
+}
+
 int kist_overlay_mount_by(struct kist_overlay *store, const struct kist_overlay_mount *mount, enum kist_overlay_way way,
                           struct kist_error *err)
 {
@@ -400,8 +408,7 @@ int kist_overlay_mount_by(struct kist_overlay *store, const struct kist_overlay_
 	if (way != KIST_OVERLAY_EACH && plan.volatile_ && !kernel_at_least(5, 10))
 		plan.volatile_ = false;
 	r = mount_plan(store, &plan, way, err);
-	/* A volatile upper layer that was mounted before: the caller has said that it may be lost. */
-	if (r == -EINVAL && plan.volatile_ && unlinkat(mount->dir, INCOMPATIBLE, AT_REMOVEDIR) == 0) {
+	if (r == -EINVAL && plan.volatile_ && forget_volatile(mount->dir)) {
 		kist_str_clear(&plan.lower);
 		r = mount_plan(store, &plan, way, err);
 	}
