@@ -1,8 +1,9 @@
 /* From a seccomp profile to a BPF program.
  *
  * For each architecture the rules are sorted by system call number, neighbours with one answer become one range, and a
- * binary search over the ranges picks it. Among several rules for one call those with conditions are tried in the
- * plan's order, then the first without; what no rule names gets the default action. */
+ * binary search over the ranges picks it. Among several rules for one call the first without conditions decides alone,
+ * as in libseccomp, so that a profile means here what it means elsewhere; else the first whose conditions hold; what no
+ * rule names or matches gets the default action. */
 #include "ns/apply.h"
 
 #include "core/base/error.h"
@@ -441,21 +442,17 @@ static void segment_add(struct compiler *c, struct segment segment)
 static struct segment segment_make(const struct compiler *c, size_t first, size_t n)
 {
 	struct segment segment = { .start = c->entries[first].number, .action = c->default_action };
-	bool decided = false, conditional = false;
-	for (size_t i = first; i < first + n && !decided; i++) {
+	for (size_t i = first; i < first + n; i++) {
 		const struct rule *rule = &c->rules[c->entries[i].rule];
 		if (!rule->source->n_args) {
 			segment.action = rule->action;
-			decided = true;
+			segment.n = 0;
+			return segment;
 		}
-	}
-	for (size_t i = first; i < first + n; i++) {
-		const struct rule *rule = &c->rules[c->entries[i].rule];
-		conditional |= rule->source->n_args && rule->action != segment.action;
-	}
-	if (conditional) {
-		segment.first = first;
-		segment.n = n;
+		if (rule->action != c->default_action) {
+			segment.first = first;
+			segment.n = n;
+		}
 	}
 	return segment;
 }
@@ -490,8 +487,6 @@ static void emit_rules(struct compiler *c, const struct segment *segment)
 	for (size_t i = segment->first; i < segment->first + segment->n; i++) {
 		const struct rule *rule = &c->rules[c->entries[i].rule];
 		size_t start = p->len;
-		if (!rule->source->n_args)
-			continue;
 		for (size_t a = 0; a < rule->source->n_args; a++)
 			emit_condition(p, &rule->source->args[a], rule->ops[a]);
 		emit_return(p, rule->action);
