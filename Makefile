@@ -57,8 +57,8 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 objects := $(sources:%.c=$(obj)/%.o) $(if $(filter static,$(variant)),$(static_sources:%.c=$(obj)/%.o))
 
-.PHONY: all static check check-unit check-e2e check-asan install uninstall asan fuzz lint bench clean quickstart \
-	format deps deps-test deps-lint deps-fuzz deps-bench objects unit fuzz-programs lint-headers
+.PHONY: all static check check-unit check-e2e check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
+	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers
 all: $(out)/kist
 
 static:
@@ -100,6 +100,10 @@ check-asan:
 E2E ?=
 check-e2e: static
 	$(Q)test/e2e/run $(E2E)
+
+# A Debian kernel in QEMU, emulated, on an initramfs root: minutes, so not part of 'check'.
+check-vm: static
+	$(Q)test/vm/run
 
 check:
 	+$(Q)test/check
@@ -155,7 +159,7 @@ uninstall:
 	$(Q)for page in $(notdir $(pages)); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
 
 # --- a machine with nothing but make: packages, then a first container ----------------------------------------------
-deps deps-test deps-lint deps-fuzz deps-bench:
+deps deps-test deps-lint deps-fuzz deps-bench deps-vm:
 	$(Q)contrib/deps $(or $(patsubst deps-%,%,$(filter deps-%,$@)),build)
 quickstart:
 	$(Q)contrib/deps build run
