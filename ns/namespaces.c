@@ -7,6 +7,7 @@
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef CLONE_NEWTIME
@@ -38,6 +39,14 @@ static int open_namespace(const struct kist_ns_namespace_row *row, const char *p
 	return kist_steal_fd(&fd);
 }
 
+static bool is_own_user_namespace(int fd)
+{
+	struct stat given, own;
+
+	return fstat(fd, &given) == 0 && stat("/proc/self/ns/user", &own) == 0 && given.st_dev == own.st_dev &&
+	       given.st_ino == own.st_ino;
+}
+
 int kist_ns_namespaces_open(const struct kist_spec *spec, struct kist_ns_namespaces *out, struct kist_error *err)
 {
 	struct kist_ns_namespaces ns = { 0 };
@@ -59,7 +68,10 @@ int kist_ns_namespaces_open(const struct kist_spec *spec, struct kist_ns_namespa
 			kist_ns_namespaces_close(&ns);
 			return r;
 		}
-		ns.join |= row->flag;
+		if (row->flag == CLONE_NEWUSER && is_own_user_namespace(ns.fd[i]))
+			kist_close_fd(&ns.fd[i]); /* the kernel refuses to join it again, and nothing is to be done */
+		else
+			ns.join |= row->flag;
 	}
 	*out = ns;
 	return 0;

@@ -321,20 +321,77 @@ static void test_masked_and_readonly(void **state)
 	has(box, "shm");
 }
 
-static void test_user_namespace(void **state)
+static struct kist_spec_namespace *add_user_namespace(struct box *box)
 {
-	struct box *box = box_of(state);
 	struct kist_spec_linux *l = &box->spec->linux_;
 
-	kist_spec_add_namespace(box->spec, "user", NULL);
 	l->uid_mappings = kist_alloc(sizeof(*l->uid_mappings));
 	l->gid_mappings = kist_alloc(sizeof(*l->gid_mappings));
 	*l->uid_mappings = *l->gid_mappings = (struct kist_spec_id_map){ 0, 100000, 65536 };
 	l->n_uid_mappings = l->n_gid_mappings = 1;
+	assert_int_equal(fchownat(box->root, "", 100000, 100000, AT_EMPTY_PATH), 0);
+	return kist_spec_add_namespace(box->spec, "user", NULL);
+}
+
+static void set_namespace_path(struct box *box, const char *type, const char *path)
+{
+	for (size_t i = 0; i < box->spec->linux_.n_namespaces; i++)
+		if (kist_streq(box->spec->linux_.namespaces[i].type, type)) {
+			free(box->spec->linux_.namespaces[i].path);
+			box->spec->linux_.namespaces[i].path = kist_strdup(path);
+		}
+}
+
+/* With the network namespace of the host: sysfs cannot be mounted then, the host's is shown. */
+static void test_user_namespace_and_host_network(void **state)
+{
+	struct box *box = box_of(state);
+	struct kist_spec_linux *l = &box->spec->linux_;
+
+	add_user_namespace(box);
+	set_namespace_path(box, "network", "/proc/self/ns/net");
+	kist_spec_add_namespace(box->spec, "time", NULL);
+	l->time_offsets = kist_alloc(sizeof(*l->time_offsets));
+	l->time_offsets[0] = (struct kist_spec_time_offset){ kist_strdup("boottime"), 172800000, 0 };
+	l->n_time_offsets = 1;
+	char line[64];
+	struct stat st;
+	assert_int_equal(stat("/proc/self/ns/net", &st), 0);
+	snprintf(line, sizeof(line), "net %llu\n", (unsigned long long)st.st_ino);
+	RUN(box, "mount; stat -L -c 'net %i' /proc/self/ns/net; cat /proc/uptime; touch /sys/x || echo readonly");
+	has(box, line);
+	has(box, "sysfs on /sys type sysfs (ro,nosuid,nodev,noexec,relatime)");
+	has(box, "\n1728");
+	has(box, "readonly");
+}
+
+static void test_user_namespace_terminal(void **state)
+{
+	struct box *box = box_of(state);
+	struct kist_ns_child child = KIST_NS_CHILD_INIT;
+
+	add_user_namespace(box);
+	box->spec->process->terminal = true;
+	box->spec->process->user.uid = 1000;
+	box->launch.rows = 3;
+	box->launch.cols = 7;
+	SCRIPT(box, "stty size; tty; echo again > /dev/tty; stat -c %u /dev/pts/0");
+	assert_int_equal(kist_ns_create(&box->launch, &child, &box->err), 0);
+	assert_int_equal(kist_ns_start(&child, &box->err), 0);
+	read_all(child.console, box->out, sizeof(box->out));
+	assert_int_equal(kist_wait_pid(child.pid), 0);
+	kist_ns_child_close(&child);
+	has(box, "3 7\r\n/dev/pts/0\r\nagain\r\n1000\r\n");
+}
+
+static void test_user_namespace(void **state)
+{
+	struct box *box = box_of(state);
+
+	add_user_namespace(box);
 	kist_spec_set_rlimit(box->spec->process, "RLIMIT_NOFILE", 600, 700);
 	kist_spec_add_mount(box->spec, "/data", "bind", "/root", (const char *[]){ "rbind", "ro", NULL });
 	assert_int_equal(fchownat(box->root, "work", 100000, 100000, 0), 0);
-	assert_int_equal(fchownat(box->root, "", 100000, 100000, AT_EMPTY_PATH), 0);
 	RUN(box, "cat /proc/self/uid_map; id; echo x > /dev/null && echo null; stat -c '%t:%T' /dev/zero; touch "
 	         "/work/x; ulimit -n; ulimit -Hn; "
 	         "ls /data 2>&1; true");
@@ -590,12 +647,7 @@ static void test_join_user_namespace(void **state)
 	struct kist_ns_child first = KIST_NS_CHILD_INIT;
 	char path[64];
 
-	struct kist_spec_namespace *user = kist_spec_add_namespace(box->spec, "user", NULL);
-	l->uid_mappings = kist_alloc(sizeof(*l->uid_mappings));
-	l->gid_mappings = kist_alloc(sizeof(*l->gid_mappings));
-	*l->uid_mappings = *l->gid_mappings = (struct kist_spec_id_map){ 0, 100000, 65536 };
-	l->n_uid_mappings = l->n_gid_mappings = 1;
-	assert_int_equal(fchownat(box->root, "", 100000, 100000, AT_EMPTY_PATH), 0);
+	struct kist_spec_namespace *user = add_user_namespace(box);
 	SCRIPT(box, "sleep 100");
 	assert_int_equal(kist_ns_create(&box->launch, &first, &box->err), 0);
 	assert_int_equal(kist_ns_start(&first, &box->err), 0);
@@ -816,6 +868,33 @@ static void test_hostile_mount_points(void **state)
 	fails(box, KIST_ERR_INVALID, "mount /proc");
 }
 
+/* A process of the image's side swaps a directory for a link that leads out, as fast as it can (CVE-2021-30465). */
+static void test_racing_links(void **state)
+{
+	struct box *box = box_of(state);
+	char outside[64] = "/tmp/kist-outside-XXXXXX", link[96];
+
+	assert_non_null(mkdtemp(outside));
+	snprintf(link, sizeof(link), "../../../../../..%s", outside);
+	assert_int_equal(mkdirat(box->root, "race", 0755), 0);
+	assert_int_equal(symlinkat(link, box->root, "swap"), 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		for (;;)
+			renameat2(box->root, "race", box->root, "swap", RENAME_EXCHANGE);
+	kist_spec_add_mount(box->spec, "/race/made", "bind", "/etc", (const char *[]){ "rbind", NULL });
+	kist_spec_add_mount(box->spec, "/race/file", "bind", "/etc/passwd", (const char *[]){ "bind", NULL });
+	SCRIPT(box, "true");
+	for (int i = 0; i < 60; i++) {
+		int r = run(box); /* it may fail, when the link's target is missing in the root */
+		if (r > 0)
+			fail_msg("code %d", r);
+	}
+	kill(pid, SIGKILL);
+	kist_wait_pid(pid);
+	assert_int_equal(rmdir(outside), 0); /* empty: nothing was made in it */
+}
+
 static void test_mount_errors(void **state)
 {
 	struct box *box = box_of(state);
@@ -1023,15 +1102,9 @@ static void test_exec(void **state)
 static void test_exec_user_namespace(void **state)
 {
 	struct box *box = box_of(state);
-	struct kist_spec_linux *l = &box->spec->linux_;
 	struct kist_ns_child first = KIST_NS_CHILD_INIT;
 
-	kist_spec_add_namespace(box->spec, "user", NULL);
-	l->uid_mappings = kist_alloc(sizeof(*l->uid_mappings));
-	l->gid_mappings = kist_alloc(sizeof(*l->gid_mappings));
-	*l->uid_mappings = *l->gid_mappings = (struct kist_spec_id_map){ 0, 100000, 65536 };
-	l->n_uid_mappings = l->n_gid_mappings = 1;
-	assert_int_equal(fchownat(box->root, "", 100000, 100000, AT_EMPTY_PATH), 0);
+	add_user_namespace(box);
 	kist_spec_set_rlimit(box->spec->process, "RLIMIT_NOFILE", 600, 700);
 	SCRIPT(box, "sleep 100");
 	assert_int_equal(kist_ns_create(&box->launch, &first, &box->err), 0);
@@ -1065,6 +1138,8 @@ int main(void)
 		BOXED(test_devices),
 		BOXED(test_masked_and_readonly),
 		BOXED(test_user_namespace),
+		BOXED(test_user_namespace_and_host_network),
+		BOXED(test_user_namespace_terminal),
 		BOXED(test_user_and_caps),
 		BOXED(test_fds),
 		BOXED(test_terminal),
@@ -1084,6 +1159,7 @@ int main(void)
 		BOXED(test_command_errors),
 		BOXED(test_leaked_cwd),
 		BOXED(test_hostile_mount_points),
+		BOXED(test_racing_links),
 		BOXED(test_mount_errors),
 		BOXED(test_gate_eof),
 		BOXED(test_killed_before_start),
