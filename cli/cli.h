@@ -3,6 +3,7 @@
 #define KIST_CLI_H
 
 #include "cli/command.h"
+#include "cli/filter.h"
 #include "core/kist.h"
 
 struct kist_cli {

@@ -12,3 +12,5 @@ cli-sources := \
 	cli/template_functions.c \
 	cli/template_parse.c \
 	cli/template_print.c
+cli-sources += cli/create_config.c cli/create_limits.c cli/create_mounts.c cli/create_options.c cli/each.c cli/exec.c
+cli-sources += cli/main.c cli/rm.c cli/run.c cli/start.c cli/stop.c

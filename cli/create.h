@@ -1,0 +1,54 @@
+/* The options of run and create, and what they make: a container's configuration. */
+#ifndef KIST_CREATE_H
+#define KIST_CREATE_H
+
+#include "cli/cli.h"
+
+struct create_options {
+	/* identity and process */
+	const char *name, *entrypoint, *user, *workdir, *hostname, *rootfs_unused;
+	char **env, **env_file, **unset_env, **label, **label_file, **annotation, **group_add;
+	bool env_host, unset_env_all, http_proxy, tty, interactive, remove, replace, init, rootfs, quiet;
+	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone, *arch, *os;
+	struct kist_opt stop_timeout;
+	/* namespaces */
+	const char *pid, *ipc, *uts, *userns, *cgroupns, *network;
+	char **uidmap, **gidmap;
+	bool no_hosts;
+	char **add_host;
+	/* file systems */
+	char **volume, **mount, **tmpfs;
+	bool read_only, read_only_tmpfs;
+	struct kist_opt shm_size;
+	/* devices and security */
+	char **device, **device_rule, **cap_add, **cap_drop, **security_opt, **sysctl, **ulimit;
+	bool privileged;
+	struct kist_opt oom_score_adj;
+	/* limits */
+	const char *cgroup_parent, *cgroups, *cpuset_cpus, *cpuset_mems;
+	struct kist_opt memory, memory_reservation, memory_swap, cpus, pids_limit;
+	struct kist_opt cpu_period, cpu_quota, cpu_shares, blkio_weight;
+	char **blkio_weight_device, **read_bps, **write_bps, **read_iops, **write_iops, **cgroup_conf;
+	/* logs */
+	const char *log_driver;
+	char **log_opt;
+};
+
+extern const struct kist_option create_option_rows[];
+
+/* The configuration that the options, the image and the arguments make. argv[0] is the image or, with --rootfs, the directory. */
+int create_config(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container_config *config,
+		  struct kist_error *err);
+/* Makes the container; removes the one it replaces, writes the cid file. */
+int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container **out,
+		     struct kist_error *err);
+
+/* Parts of create_config. */
+int create_mounts(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
+int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
+int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
+int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
+	       struct kist_error *err);
+int create_read_lines(const char *path, char ***lines, struct kist_error *err); /* without comments and empty lines */
+
+#endif

@@ -1,0 +1,471 @@
+/* From options, image and arguments to a container's configuration. */
+#include "cli/create.h"
+
+#include "core/base/fs.h"
+#include "core/base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_MAX (1u << 20)
+
+extern char **environ;
+
+static void set_string(char **to, const char *value)
+{
+	if (!value)
+		return;
+	free(*to);
+	*to = kist_strdup(value);
+}
+
+int create_read_lines(const char *path, char ***lines, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+	KIST_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return kist_fail_errno(err, errno, "open %s", path);
+	int r = kist_read_fd(fd, FILE_MAX, &text);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "read %s", path);
+	KIST_STRV char **all = kist_strv_split(kist_str_get(&text), '\n');
+	for (size_t i = 0; all && all[i]; i++) {
+		const char *line = all[i] + strspn(all[i], " \t");
+		size_t n = strlen(line);
+		if (n && line[n - 1] == '\r')
+			n--;
+		if (n && line[0] != '#')
+			kist_strv_take(lines, kist_strndup(line, n));
+	}
+	return 0;
+}
+
+/* --- environment ---------------------------------------------------------------------------------------------------- */
+
+/* "NAME=value" as it is; "NAME" and "PRE*" are the user's word for the host's variables. */
+static int env_from_user(char ***env, const char *entry, struct kist_error *err)
+{
+	size_t n = strlen(entry);
+
+	if (n == 0 || entry[0] == '=')
+		return kist_fail(err, KIST_ERR_INVALID, 0, "environment entry '%s': expected NAME=value", entry);
+	if (strchr(entry, '=')) {
+		kist_env_put(env, entry);
+		return 0;
+	}
+	for (char **host = environ; host && *host; host++) {
+		const char *equals = strchr(*host, '=');
+		if (!equals)
+			continue;
+		size_t length = (size_t)(equals - *host);
+		bool matches = entry[n - 1] == '*' ? strncmp(*host, entry, n - 1) == 0 : length == n && strncmp(*host, entry, n) == 0;
+		if (matches)
+			kist_env_put(env, *host);
+	}
+	return 0;
+}
+
+static void env_proxies(char ***env)
+{
+	static const char *const names[] = { "http_proxy",  "https_proxy", "ftp_proxy",	 "no_proxy",
+					     "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY" };
+
+	for (size_t i = 0; i < KIST_COUNT(names); i++) {
+		const char *value = getenv(names[i]);
+		if (value)
+			kist_env_set(env, names[i], value);
+	}
+}
+
+int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
+	       struct kist_error *err)
+{
+	const struct kist_settings *settings = kist_settings(cli->k);
+	char ***env = &config->env;
+	int r = 0;
+
+	for (size_t i = 0; settings->env && settings->env[i]; i++)
+		kist_env_put(env, settings->env[i]);
+	if (o->http_proxy)
+		env_proxies(env);
+	/* An image's entry without '=' would otherwise pull in the host's variable of that name (CVE-2026-57231). */
+	for (size_t i = 0; image && !o->unset_env_all && image->config.env && image->config.env[i]; i++)
+		if (strchr(image->config.env[i], '=') && image->config.env[i][0] != '=')
+			kist_env_put(env, image->config.env[i]);
+	for (size_t i = 0; o->unset_env && o->unset_env[i]; i++)
+		kist_env_unset(env, o->unset_env[i]);
+	for (char **host = environ; o->env_host && host && *host; host++)
+		if (strchr(*host, '=') && (*host)[0] != '=')
+			kist_env_put(env, *host);
+	for (size_t i = 0; r == 0 && o->env_file && o->env_file[i]; i++) {
+		KIST_STRV char **lines = NULL;
+		r = create_read_lines(o->env_file[i], &lines, err);
+		for (size_t j = 0; r == 0 && lines && lines[j]; j++)
+			r = env_from_user(env, lines[j], err);
+	}
+	for (size_t i = 0; r == 0 && o->env && o->env[i]; i++)
+		r = env_from_user(env, o->env[i], err);
+	return r;
+}
+
+/* --- command -------------------------------------------------------------------------------------------------------- */
+
+/* A JSON array, or one word. */
+static int parse_entrypoint(const char *text, char ***out, struct kist_error *err)
+{
+	KIST_JSON struct json_object *json = NULL;
+
+	if (text[0] != '[') {
+		if (*text)
+			kist_strv_add(out, text);
+		return 0;
+	}
+	int r = kist_json_parse(text, strlen(text), &json, err);
+	if (r < 0)
+		return kist_context(err, "entrypoint");
+	for (size_t i = 0; i < json_object_array_length(json); i++) {
+		struct json_object *item = json_object_array_get_idx(json, i);
+		if (!json_object_is_type(item, json_type_string))
+			return kist_fail(err, KIST_ERR_INVALID, 0, "entrypoint: item %zu is not a string", i + 1);
+		kist_strv_add(out, json_object_get_string(item));
+	}
+	return 0;
+}
+
+static int set_command(const struct create_options *o, const struct kist_image *image, int argc, char **argv,
+		       struct kist_container_config *config, struct kist_error *err)
+{
+	if (o->entrypoint) {
+		int r = parse_entrypoint(o->entrypoint, &config->entrypoint, err);
+		if (r < 0)
+			return r;
+	} else if (image) {
+		config->entrypoint = kist_strv_copy(image->config.entrypoint);
+	}
+	for (int i = 1; i < argc; i++)
+		kist_strv_add(&config->cmd, argv[i]);
+	/* A new entrypoint is not given the old one's arguments. */
+	if (argc <= 1 && image && !o->entrypoint)
+		config->cmd = kist_strv_copy(image->config.cmd);
+	for (size_t i = 0; config->entrypoint && config->entrypoint[i]; i++)
+		kist_strv_add(&config->command, config->entrypoint[i]);
+	for (size_t i = 0; config->cmd && config->cmd[i]; i++)
+		kist_strv_add(&config->command, config->cmd[i]);
+	return 0;
+}
+
+static int set_image(struct kist_cli *cli, const struct create_options *o, const char *name, struct kist_image **image,
+		     struct kist_container_config *config, struct kist_error *err)
+{
+	if (o->rootfs) {
+		size_t n = strlen(name);
+		config->rootfs_overlay = kist_has_suffix(name, ":O");
+		KIST_FREE char *path = kist_strndup(name, config->rootfs_overlay ? n - 2 : n);
+		config->rootfs = realpath(path, NULL);
+		return config->rootfs ? 0 : kist_fail_errno(err, errno, "rootfs %s", path);
+	}
+	int r = kist_image_open(cli->k, name, image, err);
+	if (r < 0)
+		return err && err->kind == KIST_ERR_NOT_FOUND ? kist_remedy(err, "'kist import' makes one from a tar; 'kist images' lists them") : r;
+	config->image = kist_strdup((*image)->id);
+	config->image_name = kist_strdup((*image)->names && (*image)->names[0] ? (*image)->names[0] : (*image)->id);
+	config->layers = kist_strv_copy((*image)->layers);
+	return 0;
+}
+
+/* --- the rest ------------------------------------------------------------------------------------------------------- */
+
+static int add_pairs(const char *option, char *const *items, char ***to, struct kist_error *err)
+{
+	for (size_t i = 0; items && items[i]; i++) {
+		if (items[i][0] == '=' || !items[i][0])
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected KEY=value", option, items[i]);
+		kist_env_put(to, items[i]); /* a key alone has the empty value */
+	}
+	return 0;
+}
+
+static int set_labels(const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
+		      struct kist_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; image && image->config.labels && image->config.labels[i]; i++)
+		kist_env_put(&config->labels, image->config.labels[i]);
+	for (size_t i = 0; r == 0 && o->label_file && o->label_file[i]; i++) {
+		KIST_STRV char **lines = NULL;
+		r = create_read_lines(o->label_file[i], &lines, err);
+		if (r == 0)
+			r = add_pairs("label", lines, &config->labels, err);
+	}
+	if (r == 0)
+		r = add_pairs("label", o->label, &config->labels, err);
+	for (size_t i = 0; r == 0 && o->annotation && o->annotation[i]; i++)
+		if (!strchr(o->annotation[i], '='))
+			r = kist_fail(err, KIST_ERR_INVALID, 0, "annotation '%s': expected KEY=value", o->annotation[i]);
+	return r < 0 ? r : add_pairs("annotation", o->annotation, &config->annotations, err);
+}
+
+/* "CONTAINER:HOST:SIZE" */
+static int add_maps(const char *option, char *const *texts, struct kist_spec_id_map **list, size_t *n, struct kist_error *err)
+{
+	for (size_t i = 0; texts && texts[i]; i++) {
+		KIST_STRV char **parts = kist_strv_split(texts[i], ':');
+		struct kist_spec_id_map map = { .size = 1 };
+		size_t count = kist_strv_len(parts);
+		if (count < 2 || count > 3 || kist_parse_u32(parts[0], &map.container_id) < 0 || kist_parse_u32(parts[1], &map.host_id) < 0 ||
+		    (count == 3 && kist_parse_u32(parts[2], &map.size) < 0) || map.size == 0)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected CONTAINER:HOST[:SIZE]", option, texts[i]);
+		*list = kist_grow(*list, *n + 1, sizeof(**list));
+		(*list)[(*n)++] = map;
+	}
+	return 0;
+}
+
+/* "container:NAME" is kept with the full id: names change. */
+static int set_mode(struct kist_cli *cli, const char *option, const char *value, char **to, struct kist_error *err)
+{
+	struct kist_container *other = NULL;
+
+	if (!value)
+		return 0;
+	if (!kist_has_prefix(value, "container:")) {
+		set_string(to, value);
+		return 0;
+	}
+	int r = kist_container_open(cli->k, value + strlen("container:"), &other, err);
+	if (r < 0)
+		return kist_context(err, "%s", option);
+	free(*to);
+	*to = kist_asprintf("container:%s", kist_container_id(other));
+	kist_container_free(other);
+	return 0;
+}
+
+static int set_namespaces(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+			  struct kist_error *err)
+{
+	const struct {
+		const char *option, *value;
+		char **to;
+	} modes[] = {
+		{ "pid", o->pid, &config->pid_ns },	  { "ipc", o->ipc, &config->ipc_ns },
+		{ "uts", o->uts, &config->uts_ns },	  { "userns", o->userns, &config->user_ns },
+		{ "cgroupns", o->cgroupns, &config->cgroup_ns }, { "network", o->network, &config->net_ns },
+	};
+	bool mapped = o->uidmap || o->gidmap;
+
+	for (size_t i = 0; i < KIST_COUNT(modes); i++) {
+		int r = set_mode(cli, modes[i].option, modes[i].value, modes[i].to, err);
+		if (r < 0)
+			return r;
+	}
+	if (config->net_ns && !kist_streq(config->net_ns, "none") && !kist_streq(config->net_ns, "host") &&
+	    !kist_has_prefix(config->net_ns, "ns:") && !kist_has_prefix(config->net_ns, "container:")) {
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+				 "network '%s' is not supported: use none, host, ns:PATH or container:ID", config->net_ns);
+	}
+	if (kist_streq(config->net_ns, "private"))
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "network 'private' is not supported: use none");
+	if (mapped && o->userns && !kist_streq(o->userns, "private"))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--uidmap and --gidmap make a private user namespace: they exclude --userns=%s",
+				 o->userns);
+	if (mapped)
+		set_string(&config->user_ns, "private");
+	int r = add_maps("uidmap", o->uidmap, &config->uid_map, &config->n_uid_map, err);
+	if (r == 0)
+		r = add_maps("gidmap", o->gidmap ? o->gidmap : o->uidmap, &config->gid_map, &config->n_gid_map, err);
+	if (r == 0 && !o->uidmap && o->gidmap)
+		r = add_maps("gidmap", o->gidmap, &config->uid_map, &config->n_uid_map, err);
+	/* A shared UTS namespace has its own name; podman turns the host's off in the same way. */
+	return r;
+}
+
+static int log_option(struct kist_container_config *config, const char *text, struct kist_error *err)
+{
+	const char *value = strchr(text, '=');
+	KIST_FREE char *key = kist_strndup(text, value ? (size_t)(value - text) : strlen(text));
+
+	if (!value || !value[1])
+		return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt '%s': expected OPTION=VALUE", text);
+	value++;
+	if (kist_streq(key, "path")) {
+		if (value[0] != '/')
+			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt path '%s': expected an absolute path", value);
+		set_string(&config->log_path, value);
+	} else if (kist_streq(key, "max-size")) {
+		if (kist_streq(value, "-1"))
+			config->log_max_size = 0;
+		else if (kist_parse_size(value, &config->log_max_size) < 0)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt max-size '%s': expected a size such as 10m", value);
+	} else if (kist_streq(key, "max-file")) {
+		if (kist_parse_u32(value, &config->log_max_files) < 0 || config->log_max_files == 0 || config->log_max_files > 1000)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt max-file '%s': expected 1 to 1000", value);
+	} else if (kist_streq(key, "tag")) {
+		set_string(&config->log_tag, value);
+	} else {
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "log-opt '%s' is not supported: use path, max-size, max-file or tag", key);
+	}
+	return 0;
+}
+
+static int set_log(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
+{
+	const struct kist_settings *settings = kist_settings(cli->k);
+	int r = 0;
+
+	set_string(&config->log_driver, o->log_driver ? o->log_driver : settings->log_driver);
+	config->log_max_size = settings->log_max_size;
+	config->log_max_files = settings->log_max_files;
+	for (size_t i = 0; r == 0 && o->log_opt && o->log_opt[i]; i++)
+		r = log_option(config, o->log_opt[i], err);
+	return r;
+}
+
+static int set_stop(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
+		    struct kist_container_config *config, struct kist_error *err)
+{
+	const char *signal_name = o->stop_signal ? o->stop_signal : image ? image->config.stop_signal : NULL;
+
+	config->stop_timeout = o->stop_timeout.set ? (uint32_t)o->stop_timeout.value : kist_settings(cli->k)->stop_timeout;
+	if (o->stop_timeout.set && (uint64_t)o->stop_timeout.value > UINT32_MAX)
+		return kist_fail(err, KIST_ERR_INVALID, ERANGE, "stop-timeout is out of range");
+	if (kist_empty(signal_name))
+		return 0;
+	config->stop_signal = kist_parse_signal(signal_name);
+	return config->stop_signal <= 0 ? kist_fail(err, KIST_ERR_INVALID, 0, "stop-signal '%s' is not a signal", signal_name) : 0;
+}
+
+static int set_plain(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
+		     struct kist_container_config *config, struct kist_error *err)
+{
+	uint32_t umask_;
+
+	set_string(&config->name, o->name);
+	set_string(&config->hostname, o->hostname);
+	set_string(&config->timezone, o->timezone);
+	set_string(&config->cgroup_parent, o->cgroup_parent ? o->cgroup_parent : kist_settings(cli->k)->cgroup_parent);
+	set_string(&config->cgroups, o->cgroups);
+	set_string(&config->seccomp, kist_settings(cli->k)->seccomp_profile);
+	set_string(&config->user, o->user ? o->user : image ? image->config.user : NULL);
+	set_string(&config->workdir, o->workdir ? o->workdir : image ? image->config.workdir : NULL);
+	if (!kist_empty(config->workdir) && config->workdir[0] != '/')
+		return kist_fail(err, KIST_ERR_INVALID, 0, "workdir '%s': expected an absolute path", config->workdir);
+	KIST_FREE char *here = getcwd(NULL, 0);
+	if (o->pidfile)
+		config->pidfile = o->pidfile[0] == '/' ? kist_strdup(o->pidfile) : kist_asprintf("%s/%s", here ? here : "", o->pidfile);
+	if (o->cidfile)
+		config->cidfile = o->cidfile[0] == '/' ? kist_strdup(o->cidfile) : kist_asprintf("%s/%s", here ? here : "", o->cidfile);
+	config->groups = kist_strv_copy(o->group_add);
+	config->add_hosts = kist_strv_copy(o->add_host);
+	config->no_hosts = o->no_hosts;
+	config->tty = o->tty;
+	config->open_stdin = o->interactive;
+	config->auto_remove = o->remove;
+	config->init = o->init;
+	config->read_only = o->read_only;
+	config->read_only_tmpfs = o->read_only_tmpfs;
+	config->shm_size = o->shm_size.set ? (uint64_t)o->shm_size.value : kist_settings(cli->k)->shm_size;
+	if (kist_parse_octal(o->umask, &umask_) < 0 || umask_ > 0777)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "umask '%s': expected an octal number up to 0777", o->umask);
+	config->umask = (struct kist_opt){ true, umask_ };
+	for (size_t i = 0; cli->argv && cli->argv[i]; i++)
+		kist_strv_add(&config->create_command, cli->argv[i]);
+	return 0;
+}
+
+int create_config(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container_config *config,
+		  struct kist_error *err)
+{
+	struct kist_image *image = NULL;
+
+	int r = set_image(cli, o, argv[0], &image, config, err);
+	if (r == 0)
+		r = set_plain(cli, o, image, config, err);
+	if (r == 0)
+		r = set_command(o, image, argc, argv, config, err);
+	if (r == 0)
+		r = create_env(cli, o, image, config, err);
+	if (r == 0)
+		r = set_labels(o, image, config, err);
+	if (r == 0)
+		r = set_namespaces(cli, o, config, err);
+	if (r == 0)
+		r = create_mounts(o, config, err);
+	if (r == 0)
+		r = create_security(o, config, err);
+	if (r == 0)
+		r = create_limits(cli, o, config, err);
+	if (r == 0)
+		r = set_stop(cli, o, image, config, err);
+	if (r == 0)
+		r = set_log(cli, o, config, err);
+	kist_image_free(image);
+	return r;
+}
+
+/* The file must not exist: two containers must not share one. */
+static int cidfile_open(const char *path, struct kist_error *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == EEXIST)
+		return kist_fail(err, KIST_ERR_EXISTS, EEXIST, "container id file %s exists: remove it, or name another", path);
+	return kist_fail_errno(err, errno, "make container id file %s", path);
+}
+
+static int replace_old(struct kist_cli *cli, const char *name, struct kist_error *err)
+{
+	struct kist_container *old = NULL;
+	struct kist_error problem = { 0 };
+
+	int r = kist_container_open(cli->k, name, &old, &problem);
+	if (r < 0 && problem.kind == KIST_ERR_NOT_FOUND)
+		return 0;
+	if (r == 0 && kist_streq(kist_container_name(old), name))
+		r = kist_container_remove(old, KIST_REMOVE_FORCE, -1, &problem);
+	kist_container_free(old);
+	if (r < 0 && err)
+		*err = problem;
+	return r;
+}
+
+int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container **out,
+		     struct kist_error *err)
+{
+	struct kist_container_config config;
+	KIST_CLOSE int cidfile = -1;
+
+	if (o->replace && !o->name)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--replace needs --name");
+	kist_container_config_init(&config);
+	int r = create_config(cli, o, argc, argv, &config, err);
+	if (r == 0 && o->replace)
+		r = replace_old(cli, o->name, err);
+	if (r == 0 && config.cidfile) {
+		cidfile = cidfile_open(config.cidfile, err);
+		r = cidfile < 0 ? cidfile : 0;
+	}
+	if (r == 0)
+		r = kist_container_create(cli->k, &config, out, err);
+	if (cidfile >= 0 && r == 0) {
+		r = kist_write_all(cidfile, kist_container_id(*out), 64);
+		if (r < 0) {
+			kist_container_remove(*out, KIST_REMOVE_FORCE, 0, NULL);
+			kist_container_free(*out);
+			*out = NULL;
+			r = kist_fail_errno(err, -r, "write container id file %s", config.cidfile);
+		}
+	}
+	if (cidfile >= 0 && r < 0)
+		unlink(config.cidfile);
+	kist_container_config_clear(&config);
+	return r;
+}

@@ -1,0 +1,157 @@
+/* Commands that take several containers: all of them, the latest, or those named; one failure does not stop the rest. */
+#include "cli/cli.h"
+
+#include "core/base/fs.h"
+#include "core/base/str.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct each {
+	struct kist_cli *cli;
+	const struct kist_cli_targets *targets;
+	kist_cli_act act;
+	void *arg;
+	int code;
+};
+
+static void failed(struct each *e, const struct kist_error *err)
+{
+	kist_complain(e->cli->program, err);
+	if (e->code == 0)
+		e->code = KIST_EXIT_ENGINE;
+}
+
+static void act_on(struct each *e, struct kist_container *c, const char *shown)
+{
+	struct kist_error err = { 0 };
+
+	int r = e->act(e->cli, c, e->arg, &err);
+	if (r < 0)
+		failed(e, &err);
+	else if (r == 0)
+		printf("%s\n", shown);
+}
+
+static void act_on_name(struct each *e, const char *name)
+{
+	struct kist_container *c = NULL;
+	struct kist_error err = { 0 };
+
+	if (kist_container_open(e->cli->k, name, &c, &err) < 0) {
+		if (!(err.kind == KIST_ERR_NOT_FOUND && e->targets->ignore_missing))
+			failed(e, &err);
+		return;
+	}
+	/* The handle's own string may go with a removal. */
+	KIST_FREE char *shown = kist_strdup(e->targets->print_input ? name : kist_container_id(c));
+	act_on(e, c, shown);
+	kist_container_free(c);
+}
+
+static int act_on_all(struct each *e, const struct kist_filters *filters, struct kist_error *err)
+{
+	struct kist_container **list = NULL;
+	size_t n = 0;
+
+	int r = kist_container_list(e->cli->k, &list, &n, NULL, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		unsigned mask = e->targets->status_mask;
+		if (mask && !(mask & (1u << kist_container_state(list[i])->status)))
+			continue;
+		if (filters->n && !kist_container_passes(e->cli, filters, list[i]))
+			continue;
+		KIST_FREE char *id = kist_strdup(kist_container_id(list[i]));
+		act_on(e, list[i], id);
+	}
+	kist_container_list_free(list, n);
+	return 0;
+}
+
+static int act_on_latest(struct each *e, struct kist_error *err)
+{
+	struct kist_container *c = NULL;
+
+	int r = kist_container_latest(e->cli->k, &c, err);
+	if (r < 0)
+		return r;
+	KIST_FREE char *id = kist_strdup(kist_container_id(c));
+	act_on(e, c, id);
+	kist_container_free(c);
+	return 0;
+}
+
+static void act_on_cidfile(struct each *e, const char *path)
+{
+	char id[65] = "";
+	KIST_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, id, sizeof(id) - 1);
+
+	if (n < 0) {
+		struct kist_error err = { 0 };
+		int e_ = errno;
+		if (e_ == ENOENT && e->targets->ignore_missing)
+			return;
+		kist_fail_errno(&err, e_, "read container id file %s", path);
+		failed(e, &err);
+		return;
+	}
+	id[strcspn(id, "\n")] = '\0';
+	act_on_name(e, id);
+}
+
+int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act, void *arg,
+		  struct kist_error *err)
+{
+	struct each e = { .cli = cli, .targets = targets, .act = act, .arg = arg };
+	KIST_FILTERS struct kist_filters filters = { 0 };
+	int r = 0;
+
+	if (targets->filters)
+		r = kist_filters_parse(targets->filters, kist_container_filter_keys, &filters, err);
+	if (r < 0)
+		return r;
+	if (targets->all || targets->filters)
+		r = act_on_all(&e, &filters, err);
+	else if (targets->latest)
+		r = act_on_latest(&e, err);
+	for (int i = 1; r == 0 && i < argc; i++)
+		act_on_name(&e, argv[i]);
+	for (size_t i = 0; r == 0 && targets->cidfiles && targets->cidfiles[i]; i++)
+		act_on_cidfile(&e, targets->cidfiles[i]);
+	return r < 0 ? r : e.code;
+}
+
+int kist_cli_check_targets(bool all, bool latest, int argc, struct kist_error *err)
+{
+	int given = (all ? 1 : 0) + (latest ? 1 : 0) + (argc > 1 ? 1 : 0);
+
+	if (given > 1)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "container names, --all and --latest exclude each other");
+	if (given == 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "name at least one container, or use --all or --latest");
+	return 0;
+}
+
+int kist_cli_print(const struct kist_str *text, struct kist_error *err)
+{
+	fflush(stdout);
+	int r = kist_write_all(1, kist_str_get(text), text->len);
+
+	return r < 0 ? kist_fail_errno(err, -r, "write output") : 0;
+}
+
+int kist_cli_print_json(struct json_object *json, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+	KIST_FREE char *pretty = kist_json_text(json, true);
+
+	kist_str_add(&text, pretty);
+	kist_str_addc(&text, '\n');
+	return kist_cli_print(&text, err);
+}

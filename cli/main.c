@@ -1,0 +1,153 @@
+/* The program: its commands, its global options, and the doors by which the binary executes itself. */
+#include "cli/commands.h"
+
+#include "core/base/log.h"
+#include "ns/ns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if __has_include("cli/image_commands.h")
+#include "cli/image_commands.h"
+#endif
+#if __has_include("cli/view_commands.h")
+#include "cli/view_commands.h"
+#endif
+
+static const struct kist_option global_rows[] = {
+	KIST_OPTION(struct kist_cli, STRING, config_file, "config", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
+		    .help = "Settings file instead of /etc/kist.conf"),
+	KIST_OPTION(struct kist_cli, STRING, log_format, "log-format", 0, .metavar = "format", .fallback = "text",
+		    .choices = (const char *const[]){ "text", "json", NULL }, .help = "Form of log messages: text or json"),
+	KIST_OPTION(struct kist_cli, STRING, log_level, "log-level", 0, .metavar = "level", .fallback = "warn",
+		    .choices = (const char *const[]){ "debug", "info", "warn", "error", "fatal", NULL }, .help = "Log messages above this level"),
+	KIST_OPTION(struct kist_cli, STRING, root, "root", 0, .metavar = "directory", .completes = KIST_COMPLETE_DIRECTORY,
+		    .help = "Where containers and images are kept"),
+	KIST_OPTION(struct kist_cli, STRING, runroot, "runroot", 0, .metavar = "directory", .completes = KIST_COMPLETE_DIRECTORY,
+		    .help = "Where the state of this boot is kept"),
+	KIST_OPTION(struct kist_cli, LIST, set, "set", 0, .metavar = "key=value", .help = "Set a value of kist.conf for this call"),
+	{ 0 },
+};
+
+const struct kist_command kist_command_container = {
+	.name = "container",
+	.parent = "",
+	.synopsis = "COMMAND",
+	.summary = "Commands on containers",
+	.is_group = true,
+};
+
+static const struct kist_command *const commands[] = {
+	&kist_command_container, &kist_command_create,	&kist_command_exec,   &kist_command_exists, &kist_command_kill,
+	&kist_command_pause,	 &kist_command_rename,	&kist_command_restart, &kist_command_rm,     &kist_command_run,
+	&kist_command_start,	 &kist_command_stop,	&kist_command_unpause, &kist_command_wait,
+#ifdef KIST_IMAGE_COMMANDS
+	KIST_IMAGE_COMMANDS
+#endif
+#ifdef KIST_VIEW_COMMANDS
+	KIST_VIEW_COMMANDS
+#endif
+	NULL,
+};
+
+static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)
+{
+	enum kist_log_level level;
+
+	if (kist_log_level_parse(cli->log_level, &level) < 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "log-level '%s': expected debug, info, warn, error or fatal", cli->log_level);
+	bool json = kist_streq(cli->log_format, "json");
+	if (!json && !kist_streq(cli->log_format, "text"))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "log-format '%s': expected text or json", cli->log_format);
+	kist_log_setup(level, json, 2);
+	if (!(command->needs & KIST_NEEDS_STORE))
+		return 0;
+	struct kist_options options = { .root = cli->root, .runroot = cli->runroot, .config_file = cli->config_file,
+					.set = (const char *const *)cli->set };
+	return kist_open(&cli->k, &options, err);
+}
+
+static void after(struct kist_cli *cli, const struct kist_command *command)
+{
+	(void)command;
+	kist_close(cli->k);
+	cli->k = NULL;
+}
+
+static void complete_containers(struct kist_cli *cli, enum kist_complete kind, const char *prefix, char ***names)
+{
+	static const unsigned masks[] = {
+		[KIST_COMPLETE_RUNNING] = 1u << KIST_RUNNING | 1u << KIST_STOPPING,
+		[KIST_COMPLETE_PAUSED] = 1u << KIST_PAUSED,
+		[KIST_COMPLETE_STOPPED] = 1u << KIST_CONFIGURED | 1u << KIST_CREATED | 1u << KIST_STOPPED | 1u << KIST_EXITED,
+	};
+	unsigned mask = kind < KIST_COUNT(masks) ? masks[kind] : 0;
+	struct kist_container **list = NULL;
+	size_t n = 0;
+
+	if (kist_container_list(cli->k, &list, &n, NULL, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if ((!mask || mask & (1u << kist_container_state(list[i])->status)) && kist_has_prefix(kist_container_name(list[i]), prefix))
+			kist_strv_add(names, kist_container_name(list[i]));
+	kist_container_list_free(list, n);
+}
+
+static void complete_images(struct kist_cli *cli, const char *prefix, char ***names)
+{
+	struct kist_image **list = NULL;
+	size_t n = 0;
+
+	if (kist_image_list(cli->k, &list, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; list[i]->names && list[i]->names[j]; j++) {
+			const char *name = list[i]->names[j], *slash = strchr(name, '/');
+			if (kist_has_prefix(name, prefix))
+				kist_strv_add(names, name);
+			else if (slash && kist_has_prefix(slash + 1, prefix))
+				kist_strv_add(names, slash + 1);
+		}
+		kist_image_free(list[i]);
+	}
+	free(list);
+}
+
+static void complete(struct kist_cli *cli, enum kist_complete kind, const char *prefix, char ***names)
+{
+	if (kind == KIST_COMPLETE_IMAGE)
+		complete_images(cli, prefix, names);
+	else if (kind >= KIST_COMPLETE_CONTAINER && kind <= KIST_COMPLETE_STOPPED)
+		complete_containers(cli, kind, prefix, names);
+}
+
+const struct kist_program kist_program = {
+	.name = "kist",
+	.summary = "Run containers without a daemon",
+	.version = KIST_VERSION,
+	.commands = commands,
+	.globals = (const struct kist_option_set[]){ { global_rows, 0 }, { 0 } },
+	.before = before,
+	.after = after,
+	.complete = complete,
+	.complete_needs = KIST_NEEDS_STORE,
+};
+
+int main(int argc, char **argv)
+{
+	if (argc > 0 && kist_streq(argv[0], "kist-monitor"))
+		return kist_monitor_main(argc, argv);
+	if (argc > 0 && kist_streq(argv[0], "kist-init"))
+		return kist_ns_init_main(argc, argv);
+
+	/* The dispatcher moves arguments about: what was typed is kept for the record. */
+	char **typed = NULL;
+	for (int i = 0; i < argc; i++)
+		kist_strv_add(&typed, argv[i]);
+	struct kist_cli cli = { .program = &kist_program, .argv = typed };
+	int code = kist_program_main(&kist_program, &cli, argc, argv);
+	kist_strv_free(typed);
+	return code;
+}
