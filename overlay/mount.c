@@ -181,24 +181,31 @@ static bool needs_empty(const struct plan *plan)
 	return plan->mount->dir < 0 && layer_count(plan->mount) == 1;
 }
 
-/* "l/SHORT:l/SHORT", relative to the store; what has no place there goes through /proc. */
-static int plan_names(const struct kist_overlay *store, struct plan *plan, struct kist_error *err)
+/* "l/SHORT:l/SHORT", relative to the store; what has no place there goes through /proc. A child changes its root to
+ * what is below and its working directory to what is above, see mount_privately. */
+static int plan_names(const struct kist_overlay *store, struct plan *plan, bool child, struct kist_error *err)
 {
 	char *const *layers = plan->mount->layers;
+	bool rooted = child && plan->mount->dir >= 0;
 
-	snprintf(plan->upper, sizeof(plan->upper), "/proc/self/fd/%d/upper", plan->mount->dir);
-	snprintf(plan->work, sizeof(plan->work), "/proc/self/fd/%d/work", plan->mount->dir);
-	if (plan->store < 0) {
-		kist_str_addf(&plan->lower, "/proc/self/fd/%d", plan->mount->lower_fd);
-		return 0;
+	if (child) {
+		snprintf(plan->upper, sizeof(plan->upper), "upper");
+		snprintf(plan->work, sizeof(plan->work), "work");
+	} else {
+		snprintf(plan->upper, sizeof(plan->upper), "/proc/self/fd/%d/upper", plan->mount->dir);
+		snprintf(plan->work, sizeof(plan->work), "/proc/self/fd/%d/work", plan->mount->dir);
 	}
-	for (size_t i = 0; layers[i]; i++) {
+	if (plan->store < 0 && rooted)
+		kist_str_add(&plan->lower, "/");
+	else if (plan->store < 0)
+		kist_str_addf(&plan->lower, "/proc/self/fd/%d", plan->mount->lower_fd);
+	for (size_t i = 0; plan->store >= 0 && layers[i]; i++) {
 		char name[KIST_OVERLAY_SHORT + 1];
 		int r = kist_overlay_short(store, layers[i], name);
 
 		if (r < 0)
 			return kist_fail_errno(err, -r, "read the short name of layer %s", layers[i]);
-		kist_str_addf(&plan->lower, "%sl/%s", i ? ":" : "", name);
+		kist_str_addf(&plan->lower, "%s%sl/%s", i ? ":" : "", rooted ? "/" : "", name);
 	}
 	if (needs_empty(plan))
 		kist_str_add(&plan->lower, ":empty");
@@ -316,17 +323,50 @@ static void option_text(const struct plan *plan, struct kist_str *out)
 		kist_str_addf(out, ",%s", options[i]);
 }
 
-/* Mounts over a directory of ours, where only this process sees it, and takes the mount along as an fd. */
+/* Ends the propagation of the mount that the working directory is on: in a new namespace it is a peer of the host's,
+ * and what is mounted there would appear on the host. Its top is found by going up: "/" may be another mount or, after
+ * a chroot, none. Statx tells a mount's top since Linux 5.8. */
+static int make_place_private(void)
+{
+	KIST_CLOSE int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct statx st = { 0 };
+
+	if (here < 0)
+		return -errno;
+	for (int depth = 0; depth < 4096; depth++) {
+		if (statx(AT_FDCWD, ".", 0, STATX_BASIC_STATS, &st) < 0)
+			return -errno;
+		if (!(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
+			return -ENOSYS;
+		if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) {
+			if (mount(NULL, ".", NULL, MS_PRIVATE, NULL) < 0 || fchdir(here) < 0)
+				return -errno;
+			return 0;
+		}
+		if (chdir("..") < 0)
+			return -errno;
+	}
+	return -ELOOP;
+}
+
+/* In a child. Mounts over a directory of ours, where only this process sees it, and takes the mount along as an fd.
+ * Overlay refuses layers in another mount namespace, and of what a process holds only its root and its working
+ * directory move into a new one: so one is what is below, the other what is above. */
 static int mount_privately(const struct plan *plan, const char *options)
 {
-	const char *place = plan->store >= 0 ? "l" : "work";
-	int fd;
+	int below = plan->store >= 0 ? plan->store : plan->mount->lower_fd;
+	bool writable = plan->mount->dir >= 0;
+	const char *place = writable ? "work" : "l";
+	int fd, r;
 
-	/* Before the namespace is copied, so that the working directory moves into the copy: mount(2) refuses
-	 * places in another namespace. */
-	if (fchdir(plan->store >= 0 ? plan->store : plan->mount->dir) < 0 || unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("overlay", place, "overlay", plan->mount->dir < 0 ? MS_RDONLY : 0, options) < 0)
+	if (fchdir(below) < 0 || (writable && (chroot(".") < 0 || fchdir(plan->mount->dir) < 0)))
+		return -errno;
+	if (unshare(CLONE_NEWNS) < 0)
+		return -errno;
+	r = make_place_private();
+	if (r < 0)
+		return r;
+	if (mount("overlay", place, "overlay", writable ? 0 : MS_RDONLY, options) < 0)
 		return -errno;
 	fd = open_tree(AT_FDCWD, place, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -378,7 +418,7 @@ static int mount_plan(struct kist_overlay *store, struct plan *plan, enum kist_o
 	else if (needs_empty(plan))
 		r = make_empty(plan, err);
 	if (r == 0 && way != KIST_OVERLAY_EACH)
-		r = plan_names(store, plan, err);
+		r = plan_names(store, plan, way == KIST_OVERLAY_CHILD, err);
 	if (r < 0)
 		return r;
 	if (way == KIST_OVERLAY_WHOLE && plan->lower.len > FSCONFIG_STRING_MAX)

@@ -273,9 +273,19 @@ static int draft_publish(struct draft *draft, const char *layer, struct kist_err
 	char target[96];
 	int fd;
 
+	if (links < 0)
+		return kist_fail_errno(err, errno, "open the layer store's links");
 	snprintf(target, sizeof(target), "../%s/diff", layer);
-	if (links < 0 || symlinkat(target, links, draft->link) < 0)
-		return kist_fail_errno(err, errno, "create the layer's link");
+	for (int tries = 0; symlinkat(target, links, draft->link) < 0; tries++) {
+		int r;
+
+		if (errno != EEXIST || tries == 10)
+			return kist_fail_errno(err, errno, "create the layer's link");
+		kist_random_hex(draft->link, KIST_OVERLAY_SHORT);
+		r = kist_replace_file(draft->dir, "link", draft->link, KIST_OVERLAY_SHORT, 0600, KIST_REPLACE_SYNC);
+		if (r < 0)
+			return kist_fail_errno(err, -r, "write the layer's link");
+	}
 	fd = openat(draft->dir, MARK, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return kist_fail_errno(err, errno, "mark the layer as committed");

@@ -15,7 +15,7 @@ struct kist_overlay {
 bool kist_overlay_name_ok(const char *layer);
 
 /* The layer's short name, from its file 'link'; room for KIST_OVERLAY_SHORT + 1. */
-#define KIST_OVERLAY_SHORT 16
+#define KIST_OVERLAY_SHORT 8
 int kist_overlay_short(const struct kist_overlay *store, const char *layer, char *out);
 
 #endif

@@ -132,8 +132,8 @@ static void test_sweep(void **state)
 	setenv("L", layer, 1);
 	must(*state, "cd root/overlay; mkdir -p .tmp-dead/diff/x .tmp-busy/diff; n=$(printf %064d 7); cp -a $L $n; rm "
 	             "$n/committed; "
-	             "printf 0123456789abcdef > $n/link; ln -s ../$n/diff l/0123456789abcdef; ln -s ../nothing/diff "
-	             "l/fedcba9876543210; mkdir foreign; rm $L/committed");
+	             "printf 01234567 > $n/link; ln -s ../$n/diff l/01234567; ln -s ../nothing/diff "
+	             "l/fedcba98; mkdir foreign; rm $L/committed");
 	held = open(busy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(flock(held, LOCK_EX | LOCK_NB), 0);
 	assert_false(kist_overlay_has(store, layer));
