@@ -69,8 +69,11 @@ static int check_fds(const struct kist_ns_launch *launch, struct kist_error *err
 
 int kist_ns_open_common(const int stdio[3], bool terminal, int *proc_fd, int *null_fd, struct kist_error *err)
 {
+	/* An fd of the launch in one of these places would be overwritten by the container's stdio. */
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			return kist_fail(err, KIST_ERR_INTERNAL, EBADF, "fd %d of the engine is closed", fd);
 	KIST_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
 	if (proc < 0)
 		return kist_fail_errno(err, errno, "open /proc");
 	if (!terminal && (stdio[0] < 0 || stdio[1] < 0 || stdio[2] < 0)) {

@@ -441,6 +441,13 @@ static void test_fds(void **state)
 		has(box, "1\n");
 		close(3);
 	}
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(0);
+		struct kist_ns_child child = KIST_NS_CHILD_INIT;
+		_exit(kist_ns_create(&box->launch, &child, &box->err) == -EBADF ? 0 : 1);
+	}
+	assert_int_equal(kist_wait_pid(pid), 0);
 	box->launch.listen_fds = 50;
 	SCRIPT(box, "true");
 	assert_true(run(box) < 0);
