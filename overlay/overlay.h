@@ -29,6 +29,7 @@ enum kist_tar_flags {
 struct kist_tar_result {
 	uint64_t entries;
 	uint64_t bytes;           /* of file contents */
+	uint64_t length;          /* of the uncompressed stream */
 	char diff_id[65];         /* SHA-256 of the uncompressed stream, hexadecimal */
 	char blob_id[65];         /* of the stream as it came */
 	const char *compression;  /* "none" "gzip" "zstd" */

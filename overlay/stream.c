@@ -34,6 +34,7 @@ struct kist_stream {
 
 	struct sha256_ctx blob_hash;
 	struct sha256_ctx diff_hash;
+	uint64_t length; /* uncompressed, so far */
 };
 
 struct magic {
@@ -222,6 +223,7 @@ ssize_t kist_stream_fill(struct kist_stream *stream, size_t want, const uint8_t 
 		if (n < 0)
 			return n;
 		stream->end += (size_t)n;
+		stream->length += (uint64_t)n;
 	}
 	*data = stream->window + stream->start;
 	return (ssize_t)(stream->end - stream->start);
@@ -307,6 +309,7 @@ int kist_stream_open(int fd, struct kist_stream **out, struct kist_error *err)
 		stream->window = stream->raw;
 		stream->raw = p;
 		stream->end = stream->raw_end;
+		stream->length = stream->end;
 		stream->ended = stream->raw_ended;
 	}
 	*out = kist_steal(&stream);
@@ -357,4 +360,9 @@ const char *kist_stream_compression(const struct kist_stream *stream)
 	static const char *const names[] = { [PLAIN] = "none", [GZIP] = "gzip", [ZSTD] = "zstd" };
 
 	return names[stream->kind];
+}
+
+uint64_t kist_stream_length(const struct kist_stream *stream)
+{
+	return stream->length;
 }

@@ -609,6 +609,7 @@ int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_li
 	if (r == 0 && result) {
 		result->entries = reader.entries;
 		result->bytes = reader.bytes;
+		result->length = kist_stream_length(stream);
 		result->compression = kist_stream_compression(stream);
 		kist_stream_digests(stream, result->diff_id, result->blob_id);
 	}

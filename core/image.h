@@ -1,0 +1,107 @@
+/* What the files of the image store share; nobody outside core/image*.c and core/reference.c needs it.
+ *
+ *   images/ID/config.json    the OCI image configuration; ID is its SHA-256, which makes it its own checksum
+ *   images/ID/manifest.json  an OCI manifest for it
+ *   images/ID/record         layers, size, times: key=value with a checksum line
+ *   images/.lock             held while names move and while images come and go; never while a tar is unpacked
+ *   images/.tmp-XXXX         an import at work (its maker holds a flock on the directory), or what a crash left
+ *   images/.collect          there may be layers that nothing names: the next writer that is alone removes them
+ *   refs/ESCAPED             link to ../images/ID, one for each name
+ *
+ * Readers take no lock: an image appears and vanishes by one rename, a name moves by one rename. */
+#ifndef KIST_CORE_IMAGE_H
+#define KIST_CORE_IMAGE_H
+
+#include "core/internal.h"
+
+/* --- references (reference.c) ---------------------------------------------------------------------------------------
+ */
+
+struct kist_reference {
+	char *domain; /* NULL: none was given */
+	char *path;
+	char *tag;    /* NULL: none was given */
+	char *digest; /* "sha256:...", NULL: none was given */
+};
+int kist_reference_parse(const char *text, struct kist_reference *out, struct kist_error *err);
+void kist_reference_clear(struct kist_reference *reference);
+#define KIST_REFERENCE __attribute__((cleanup(kist_reference_clear)))
+/* The repositories that the reference may mean, best first: localhost/, then docker.io/. */
+char **kist_reference_repositories(const struct kist_reference *reference);
+/* Between a name and the file name of its link. unescape: NULL when it is not the escape of a name. */
+char *kist_reference_escape(const char *name);
+char *kist_reference_unescape(const char *file);
+/* The repository of a full name: without tag. */
+char *kist_reference_repository(const char *name);
+
+/* --- documents (image_document.c, image_change.c) -------------------------------------------------------------------
+ */
+
+void kist_image_config_clear(struct kist_image_config *config);
+/* One --change instruction. Errors name it. */
+int kist_image_change(struct kist_image_config *config, const char *instruction, struct kist_error *err);
+void kist_sha256_hex(const void *data, size_t len, char out[65]);
+/* The OCI image configuration. diff_id NULL: a draft without layers, to see whether it can be written. */
+struct json_object *kist_image_document(const struct kist_image_import *import, const struct kist_image_config *config,
+                                        const char *diff_id, int64_t created);
+/* Fills what the document says: architecture, os, author, comment, config. Checks the shape of rootfs; *diff_ids top
+ * first. */
+int kist_image_document_read(struct json_object *document, struct kist_image *image, char ***diff_ids,
+                             struct kist_error *err);
+
+/* --- the store (image_store.c) --------------------------------------------------------------------------------------
+ */
+
+bool kist_image_is_id(const char *text);
+/* Opens images/ and refs/. Without write, -ENOENT with no error set where there is no image store yet. */
+int kist_images_open(struct kist *k, bool write, struct kist_error *err);
+/* Takes images/.lock; returns the fd that holds it. */
+int kist_images_lock(struct kist *k, struct kist_error *err);
+/* Every directory of an image, sound or not. The caller frees. */
+char **kist_images_ids(struct kist *k);
+
+struct kist_ref {
+	char *name;
+	char id[65];
+};
+struct kist_refs {
+	struct kist_ref *items; /* by id, then by name */
+	size_t n;
+};
+#define KIST_REFS __attribute__((cleanup(kist_refs_clear)))
+void kist_refs_read(struct kist *k, struct kist_refs *refs);
+void kist_refs_clear(struct kist_refs *refs);
+char **kist_refs_of(const struct kist_refs *refs, const char *id); /* names; the caller frees */
+int kist_ref_find(struct kist *k, const char *name, char id[65]);  /* by full name; -ENOENT */
+/* Both need the lock, and sync. */
+int kist_ref_set(struct kist *k, const char *name, const char *id, struct kist_error *err);
+int kist_ref_unset(struct kist *k, const char *name, struct kist_error *err);
+
+struct kist_image_record {
+	char **layers; /* top first */
+	int64_t created;
+	uint64_t size;
+	char *digest;
+};
+extern const struct kist_table kist_image_record_table;
+
+/* The full id that a user's word means; the image need not be sound. *name (may be NULL): the full name that it
+ * matched, NULL when it was an id or had a digest; the caller frees. */
+int kist_image_find(struct kist *k, const char *text, char id[65], char **name, struct kist_error *err);
+/* By full id. */
+int kist_image_load(struct kist *k, const char *id, const struct kist_refs *refs, struct kist_image **out,
+                    struct kist_error *err);
+
+/* --- what nothing uses (image_collect.c) ----------------------------------------------------------------------------
+ */
+
+/* Calls back with the configuration of every container. Returns how many could not be read. */
+size_t kist_image_each_user(struct kist *k, void (*each)(void *arg, const struct kist_container_config *config),
+                            void *arg);
+/* Leaves the mark that layers may have lost their last user. Before the deed. */
+int kist_images_mark(struct kist *k, struct kist_error *err);
+/* With the lock: removes what crashes left, and, if the mark is there and no import is at work, the layers that
+ * neither an image nor a container names. What cannot be decided (a damaged record) stays. */
+int kist_images_tidy(struct kist *k, struct kist_error *err);
+
+#endif

@@ -1,0 +1,309 @@
+/* The image store: its directories, its lock, the links that are names, and what a user's word means. */
+#include "core/image.h"
+
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/str.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK        ".lock"
+#define LINK_PREFIX "../images/"
+#define ID_LENGTH   64
+
+static bool is_hex(const char *text)
+{
+	return text[strspn(text, "0123456789abcdef")] == '\0';
+}
+
+bool kist_image_is_id(const char *text)
+{
+	return strlen(text) == ID_LENGTH && is_hex(text);
+}
+
+static int open_dir(int root, const char *name, bool make)
+{
+	int fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT && make) {
+		if (mkdirat(root, name, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* refs/ is made first: where there are images, there are names. */
+int kist_images_open(struct kist *k, bool write, struct kist_error *err)
+{
+	if (k->images >= 0)
+		return 0;
+	KIST_CLOSE int refs = open_dir(k->root, "refs", write);
+	if (refs == -ENOENT && !write)
+		return -ENOENT;
+	if (refs < 0)
+		return kist_fail_errno(err, -refs, "open %s/refs", k->settings.root);
+	KIST_CLOSE int images = open_dir(k->root, "images", write);
+	if (images == -ENOENT && !write)
+		return -ENOENT;
+	if (images < 0)
+		return kist_fail_errno(err, -images, "open %s/images", k->settings.root);
+	k->refs = kist_steal_fd(&refs);
+	k->images = kist_steal_fd(&images);
+	return 0;
+}
+
+int kist_images_lock(struct kist *k, struct kist_error *err)
+{
+	int fd = kist_lock(k->images, LOCK, true, false);
+
+	return fd < 0 ? kist_fail_errno(err, -fd, "lock %s/images", k->settings.root) : fd;
+}
+
+static DIR *open_list(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!list)
+		kist_close_fd(&fd);
+	return list;
+}
+
+char **kist_images_ids(struct kist *k)
+{
+	DIR *list = open_list(k->images);
+	char **ids = NULL;
+
+	for (const struct dirent *entry; list && (entry = readdir(list));)
+		if (kist_image_is_id(entry->d_name))
+			kist_strv_add(&ids, entry->d_name);
+	if (list)
+		closedir(list);
+	return ids;
+}
+
+/* --- names ------------------------------------------------------------------------------------------------------ */
+
+static int read_link(int refs, const char *file, char id[65])
+{
+	char target[sizeof(LINK_PREFIX) + ID_LENGTH];
+	ssize_t n = readlinkat(refs, file, target, sizeof(target));
+
+	if (n < 0)
+		return -errno;
+	if (n != (ssize_t)sizeof(target) - 1 || memcmp(target, LINK_PREFIX, sizeof(LINK_PREFIX) - 1) != 0)
+		return -EBADMSG;
+	target[n] = '\0';
+	if (!kist_image_is_id(target + sizeof(LINK_PREFIX) - 1))
+		return -EBADMSG;
+	memcpy(id, target + sizeof(LINK_PREFIX) - 1, ID_LENGTH + 1);
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct kist_ref *x = a, *y = b;
+	int order = strcmp(x->id, y->id);
+
+	return order ? order : strcmp(x->name, y->name);
+}
+
+void kist_refs_read(struct kist *k, struct kist_refs *refs)
+{
+	DIR *list = open_list(k->refs);
+	size_t room = 0;
+
+	*refs = (struct kist_refs){ 0 };
+	for (const struct dirent *entry; list && (entry = readdir(list));) {
+		struct kist_ref ref;
+
+		if (entry->d_name[0] == '.' || read_link(k->refs, entry->d_name, ref.id) < 0)
+			continue;
+		ref.name = kist_reference_unescape(entry->d_name);
+		if (!ref.name)
+			continue;
+		if (refs->n == room) {
+			room = room ? 2 * room : 16;
+			refs->items = kist_grow(refs->items, room, sizeof(*refs->items));
+		}
+		refs->items[refs->n++] = ref;
+	}
+	if (list)
+		closedir(list);
+	if (refs->n)
+		qsort(refs->items, refs->n, sizeof(*refs->items), by_id);
+}
+
+void kist_refs_clear(struct kist_refs *refs)
+{
+	for (size_t i = 0; i < refs->n; i++)
+		free(refs->items[i].name);
+	free(refs->items);
+	*refs = (struct kist_refs){ 0 };
+}
+
+char **kist_refs_of(const struct kist_refs *refs, const char *id)
+{
+	size_t low = 0, high = refs->n;
+	char **names = NULL;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(refs->items[middle].id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < refs->n && kist_streq(refs->items[low].id, id); low++)
+		kist_strv_add(&names, refs->items[low].name);
+	return names;
+}
+
+int kist_ref_find(struct kist *k, const char *name, char id[65])
+{
+	KIST_FREE char *file = kist_reference_escape(name);
+	int r = read_link(k->refs, file, id);
+
+	/* A link that is no name of ours is as good as none, and so is one to an image that went. */
+	if (r == -EBADMSG || r == -EINVAL || r == -ENAMETOOLONG)
+		return -ENOENT;
+	return r == 0 && !kist_exists_at(k->images, id) ? -ENOENT : r;
+}
+
+int kist_ref_set(struct kist *k, const char *name, const char *id, struct kist_error *err)
+{
+	KIST_FREE char *file = kist_reference_escape(name);
+	char target[sizeof(LINK_PREFIX) + ID_LENGTH];
+	char temporary[sizeof(KIST_TMP_PREFIX) + 16] = KIST_TMP_PREFIX;
+
+	snprintf(target, sizeof(target), LINK_PREFIX "%s", id);
+	kist_random_hex(temporary + strlen(KIST_TMP_PREFIX), 16);
+	if (symlinkat(target, k->refs, temporary) < 0)
+		return kist_fail_errno(err, errno, "give the image the name %s", name);
+	if (renameat(k->refs, temporary, k->refs, file) < 0) {
+		int error = errno;
+
+		unlinkat(k->refs, temporary, 0);
+		return kist_fail_errno(err, error, "give the image the name %s", name);
+	}
+	int r = kist_sync_dir(k->refs);
+	return r < 0 ? kist_fail_errno(err, -r, "give the image the name %s", name) : 0;
+}
+
+int kist_ref_unset(struct kist *k, const char *name, struct kist_error *err)
+{
+	KIST_FREE char *file = kist_reference_escape(name);
+
+	if (unlinkat(k->refs, file, 0) < 0 && errno != ENOENT)
+		return kist_fail_errno(err, errno, "remove the name %s", name);
+	int r = kist_sync_dir(k->refs);
+	return r < 0 ? kist_fail_errno(err, -r, "remove the name %s", name) : 0;
+}
+
+/* --- what a word means ------------------------------------------------------------------------------------------ */
+
+static int find_prefix(struct kist *k, const char *prefix, char id[65], struct kist_error *err)
+{
+	KIST_STRV char **ids = kist_images_ids(k);
+	size_t found = 0;
+
+	for (char **item = ids; item && *item; item++)
+		if (kist_has_prefix(*item, prefix) && ++found == 1)
+			memcpy(id, *item, ID_LENGTH + 1);
+	if (found > 1)
+		return kist_fail(err, KIST_ERR_AMBIGUOUS, 0, "'%s' is the beginning of more than one image's id",
+		                 prefix);
+	return found ? 0 : -ENOENT;
+}
+
+/* NAME@DIGEST: an image of that repository, whatever its tag, whose manifest it is. */
+static int find_digest(struct kist *k, const struct kist_reference *reference, char **repositories, char id[65])
+{
+	KIST_REFS struct kist_refs refs = { 0 };
+
+	kist_refs_read(k, &refs);
+	for (size_t i = 0; i < refs.n; i++) {
+		KIST_FREE char *repository = kist_reference_repository(refs.items[i].name);
+		struct kist_image *image = NULL;
+		bool found;
+
+		if (!kist_strv_has(repositories, repository) ||
+		    kist_image_load(k, refs.items[i].id, NULL, &image, NULL) < 0)
+			continue;
+		found = kist_streq(image->digest, reference->digest);
+		kist_image_free(image);
+		if (found) {
+			memcpy(id, refs.items[i].id, ID_LENGTH + 1);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int find_name(struct kist *k, const char *text, char id[65], char **name, struct kist_error *err)
+{
+	KIST_REFERENCE struct kist_reference reference = { 0 };
+
+	int r = kist_reference_parse(text, &reference, err);
+	if (r < 0)
+		return r;
+	KIST_STRV char **repositories = kist_reference_repositories(&reference);
+	if (reference.digest)
+		return find_digest(k, &reference, repositories, id);
+	for (char **repository = repositories; *repository; repository++) {
+		KIST_FREE char *full = kist_asprintf("%s:%s", *repository, reference.tag ? reference.tag : "latest");
+
+		r = kist_ref_find(k, full, id);
+		if (r == 0 && name)
+			*name = kist_steal(&full);
+		if (r != -ENOENT)
+			return r;
+	}
+	return -ENOENT;
+}
+
+static int find(struct kist *k, const char *text, char id[65], char **name, struct kist_error *err)
+{
+	const char *hex = kist_has_prefix(text, "sha256:") ? text + strlen("sha256:") : text;
+	struct kist_error problem = { 0 };
+	int r = -ENOENT;
+
+	if (kist_image_is_id(hex)) {
+		memcpy(id, hex, ID_LENGTH + 1);
+		return kist_exists_at(k->images, id) ? 0 : -ENOENT;
+	}
+	if (hex == text)
+		r = find_name(k, text, id, name, &problem);
+	if (r == -ENOENT && *hex && strlen(hex) < ID_LENGTH && is_hex(hex))
+		return find_prefix(k, hex, id, err);
+	if (r < 0 && kist_error_is_set(&problem) && err)
+		*err = problem;
+	return r;
+}
+
+/* Full id, then name, then a prefix of an id, as containers are looked up. */
+int kist_image_find(struct kist *k, const char *text, char id[65], char **name, struct kist_error *err)
+{
+	struct kist_error problem = { 0 };
+
+	if (name)
+		*name = NULL;
+	int r = kist_images_open(k, false, &problem);
+	if (r == 0)
+		r = find(k, text, id, name, &problem);
+	if (r == -ENOENT && !kist_error_is_set(&problem))
+		kist_fail(&problem, KIST_ERR_NOT_FOUND, 0, "no such image: %s", text);
+	else if (r < 0 && !kist_error_is_set(&problem))
+		kist_fail_errno(&problem, -r, "look up image %s", text);
+	if (r < 0 && err)
+		*err = problem;
+	return r;
+}
