@@ -1106,6 +1106,31 @@ static void test_exec(void **state)
 	assert_int_equal(kist_wait_pid(pid), 0);
 }
 
+/* There the root of the mount namespace is the host's, covered by the container's. */
+static void test_exec_without_pivot(void **state)
+{
+	struct box *box = box_of(state);
+	struct kist_ns_child first = KIST_NS_CHILD_INIT;
+
+	box->launch.no_pivot = true;
+	SCRIPT(box, "sleep 100");
+	assert_int_equal(kist_ns_create(&box->launch, &first, &box->err), 0);
+	assert_int_equal(kist_ns_start(&first, &box->err), 0);
+	struct kist_ns_exec exec = { .process = box->spec->process,
+		                     .spec = box->spec,
+		                     .pidfd = first.pidfd,
+		                     .init_pid = first.pid,
+		                     .cgroup_fd = -1,
+		                     .seccomp_cache = -1 };
+	SCRIPT(box, "ls /bin/nointerpreter; ls -A /etc; cd ../../..; pwd; ls -d usr; true");
+	assert_int_equal(exec_run(box, &exec), 0);
+	has(box, "/bin/nointerpreter\n/\n");
+	has(box, "usr: No such file");
+	kist_pidfd_signal(first.pidfd, SIGKILL);
+	assert_int_equal(kist_wait_pid(first.pid), 137);
+	kist_ns_child_close(&first);
+}
+
 static void test_exec_user_namespace(void **state)
 {
 	struct box *box = box_of(state);
@@ -1172,6 +1197,7 @@ int main(void)
 		BOXED(test_killed_before_start),
 		BOXED(test_hooks),
 		BOXED(test_exec),
+		BOXED(test_exec_without_pivot),
 		BOXED(test_exec_user_namespace),
 	};
 
