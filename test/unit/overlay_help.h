@@ -105,6 +105,14 @@ struct raw_header {
 	uint32_t mode, uid, gid, major, minor;
 };
 
+/* A field of octal digits with its NUL. */
+static void tar_octal(unsigned char *field, size_t len, uint64_t value)
+{
+	field[--len] = '\0';
+	for (; len > 0; value >>= 3)
+		field[--len] = (unsigned char)('0' + (value & 7));
+}
+
 KIST_UNUSED static void tar_checksum(unsigned char *block)
 {
 	unsigned sum = 0;
@@ -112,7 +120,7 @@ KIST_UNUSED static void tar_checksum(unsigned char *block)
 	memset(block + 148, ' ', 8);
 	for (int i = 0; i < TAR_BLOCK; i++)
 		sum += block[i];
-	snprintf((char *)block + 148, 8, "%06o", sum);
+	tar_octal(block + 148, 7, sum);
 }
 
 /* Appends a ustar header; returns its offset, for tests that spoil it afterwards (and call tar_checksum again). */
@@ -122,17 +130,17 @@ KIST_UNUSED static size_t tar_header(struct kist_str *tar, const struct raw_head
 	size_t at = tar->len;
 
 	memcpy(block, h->name, strnlen(h->name, 100));
-	snprintf((char *)block + 100, 8, "%07o", h->mode ? h->mode : 0644);
-	snprintf((char *)block + 108, 8, "%07o", h->uid);
-	snprintf((char *)block + 116, 8, "%07o", h->gid);
-	snprintf((char *)block + 124, 12, "%011llo", (unsigned long long)h->size);
-	snprintf((char *)block + 136, 12, "%011o", 1000000000);
+	tar_octal(block + 100, 8, h->mode ? h->mode : 0644);
+	tar_octal(block + 108, 8, h->uid);
+	tar_octal(block + 116, 8, h->gid);
+	tar_octal(block + 124, 12, h->size);
+	tar_octal(block + 136, 12, 1000000000);
 	block[156] = (unsigned char)h->type;
 	if (h->link)
 		memcpy(block + 157, h->link, strnlen(h->link, 100));
 	memcpy(block + 257, "ustar\00000", 8);
-	snprintf((char *)block + 329, 8, "%07o", h->major);
-	snprintf((char *)block + 337, 8, "%07o", h->minor);
+	tar_octal(block + 329, 8, h->major);
+	tar_octal(block + 337, 8, h->minor);
 	tar_checksum(block);
 	kist_str_addn(tar, block, sizeof(block));
 	return at;
