@@ -127,7 +127,7 @@ static int fail_many_names(const char *image, const struct removal *removal, str
 }
 
 /* One try, under the lock. Returns 1 when the image is gone or untagged, 0 when users must go first. */
-static int try_remove(struct kist *k, const char *image, bool force, struct removal *removal, struct users *users,
+static int try_remove(struct kist *k, const char *image, unsigned flags, struct removal *removal, struct users *users,
                       char ***report, struct kist_error *err)
 {
 	KIST_REFS struct kist_refs refs = { 0 };
@@ -145,18 +145,18 @@ static int try_remove(struct kist *k, const char *image, bool force, struct remo
 			r = untag(k, removal->name, report, err);
 			return r < 0 ? r : 1;
 		}
-		if (!force)
+		if (!(flags & (KIST_IMAGE_FORCE | KIST_IMAGE_ALL_NAMES)))
 			return fail_many_names(image, removal, err);
 	}
 	users->image = removal->id;
 	kist_image_each_user(k, add_user, users);
 	if (users->ids)
-		return force ? 0 : fail_in_use(image, users, err);
+		return flags & KIST_IMAGE_FORCE ? 0 : fail_in_use(image, users, err);
 	r = delete_image(k, removal, report, err);
 	return r < 0 ? r : 1;
 }
 
-int kist_image_remove(struct kist *k, const char *image, bool force, char ***removed, struct kist_error *err)
+int kist_image_remove(struct kist *k, const char *image, unsigned flags, char ***removed, struct kist_error *err)
 {
 	KIST_STRV char **report = NULL;
 	int r = 0;
@@ -168,7 +168,7 @@ int kist_image_remove(struct kist *k, const char *image, bool force, char ***rem
 		struct removal removal = { 0 };
 		struct users users = { 0 };
 
-		r = try_remove(k, image, force, &removal, &users, &report, err);
+		r = try_remove(k, image, flags, &removal, &users, &report, err);
 		if (r == 0)
 			r = remove_users(k, &users, err);
 		users_clear(&users);

@@ -329,9 +329,14 @@ struct kist_image_import {
 int kist_image_import(struct kist *k, const struct kist_image_import *import, char id[65], struct kist_error *err);
 int kist_image_tag(struct kist *k, const char *image, const char *name, struct kist_error *err);
 int kist_image_untag(struct kist *k, const char *image, const char *name, struct kist_error *err); /* NULL name: all */
-/* Removes a name, and with the last name the image and the layers no other image has. KIST_ERR_IN_USE names the containers that
- * use it; force removes those. *removed gets "Untagged: ..." and "Deleted: ID" lines; the caller frees. */
-int kist_image_remove(struct kist *k, const char *image, bool force, char ***removed, struct kist_error *err);
+enum kist_image_remove_flags {
+	KIST_IMAGE_FORCE = 1,     /* with all names, and with the containers that use it */
+	KIST_IMAGE_ALL_NAMES = 2, /* given an id: with all names */
+};
+/* Removes a name, and with the last name the image and the layers that nothing else has. KIST_ERR_IN_USE names the containers
+ * that use it. An id of an image with several names is KIST_ERR_STATE without a flag. A damaged image can be removed.
+ * *removed gets "Untagged: NAME" and "Deleted: ID" lines; the caller frees. */
+int kist_image_remove(struct kist *k, const char *image, unsigned flags, char ***removed, struct kist_error *err);
 int kist_image_inspect(struct kist *k, const char *image, struct json_object **out, struct kist_error *err);
 /* "busybox" -> "localhost/busybox:latest"; checks the reference grammar. The caller frees. */
 int kist_image_reference(const char *name, char **out, struct kist_error *err);
