@@ -79,7 +79,22 @@ static void extract(int fd)
 	kist_remove_tree(AT_FDCWD, path);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* A mutation all but never hits the checksum: repaired, what is in the header gets read. */
+static void repair(uint8_t *data, size_t size)
+{
+	for (size_t at = 0; at + 512 <= size; at += 512) {
+		uint8_t *block = data + at;
+		unsigned sum = 8 * ' ';
+
+		if (memcmp(block + 257, "ustar", 5) != 0)
+			continue;
+		for (int i = 0; i < 512; i++)
+			sum += i >= 148 && i < 156 ? 0 : block[i];
+		snprintf((char *)block + 148, 8, "%06o", sum & 0777777);
+	}
+}
+
+static void run(const uint8_t *data, size_t size)
 {
 	KIST_CLOSE int fd = memfd_create("fuzz", MFD_CLOEXEC);
 
@@ -88,5 +103,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	parse(fd);
 	if (getenv("KIST_FUZZ_EXTRACT") && lseek(fd, 0, SEEK_SET) == 0)
 		extract(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	KIST_FREE uint8_t *copy = kist_alloc(size + 1);
+
+	run(data, size);
+	memcpy(copy, data, size);
+	repair(copy, size);
+	if (memcmp(copy, data, size) != 0)
+		run(copy, size);
 	return 0;
 }
