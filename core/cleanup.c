@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DEFAULT_PARENT "/kist"
 #define REMOVED_PREFIX KIST_TMP_PREFIX "rm-"
 
 static int cgroup_free(struct kist_container *c, struct kist_error *err)
@@ -24,6 +25,9 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 	int r = kist_cgroup_remove(root, path, err);
 	if (r < 0)
 		return r;
+	/* The default parent is ours and goes with its last child; any other belongs to who named it. */
+	if (kist_streq(c->config.cgroup_parent, DEFAULT_PARENT))
+		kist_cgroup_prune(root, path, "/");
 	free(c->state.cgroup);
 	c->state.cgroup = NULL;
 	return 0;
@@ -32,7 +36,7 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 /* The run directory's files of one run; the lock stays, others wait on it. */
 static void run_files_free(struct kist_container *c)
 {
-	static const char *const names[] = { "attach", "hosts", "resolv.conf", "hostname", "containerenv", "rootfs", "exec" };
+	static const char *const names[] = { "attach", "hosts", "resolv.conf", "hostname", "containerenv" };
 
 	if (kist_container_rundir(c, NULL) < 0)
 		return;

@@ -185,5 +185,5 @@ void kist_container_config_init(struct kist_container_config *config)
 
 void kist_container_config_clear(struct kist_container_config *config)
 {
-	kist_table_clear(&kist_container_config_table, config);
+	kist_table_release(&kist_container_config_table, config);
 }

@@ -45,8 +45,8 @@ void kist_container_free(struct kist_container *c)
 {
 	if (!c)
 		return;
-	kist_table_clear(&kist_container_config_table, &c->config);
-	kist_table_clear(&kist_container_state_table, &c->state);
+	kist_table_release(&kist_container_config_table, &c->config);
+	kist_table_release(&kist_container_state_table, &c->state);
 	kist_strv_free(c->config_extra);
 	kist_strv_free(c->state_extra);
 	kist_close_fd(&c->dir);
@@ -155,7 +155,7 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 	kist_table_init(&kist_container_state_table, &state);
 	int r = kist_record_read(kist_container_dir(c), "state", &kist_container_state_table, &state, &extra, &problem);
 	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND && problem.kind != KIST_ERR_CORRUPT) {
-		kist_table_clear(&kist_container_state_table, &state);
+		kist_table_release(&kist_container_state_table, &state);
 		kist_strv_free(extra);
 		if (err)
 			*err = problem;
@@ -167,7 +167,7 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 		kist_strv_free(extra);
 		extra = NULL;
 	}
-	kist_table_clear(&kist_container_state_table, &c->state);
+	kist_table_release(&kist_container_state_table, &c->state);
 	kist_strv_free(c->state_extra);
 	c->state = state;
 	c->state_extra = extra;
@@ -503,7 +503,7 @@ int kist_container_create(struct kist *k, const struct kist_container_config *co
 	if (r < 0)
 		return r;
 	struct kist_container *c = container_new(k);
-	kist_table_clear(&kist_container_config_table, &c->config);
+	kist_table_release(&kist_container_config_table, &c->config);
 	kist_table_copy(&kist_container_config_table, &c->config, config);
 	free(c->config.id);
 	c->config.id = kist_alloc(ID_LENGTH + 1);

@@ -110,7 +110,7 @@ static int session_start(struct monitor *m, const struct kist_msg_exec *request,
 		r = kist_ns_exec(&plan, child, err);
 	if (preserved)
 		replace_preserved(saved, preserved);
-	kist_table_clear(&kist_spec_process_table, process);
+	kist_table_release(&kist_spec_process_table, process);
 	free(process);
 	return r;
 }
@@ -150,7 +150,7 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 		announce(client, &child);
 	}
 	kist_ns_child_close(&child);
-	kist_table_clear(&kist_msg_exec_table, &request);
+	kist_table_release(&kist_msg_exec_table, &request);
 	malloc_trim(0);
 }
 

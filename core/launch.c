@@ -119,14 +119,11 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 			   struct kist_error *err)
 {
 	int theirs[3] = { -1, -1, -1 };
-	KIST_FREE char *target = kist_container_runpath(c, "rootfs");
 	KIST_CLOSE int init_fd = -1;
 
 	int r = make_cgroup(c, spec, launch, err);
 	if (r == 0)
 		r = make_stdio(c, spec, launch, theirs, err);
-	if (r == 0 && mkdirat(c->run_dir, "rootfs", 0700) < 0 && errno != EEXIST)
-		r = kist_fail_errno(err, errno, "make mount point %s", target);
 	if (r == 0 && c->config.init) {
 		init_fd = kist_open_self_protected(err);
 		r = init_fd < 0 ? init_fd : 0;
@@ -138,7 +135,6 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 		struct kist_ns_launch plan = {
 			.spec = spec,
 			.rootfs_fd = rootfs,
-			.rootfs_target = target,
 			.cgroup_fd = launch->cgroup,
 			.stdio = { theirs[0], theirs[1], theirs[2] },
 			.rows = launch->rows,

@@ -480,7 +480,7 @@ int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec 
 		r = kist_spec_check_process(process, "process", err);
 	}
 	if (r < 0) {
-		kist_table_clear(&kist_spec_process_table, process);
+		kist_table_release(&kist_spec_process_table, process);
 		free(process);
 		return r;
 	}

@@ -33,7 +33,7 @@ static int settings_read(struct kist_settings *settings, const struct kist_optio
 	int r = kist_read_fd(fd, CONF_MAX, &text);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "read %s", path);
-	r = kist_kv_read(&kist_settings_table, kist_str_get(&text), settings, NULL, err);
+	r = kist_kv_read_bytes(&kist_settings_table, kist_str_get(&text), text.len, settings, NULL, err);
 	return r < 0 ? kist_context(err, "%s", path) : 0;
 }
 
@@ -237,7 +237,7 @@ void kist_close(struct kist *k)
 	if (k->overlay)
 		kist_overlay_close(k->overlay);
 	kist_cgroup_root_close(k->cgroup);
-	kist_table_clear(&kist_settings_table, &k->settings);
+	kist_table_release(&kist_settings_table, &k->settings);
 	free(k);
 }
 
@@ -279,7 +279,7 @@ int kist_record_read(int dir, const char *name, const struct kist_table *table, 
 		return kist_fail_errno(err, -r, "read %s", table->what);
 	if (kist_sum_check(&text) < 0)
 		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong", table->what);
-	r = kist_kv_read(table, kist_str_get(&text), object, extra, err);
+	r = kist_kv_read_bytes(table, kist_str_get(&text), text.len, object, extra, err);
 	if (r < 0 && err && err->kind == KIST_ERR_INVALID)
 		err->kind = KIST_ERR_CORRUPT;
 	return r < 0 ? kist_context(err, "%s is damaged", table->what) : 0;
