@@ -1,1 +1,1 @@
-hooks-sources :=
+hooks-sources := hooks/match.c hooks/read.c hooks/run.c
