@@ -1,5 +1,6 @@
 /* The program: its commands, its global options, and the doors by which the binary executes itself. */
 #include "cli/commands.h"
+#include "cli/image_commands.h"
 
 #include "core/base/log.h"
 #include "ns/ns.h"
@@ -9,9 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#if __has_include("cli/image_commands.h")
-#include "cli/image_commands.h"
-#endif
 #if __has_include("cli/view_commands.h")
 #include "cli/view_commands.h"
 #endif
@@ -43,9 +41,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_container, &kist_command_create,	&kist_command_exec,   &kist_command_exists, &kist_command_kill,
 	&kist_command_pause,	 &kist_command_rename,	&kist_command_restart, &kist_command_rm,     &kist_command_run,
 	&kist_command_start,	 &kist_command_stop,	&kist_command_unpause, &kist_command_wait,
-#ifdef KIST_IMAGE_COMMANDS
 	KIST_IMAGE_COMMANDS
-#endif
 #ifdef KIST_VIEW_COMMANDS
 	KIST_VIEW_COMMANDS
 #endif

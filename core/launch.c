@@ -115,6 +115,17 @@ static int save_plan(struct kist_container *c, const struct kist_spec *spec, str
 	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
 }
 
+/* Pid 1 of --init is this binary, which must run where no library of the host's is. */
+static int init_binary(struct kist_error *err)
+{
+#ifdef KIST_STATIC
+	return kist_open_self_protected(err);
+#else
+	kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "--init needs the statically linked kist: this one needs the host's libraries");
+	return kist_remedy(err, "'make static' builds it");
+#endif
+}
+
 static int launch_prepared(struct kist_container *c, const struct kist_spec *spec, int rootfs, struct kist_launch *launch,
 			   struct kist_error *err)
 {
@@ -125,7 +136,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 	if (r == 0)
 		r = make_stdio(c, spec, launch, theirs, err);
 	if (r == 0 && c->config.init) {
-		init_fd = kist_open_self_protected(err);
+		init_fd = init_binary(err);
 		r = init_fd < 0 ? init_fd : 0;
 	}
 	if (r == 0) {
