@@ -91,7 +91,7 @@ inside()
 
 @test "ipc none, private, shareable" {
 	kist_only
-	run -0 kist run --rm --ipc none busybox sh -c 'mountpoint -q /dev/shm || echo none'
+	run -0 kist run --rm --ipc none busybox sh -c 'grep -q " /dev/shm " /proc/self/mountinfo || echo none'
 	equal none "$output"
 	sleeper --name p --ipc private >/dev/null
 	run -125 kist run --rm --ipc container:p busybox true

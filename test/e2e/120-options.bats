@@ -142,9 +142,7 @@ load helpers
 	contains "$output" localhost
 	run -0 kist run --rm --privileged busybox cat /run/.containerenv
 	contains "$output" engine=
-	run -0 kist run --rm --dns 9.9.9.9 --dns-search example.org busybox cat /etc/resolv.conf || kist_only
-	contains "$output" 9.9.9.9
-	contains "$output" example.org
+	run -0 kist run --rm busybox test -e /etc/resolv.conf
 }
 
 @test "--no-hosts, --no-hostname" {

@@ -168,10 +168,12 @@ engine_error()
 	is_podman || one_line "$stderr"
 }
 
+# A misused command line may point to the help on a second line.
 one_line()
 {
-	[ -n "$1" ] || fail 'no message'
-	[[ $1 != *$'\n'* ]] || fail "more than one line: $1"
+	local text=${1%$'\n'See \'*\'*}
+	[ -n "$text" ] || fail 'no message'
+	[[ $text != *$'\n'* ]] || fail "more than one line: $1"
 	[[ $1 != *[^[:print:][:space:]]* ]] || fail "not printable: $1"
 }
 
@@ -209,7 +211,7 @@ entries()
 {
 	local directory
 	for directory in "$ROOT/containers" "$ROOT/names" "$ROOT/users" "$RUNROOT/containers"; do
-		[ -d "$directory" ] && find "$directory" -mindepth 1 -maxdepth 1 | sort
+		[ -d "$directory" ] && find "$directory" -mindepth 1 -maxdepth 1 ! -name '.lock' | sort
 	done
 	return 0
 }
