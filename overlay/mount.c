@@ -159,8 +159,7 @@ static int make_upper(const struct plan *plan, struct kist_error *err)
 	}
 	if (r < 0)
 		return kist_fail_errno(err, errno, "look at the layer below");
-	if ((st.st_uid != geteuid() || st.st_gid != getegid()) &&
-	    fchownat(mount->dir, "upper", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fchownat(mount->dir, "upper", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return kist_fail_errno(err, errno, "set the owner of the upper directory");
 	/* fchmodat follows links; the directory is of our making, in a directory of ours. */
 	if (fchmodat(mount->dir, "upper", st.st_mode & 07777, 0) < 0)
