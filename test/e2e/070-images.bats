@@ -107,8 +107,8 @@ load helpers
 		cp "$(command -v busybox)" bin/busybox
 		for applet in sh stat readlink test cat echo; do ln -s busybox bin/$applet; done
 		echo content >file
-		chmod 4751 file
 		chown 12:34 file
+		chmod 4751 file
 		ln file hard
 		ln -s file soft
 		ln -s /absolute/missing dangling
