@@ -1,11 +1,10 @@
 /* Layers, overlay mounts and tar streams.
  *
  * The store is one directory ("overlay/" of --root):
- *   LAYER/diff/       the files of the layer, whiteouts as 0:0 character devices, opaque directories by trusted.overlay.opaque
- *   LAYER/link        the layer's short name
- *   LAYER/committed   present once the layer is whole: written after one syncfs
- *   l/SHORT           link to ../LAYER/diff, so that many lower names fit one mount call
- * A layer without its mark does not exist: it is swept, under the store's lock, when it is next opened for writing. */
+ *   LAYER/diff/       the files of the layer, whiteouts as 0:0 character devices, opaque directories by
+ * trusted.overlay.opaque LAYER/link        the layer's short name LAYER/committed   present once the layer is whole:
+ * written after one syncfs l/SHORT           link to ../LAYER/diff, so that many lower names fit one mount call A layer
+ * without its mark does not exist: it is swept, under the store's lock, when it is next opened for writing. */
 #ifndef KIST_OVERLAY_H
 #define KIST_OVERLAY_H
 
@@ -13,7 +12,8 @@
 
 struct kist_error;
 
-/* --- tar ----------------------------------------------------------------------------------------------------------- */
+/* --- tar -----------------------------------------------------------------------------------------------------------
+ */
 
 struct kist_tar_limits {
 	uint64_t entries;   /* 0: the default of 10,000,000 */
@@ -22,45 +22,50 @@ struct kist_tar_limits {
 };
 
 enum kist_tar_flags {
-	KIST_TAR_WHITEOUTS = 1,   /* .wh.NAME and .wh..wh..opq become overlay whiteouts; else they are plain names */
-	KIST_TAR_NO_OWNER = 2,    /* keep the caller's owner */
+	KIST_TAR_WHITEOUTS = 1, /* .wh.NAME and .wh..wh..opq become overlay whiteouts; else they are plain names */
+	KIST_TAR_NO_OWNER = 2,  /* keep the caller's owner */
 };
 
 struct kist_tar_result {
 	uint64_t entries;
-	uint64_t bytes;           /* of file contents */
-	uint64_t length;          /* of the uncompressed stream */
-	char diff_id[65];         /* SHA-256 of the uncompressed stream, hexadecimal */
-	char blob_id[65];         /* of the stream as it came */
-	const char *compression;  /* "none" "gzip" "zstd" */
+	uint64_t bytes;          /* of file contents */
+	uint64_t length;         /* of the uncompressed stream */
+	char diff_id[65];        /* SHA-256 of the uncompressed stream, hexadecimal */
+	char blob_id[65];        /* of the stream as it came */
+	const char *compression; /* "none" "gzip" "zstd" */
 };
 
-/* Unpacks the stream from fd into the directory, every name resolved in-root by openat2. gzip and zstd are recognised by their
- * first bytes. Errors name the entry: "entry 'a/b': ...". The whole stream is read to its end. */
-int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_limits *limits, struct kist_tar_result *result,
-		     struct kist_error *err);
+/* Unpacks the stream from fd into the directory, every name resolved in-root by openat2. gzip and zstd are recognised
+ * by their first bytes. Errors name the entry: "entry 'a/b': ...". The whole stream is read to its end. */
+int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_limits *limits,
+                     struct kist_tar_result *result, struct kist_error *err);
 
-/* --- store --------------------------------------------------------------------------------------------------------- */
+/* --- store ---------------------------------------------------------------------------------------------------------
+ */
 
 struct kist_overlay; /* an open store */
 
-int kist_overlay_open(int root_dir, struct kist_overlay **out, struct kist_error *err); /* root_dir: fd of --root; makes overlay/ */
+int kist_overlay_open(int root_dir, struct kist_overlay **out,
+                      struct kist_error *err); /* root_dir: fd of --root; makes overlay/ */
 void kist_overlay_close(struct kist_overlay *store);
 
 /* A new layer from a tar stream: temporary, unpacked, syncfs, mark, named by content: LAYER is the diff id, so
  * that the same content is stored once (an existing one is kept and reported). layer: room for 65. */
-int kist_overlay_import(struct kist_overlay *store, int from, char layer[65], struct kist_tar_result *result, struct kist_error *err);
-bool kist_overlay_has(struct kist_overlay *store, const char *layer);  /* committed */
-int kist_overlay_remove(struct kist_overlay *store, const char *layer, struct kist_error *err); /* mark first, then the files */
+int kist_overlay_import(struct kist_overlay *store, int from, char layer[65], struct kist_tar_result *result,
+                        struct kist_error *err);
+bool kist_overlay_has(struct kist_overlay *store, const char *layer); /* committed */
+int kist_overlay_remove(struct kist_overlay *store, const char *layer,
+                        struct kist_error *err); /* mark first, then the files */
 int kist_overlay_size(struct kist_overlay *store, const char *layer, uint64_t *bytes, struct kist_error *err);
 char **kist_overlay_list(struct kist_overlay *store); /* committed layers; the caller frees */
 
-/* A container's own writable layer lives in a directory of the caller's: upper/ and work/ below dir are made as needed. */
+/* A container's own writable layer lives in a directory of the caller's: upper/ and work/ below dir are made as needed.
+ */
 struct kist_overlay_mount {
-	char *const *layers;    /* top first; may be NULL when lower_fd is used */
-	int lower_fd;           /* --rootfs DIR:O: the directory below, -1 if layers are used */
-	int dir;                /* holds upper/ and work/; -1: read-only mount of the layers alone */
-	bool volatile_;         /* "volatile": no syncs, for a layer that is thrown away anyway */
+	char *const *layers;        /* top first; may be NULL when lower_fd is used */
+	int lower_fd;               /* --rootfs DIR:O: the directory below, -1 if layers are used */
+	int dir;                    /* holds upper/ and work/; -1: read-only mount of the layers alone */
+	bool volatile_;             /* "volatile": no syncs, for a layer that is thrown away anyway */
 	const char *const *options; /* further mount options, e.g. "metacopy=on" */
 };
 /* Returns a detached mount fd (fsmount(2), or open_tree(2) of a mount(2) in a private namespace on kernels without it).

@@ -32,6 +32,6 @@ int kist_stream_drain(struct kist_stream *stream, uint64_t max, struct kist_erro
 /* After the drain. SHA-256, hexadecimal: of the uncompressed bytes, of the bytes as they came. */
 void kist_stream_digests(struct kist_stream *stream, char diff_id[65], char blob_id[65]);
 const char *kist_stream_compression(const struct kist_stream *stream); /* "none" "gzip" "zstd" */
-uint64_t kist_stream_length(const struct kist_stream *stream); /* bytes, uncompressed; after the drain */
+uint64_t kist_stream_length(const struct kist_stream *stream);         /* bytes, uncompressed; after the drain */
 
 #endif
