@@ -137,6 +137,13 @@ int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec 
 		   struct kist_spec_process **out, struct kist_error *err);
 /* The capability set of a config, as sorted names: default +add -drop, ALL, privileged. */
 int kist_plan_caps(const struct kist_container_config *config, char ***caps, struct kist_error *err);
+/* The environment with its defaults. home: of the user, "" when it has none, NULL when it is not known (then HOME is left out). */
+char **kist_plan_env(const struct kist_container_config *config, const char *home);
+/* Adds the resource limits, the default ones too. */
+void kist_plan_limits(const struct kist_container_config *config, struct kist_spec_process *process);
+/* The name it gets in a UTS namespace of its own, NULL in a shared one. The caller frees. */
+char *kist_plan_hostname(const struct kist_container_config *config);
+#define KIST_OCI_VERSION "1.2.0"
 
 /* --- logs (log_write.c, log_read.c) --------------------------------------------------------------------------------- */
 

@@ -267,6 +267,8 @@ int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, 
 
 /* podman's inspect document of a container; with_size adds SizeRw and SizeRootFs. */
 int kist_container_inspect(struct kist_container *c, bool with_size, struct json_object **out, struct kist_error *err);
+/* "Up 3 minutes", "Exited (7) 2 hours ago", "Created": the STATUS column of ps. The caller frees. */
+char *kist_container_status_text(const struct kist_container *c);
 /* An item of 'ps --format json'. */
 int kist_container_summary(struct kist_container *c, bool with_size, struct json_object **out, struct kist_error *err);
 

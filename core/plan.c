@@ -199,12 +199,10 @@ static void add_default_limit(struct kist_spec_process *process, const char *typ
 	kist_spec_set_rlimit(process, type, limit, limit);
 }
 
-static void plan_limits(struct plan *p)
+void kist_plan_limits(const struct kist_container_config *config, struct kist_spec_process *process)
 {
-	struct kist_spec_process *process = p->spec->process;
-
-	for (size_t i = 0; i < p->config->n_rlimits; i++)
-		kist_spec_set_rlimit(process, p->config->rlimits[i].type, p->config->rlimits[i].soft, p->config->rlimits[i].hard);
+	for (size_t i = 0; i < config->n_rlimits; i++)
+		kist_spec_set_rlimit(process, config->rlimits[i].type, config->rlimits[i].soft, config->rlimits[i].hard);
 	add_default_limit(process, "RLIMIT_NOFILE", RLIMIT_NOFILE);
 	add_default_limit(process, "RLIMIT_NPROC", RLIMIT_NPROC);
 }
@@ -215,29 +213,30 @@ static void env_default(char ***env, const char *key, const char *value)
 		kist_env_set(env, key, value);
 }
 
-static const char *hostname_of(const struct plan *p, char short_id[13])
+char *kist_plan_hostname(const struct kist_container_config *config)
 {
-	if (!kist_empty(p->config->hostname))
-		return p->config->hostname;
-	memcpy(short_id, p->config->id, 12);
-	short_id[12] = '\0';
-	return short_id;
+	enum kist_ns_mode mode;
+
+	if (kist_ns_mode_parse(config->uts_ns, &mode, NULL) < 0 || mode != KIST_NS_PRIVATE)
+		return NULL;
+	return kist_empty(config->hostname) ? kist_strndup(config->id, 12) : kist_strdup(config->hostname);
 }
 
-static void plan_env(struct plan *p, const char *home)
+char **kist_plan_env(const struct kist_container_config *config, const char *home)
 {
-	struct kist_spec_process *process = p->spec->process;
-	char short_id[13];
+	KIST_FREE char *hostname = kist_plan_hostname(config);
+	char **env = kist_strv_copy(config->env);
 
-	process->env = kist_strv_copy(p->config->env);
-	if (!kist_env_get(process->env, "PATH"))
-		kist_env_put(&process->env, DEFAULT_PATH);
-	if (p->config->tty)
-		env_default(&process->env, "TERM", "xterm");
-	env_default(&process->env, "container", "kist");
-	if (p->spec->hostname)
-		env_default(&process->env, "HOSTNAME", hostname_of(p, short_id));
-	env_default(&process->env, "HOME", kist_empty(home) ? "/" : home);
+	if (!kist_env_get(env, "PATH"))
+		kist_env_put(&env, DEFAULT_PATH);
+	if (config->tty)
+		env_default(&env, "TERM", "xterm");
+	env_default(&env, "container", "kist");
+	if (hostname)
+		env_default(&env, "HOSTNAME", hostname);
+	if (home)
+		env_default(&env, "HOME", *home ? home : "/");
+	return env;
 }
 
 /* Whether path is, or is below, a place where something else will be mounted. */
@@ -291,8 +290,8 @@ static int plan_process(struct plan *p, struct kist_error *err)
 	if (r < 0)
 		return r;
 	process->capabilities = caps_sets(caps, process->user.uid == 0);
-	plan_limits(p);
-	plan_env(p, home);
+	kist_plan_limits(config, process);
+	process->env = kist_plan_env(config, home);
 	return 0;
 }
 
@@ -353,11 +352,10 @@ static void plan_resources(struct plan *p)
 
 static int plan_build(struct plan *p, struct kist_error *err)
 {
-	char short_id[13];
 	struct kist_spec *spec = p->spec;
 
 	free(spec->oci_version);
-	spec->oci_version = kist_strdup("1.2.0");
+	spec->oci_version = kist_strdup(KIST_OCI_VERSION);
 	spec->root_path = p->config->rootfs ? kist_strdup(p->config->rootfs) : kist_container_runpath(p->c, "rootfs");
 	spec->root_readonly = p->config->read_only;
 	spec->annotations = kist_strv_copy(p->config->annotations);
@@ -366,7 +364,7 @@ static int plan_build(struct plan *p, struct kist_error *err)
 		return r;
 	const struct kist_spec_namespace *uts = kist_spec_namespace(spec, "uts");
 	if (uts && !uts->path)
-		spec->hostname = kist_strdup(hostname_of(p, short_id));
+		spec->hostname = kist_plan_hostname(p->config);
 	else if (!kist_empty(p->config->hostname))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "hostname: cannot be set in a UTS namespace that is not the container's own");
 	spec->linux_.cgroups_path = kist_container_cgroup_path(p->c);

@@ -16,6 +16,8 @@ struct plan {
 int plan_mounts(struct plan *p, struct kist_error *err);
 int plan_devices(struct plan *p, struct kist_error *err);
 void plan_paths(struct plan *p);
+/* What stays writable with --read-only: tmpfs at these places, with these options; NULL-terminated. */
+extern const char *const plan_writable_places[], *const plan_writable_options[];
 
 /* plan_files.c: hosts, resolv.conf, hostname, .containerenv, in the run directory. */
 int plan_files(struct plan *p, struct kist_error *err);

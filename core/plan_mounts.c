@@ -127,15 +127,16 @@ static void mount_defaults(struct plan *p)
 	mount_cgroup(p);
 }
 
+const char *const plan_writable_places[] = { "/run", "/tmp", "/var/tmp", NULL };
+const char *const plan_writable_options[] = { "rw", "nosuid", "nodev", "mode=1777", "tmpcopyup", NULL };
+
 static void mount_writable_tmpfs(struct plan *p)
 {
-	static const char *const places[] = { "/run", "/tmp", "/var/tmp" };
-
 	if (!p->config->read_only || !p->config->read_only_tmpfs)
 		return;
-	for (size_t i = 0; i < KIST_COUNT(places); i++)
-		if (!user_mounts(p, places[i]))
-			add_mount(p, places[i], "tmpfs", "tmpfs", OPTIONS("rw", "nosuid", "nodev", "mode=1777", "tmpcopyup"));
+	for (const char *const *place = plan_writable_places; *place; place++)
+		if (!user_mounts(p, *place))
+			add_mount(p, *place, "tmpfs", "tmpfs", plan_writable_options);
 }
 
 static int mount_timezone(struct plan *p, struct kist_error *err)

@@ -6,3 +6,5 @@ core-sources += core/plan.c core/plan_files.c core/plan_mounts.c core/shm.c
 core-sources += core/log_write.c core/log_text.c
 core-sources += core/reference.c core/image.c core/image_change.c core/image_collect.c core/image_document.c core/image_import.c
 core-sources += core/image_inspect.c core/image_remove.c core/image_store.c
+core-sources += core/info.c core/inspect.c core/inspect_host.c core/log_parse.c core/log_read.c core/size.c core/stats.c
+core-sources += core/summary.c core/top.c core/view.c

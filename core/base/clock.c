@@ -286,6 +286,49 @@ char *kist_time_human(char out[40], int64_t nanoseconds)
 	return out;
 }
 
+/* value / 10^digits with its fraction, trailing zeros cut off. */
+static void decimal(char out[40], uint64_t value, int digits, const char *unit)
+{
+	uint64_t scale = 1;
+
+	for (int i = 0; i < digits; i++)
+		scale *= 10;
+	int n = snprintf(out, 40, "%llu.%0*llu", (unsigned long long)(value / scale), digits, (unsigned long long)(value % scale));
+	while (out[n - 1] == '0')
+		n--;
+	if (out[n - 1] == '.')
+		n--;
+	snprintf(out + n, 40 - (size_t)n, "%s", unit);
+}
+
+char *kist_duration_format(char out[40], int64_t nanoseconds)
+{
+	uint64_t ns = nanoseconds < 0 ? -(uint64_t)nanoseconds : (uint64_t)nanoseconds;
+	uint64_t seconds = ns / 1000000000;
+	char text[40];
+
+	if (ns == 0)
+		snprintf(text, sizeof(text), "0s");
+	else if (ns < 1000)
+		snprintf(text, sizeof(text), "%lluns", (unsigned long long)ns);
+	else if (ns < 1000000)
+		decimal(text, ns, 3, "\xc2\xb5s"); /* the micro sign, as Go has it */
+	else if (ns < 1000000000)
+		decimal(text, ns, 6, "ms");
+	else
+		decimal(text, ns - seconds / 60 * 60000000000, 9, "s");
+	out[0] = '\0';
+	int n = 0;
+	if (nanoseconds < 0)
+		n = snprintf(out, 40, "-");
+	if (seconds >= 3600)
+		n += snprintf(out + n, 40 - (size_t)n, "%lluh", (unsigned long long)(seconds / 3600));
+	if (seconds >= 60)
+		n += snprintf(out + n, 40 - (size_t)n, "%llum", (unsigned long long)(seconds / 60 % 60));
+	snprintf(out + n, 40 - (size_t)n, "%s", text);
+	return out;
+}
+
 /* limit: from where on the rounded number would take the next unit. */
 static char *human(char out[24], uint64_t bytes, double base, int digits, double limit, const char *const *units)
 {

@@ -19,6 +19,8 @@ char *kist_time_format(char out[40], int64_t wall, bool utc);
 int kist_time_parse(const char *text, int64_t *wall);
 /* "3 minutes ago", "2 hours", as podman and docker print; without " ago". */
 char *kist_time_human(char out[40], int64_t nanoseconds);
+/* As Go prints a duration, and kist_parse_duration reads it: "1h2m3.5s", "50.304ms", "0s". */
+char *kist_duration_format(char out[40], int64_t nanoseconds);
 /* "12.3MB" (powers of 1000) as docker prints sizes. */
 char *kist_size_human(char out[24], uint64_t bytes);
 /* "64MiB" (powers of 1024). */
