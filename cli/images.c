@@ -360,12 +360,10 @@ static void add_common(struct json_object *json, const struct kist_image *image,
 	json_object_object_add(json, "RepoDigests", repo_digests(image));
 	json_object_object_add(json, "SharedSize", json_object_new_int(0));
 	json_object_object_add(json, "VirtualSize", json_object_new_uint64(image->size));
-	json_object_object_add(json, "Labels", labels(image));
 	json_object_object_add(json, "Containers", json_object_new_int64(containers));
 	json_object_object_add(json, "Names", strings(image->names));
 	json_object_object_add(json, "Dangling", json_object_new_boolean(!image->names));
 	add_text(json, "Digest", image->digest);
-	json_object_object_add(json, "History", strings(image->names));
 }
 
 static struct json_object *image_document(const struct kist_image *image, int64_t containers)
@@ -374,6 +372,8 @@ static struct json_object *image_document(const struct kist_image *image, int64_
 	char time[40];
 
 	add_common(json, image, containers);
+	json_object_object_add(json, "Labels", labels(image));
+	json_object_object_add(json, "History", strings(image->names));
 	json_object_object_add(json, "Size", json_object_new_uint64(image->size));
 	json_object_object_add(json, "Created", json_object_new_int64(image->created / KIST_NSEC_PER_SEC));
 	time_text(time, image->created, true);
@@ -403,6 +403,11 @@ static struct json_object *row_document(const struct row *row, bool full, int64_
 	add_text(json, "CreatedAt", time);
 	add_text(json, "CreatedTime", time);
 	add_text(json, "Size", size);
+	/* Go prints a map that is nil as an empty one. */
+	struct json_object *map = labels(row->image);
+	json_object_object_add(json, "Labels", map ? map : json_object_new_object());
+	KIST_FREE char *history = kist_strv_join(row->image->names, ", ");
+	add_text(json, "History", history);
 	json_object_object_add(json, "ReadOnly", json_object_new_boolean(false));
 	add_common(json, row->image, containers);
 	return json;
@@ -523,7 +528,7 @@ const struct kist_command kist_command_images = {
 	.description = "Lists images, the newest first, one line for each name. IMAGE is a name, a pattern, or the "
 	               "beginning of an id.",
 	.examples = (const char *const[]){ "images", "images --filter reference='debian*' --quiet",
-	                                   "images --format 'table {{.Repository}} {{.Tag}} {{.Size}}'", NULL },
+	                                   "images --format 'table {{.Repository}}\\t{{.Tag}}\\t{{.Size}}'", NULL },
 	.options = (const struct kist_option_set[]){ { images_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct images_options),
 	.max_args = 1,

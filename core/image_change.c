@@ -93,22 +93,23 @@ static int next_word(const char **p, struct kist_str *word, struct kist_error *e
 /* A=b C="d e", or A with all that follows as its value. */
 static int change_pairs(char ***map, const char *value, struct kist_error *err)
 {
-	size_t first = strcspn(value, " \t=");
 	KIST_STRV char **copy = kist_strv_copy(*map);
+	KIST_STR struct kist_str first = { 0 };
+	const char *rest = value;
+	int r = next_word(&rest, &first, err);
 
-	if (value[first] != '=') {
-		KIST_FREE char *key = kist_strndup(value, first);
-		const char *rest = value + first + strspn(value + first, " \t");
-
-		if (!*rest)
+	if (r < 0)
+		return r;
+	if (!strchr(kist_str_get(&first), '=')) {
+		if (!*rest || first.len == 0)
 			return bad(err, "expected KEY=VALUE");
-		kist_env_set(map, key, rest);
+		kist_env_set(map, kist_str_get(&first), rest);
 		return 0;
 	}
 	while (*value) {
 		KIST_STR struct kist_str word = { 0 };
-		int r = next_word(&value, &word, err);
 
+		r = next_word(&value, &word, err);
 		if (r < 0)
 			return r;
 		const char *pair = kist_str_get(&word);
