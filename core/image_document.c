@@ -28,10 +28,10 @@ static const struct kist_table config_table =
 
 void kist_image_config_clear(struct kist_image_config *config)
 {
-	kist_table_release(&config_table, config);
 	kist_strv_free(config->exposed_ports);
 	kist_strv_free(config->volumes);
-	config->exposed_ports = config->volumes = NULL;
+	/* Leaves zeros in the whole struct. */
+	kist_table_release(&config_table, config);
 }
 
 void kist_sha256_hex(const void *data, size_t len, char out[65])
