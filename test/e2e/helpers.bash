@@ -174,7 +174,7 @@ one_line()
 	local text=${1%$'\n'See \'*\'*}
 	[ -n "$text" ] || fail 'no message'
 	[[ $text != *$'\n'* ]] || fail "more than one line: $1"
-	[ -z "$(tr -d '\\11\\12\\40-\\176\\200-\\377' <<<"$text")" ] || fail "not printable: $1"
+	[ -z "$(tr -d '\11\12\40-\176\200-\377' <<<"$text")" ] || fail "not printable: $1"
 }
 
 # has_controller NAME: usable for containers here.
