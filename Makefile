@@ -144,19 +144,28 @@ format:
 	$(Q)clang-format -i $(all_c) $(all_h)
 
 # --- install --------------------------------------------------------------------------------------------------------
-# Installs what was built: the static file if it is there, else the dynamic one.
+# Installs what was built: the static file if it is there, else the dynamic one. The program writes its own pages and
+# completions; where it is built for another machine, HOST_KIST names one that runs here.
 INSTALL ?= install
-pages = $(wildcard man/*.[1-9])
+DATADIR ?= $(PREFIX)/share
+DOCDIR ?= $(DATADIR)/doc/kist
+built = $(firstword $(wildcard build/static/kist build/kist))
+HOST_KIST ?= $(built)
+documents := README.md LICENSE CHANGELOG.md SECURITY.md contrib/kist.conf
+completions := bash-completion/completions/kist zsh/site-functions/_kist fish/vendor_completions.d/kist.fish
+pages = $(notdir $(wildcard man/*.[1-9]) $(patsubst %.in,%,$(wildcard man/*.in)))
 install:
-	@test -x build/static/kist || test -x build/kist || { echo "nothing is built yet: run 'make static' or 'make' first" >&2; exit 1; }
-	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR)
-	$(Q)$(INSTALL) -m 0755 $(firstword $(wildcard build/static/kist build/kist)) $(DESTDIR)$(BINDIR)/kist
+	@test -n "$(built)" || { echo "nothing is built yet: run 'make static' or 'make' first" >&2; exit 1; }
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)
+	$(Q)$(INSTALL) -m 0755 $(built) $(DESTDIR)$(BINDIR)/kist
 	$(Q)ln -sf kist $(DESTDIR)$(BINDIR)/kist-oci
-	$(Q)for page in $(pages); do section=$${page##*.}; $(INSTALL) -d "$(DESTDIR)$(MANDIR)/man$$section" && \
-		$(INSTALL) -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$$section/" || exit 1; done
+	$(Q)$(INSTALL) -m 0644 $(documents) $(DESTDIR)$(DOCDIR)
+	$(Q)contrib/docs '$(HOST_KIST)' '$(DESTDIR)$(MANDIR)' '$(DESTDIR)$(DATADIR)'
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/kist $(DESTDIR)$(BINDIR)/kist-oci
-	$(Q)for page in $(notdir $(pages)); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
+	$(Q)for page in $(pages); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
+	$(Q)rm -f $(completions:%=$(DESTDIR)$(DATADIR)/%) $(patsubst %,$(DESTDIR)$(DOCDIR)/%,$(notdir $(documents)))
+	$(Q)! test -d $(DESTDIR)$(DOCDIR) || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
 
 # --- a machine with nothing but make: packages, then a first container ----------------------------------------------
 deps deps-test deps-lint deps-fuzz deps-bench deps-vm:
