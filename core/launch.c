@@ -22,6 +22,15 @@ static int rootfs_directory(struct kist_container *c, struct kist_error *err)
 	return fd < 0 ? kist_fail_errno(err, errno, "open rootfs %s", c->config.rootfs) : fd;
 }
 
+/* The host's id of the container's root. */
+static uint32_t map_root(const struct kist_spec_id_map *maps, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (maps[i].container_id == 0)
+			return maps[i].host_id;
+	return 0;
+}
+
 int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 {
 	const struct kist_container_config *config = &c->config;
@@ -42,7 +51,18 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 		.dir = kist_container_dir(c),
 		.volatile_ = config->auto_remove,
 	};
+	struct kist_overlay_userns userns = { .fd = -1 };
+	if (c->config.n_uid_map && c->config.n_gid_map) {
+		userns.fd = kist_ns_userns_make(c->config.uid_map, c->config.n_uid_map, c->config.gid_map,
+		                                c->config.n_gid_map, err);
+		if (userns.fd < 0)
+			return userns.fd;
+		userns.root_uid = map_root(c->config.uid_map, c->config.n_uid_map);
+		userns.root_gid = map_root(c->config.gid_map, c->config.n_gid_map);
+		mount.userns = &userns;
+	}
 	r = kist_overlay_mount(store, &mount, err);
+	kist_close_fd(&userns.fd);
 	return r < 0 ? kist_context(err, "mount root file system") : r;
 }
 
@@ -52,13 +72,14 @@ static int make_pipe(int ends[2], const struct kist_spec *spec, int container_en
 		return kist_fail_errno(err, errno, "make pipe for stdio");
 	/* /dev/stdout and friends reopen the pipe: its owner must be the container's user. */
 	const struct kist_spec_user *user = &spec->process->user;
-	if ((user->uid || user->gid) && spec->linux_.n_uid_mappings == 0 && fchown(ends[container_end], user->uid, user->gid) < 0)
+	if ((user->uid || user->gid) && spec->linux_.n_uid_mappings == 0 &&
+	    fchown(ends[container_end], user->uid, user->gid) < 0)
 		kist_debug("own stdio pipe: %m");
 	return 0;
 }
 
 static int make_stdio(struct kist_container *c, const struct kist_spec *spec, struct kist_launch *launch, int theirs[3],
-		      struct kist_error *err)
+                      struct kist_error *err)
 {
 	int ends[2];
 
@@ -80,7 +101,8 @@ static int make_stdio(struct kist_container *c, const struct kist_spec *spec, st
 	return 0;
 }
 
-static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, struct kist_launch *launch, struct kist_error *err)
+static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, struct kist_launch *launch,
+                       struct kist_error *err)
 {
 	KIST_FREE char *path = kist_container_cgroup_path(c);
 	struct kist_cgroup_root *root = NULL;
@@ -99,7 +121,8 @@ static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, s
 			*err = missing;
 		return r;
 	}
-	r = kist_cgroup_create(root, path, spec->linux_.resources, c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0, err);
+	r = kist_cgroup_create(root, path, spec->linux_.resources,
+	                       c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0, err);
 	if (r < 0)
 		return r;
 	launch->cgroup = r;
@@ -121,13 +144,14 @@ static int init_binary(struct kist_error *err)
 #ifdef KIST_STATIC
 	return kist_open_self_protected(err);
 #else
-	kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "--init needs the statically linked kist: this one needs the host's libraries");
+	kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+	          "--init needs the statically linked kist: this one needs the host's libraries");
 	return kist_remedy(err, "'make static' builds it");
 #endif
 }
 
-static int launch_prepared(struct kist_container *c, const struct kist_spec *spec, int rootfs, struct kist_launch *launch,
-			   struct kist_error *err)
+static int launch_prepared(struct kist_container *c, const struct kist_spec *spec, int rootfs,
+                           struct kist_launch *launch, struct kist_error *err)
 {
 	int theirs[3] = { -1, -1, -1 };
 	KIST_CLOSE int init_fd = -1;

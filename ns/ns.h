@@ -108,6 +108,10 @@ int kist_ns_seccomp_read(const char *text, size_t len, char *const *caps, struct
 /* 'kist --init' as pid 1: starts argv, forwards signals, reaps, returns the exit code of the first child. Never returns to the engine. */
 int kist_ns_init_main(int argc, char *const argv[]);
 
+/* A user namespace with those maps that no process is in, for idmapped mounts. Returns its fd. */
+int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids, size_t n_gids,
+                        struct kist_error *err);
+
 /* Brings the loopback link up in the calling process's network namespace. */
 int kist_ns_loopback_up(struct kist_error *err);
 

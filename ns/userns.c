@@ -80,6 +80,16 @@ int kist_ns_user_namespace_for(int proc_fd, const struct kist_spec_id_map *uids,
 	return r < 0 ? r : fd;
 }
 
+int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids,
+                        size_t n_gids, struct kist_error *err)
+{
+	KIST_CLOSE int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (proc < 0)
+		return kist_fail_errno(err, errno, "open /proc");
+	return kist_ns_user_namespace_for(proc, uids, n_uids, gids, n_gids, err);
+}
+
 int kist_ns_user_become_root(struct kist_error *err)
 {
 	/* EPERM: setgroups is denied, the groups of the caller stay and map to nobody. */

@@ -4,7 +4,9 @@
  * call: they stay short, need no escaping and no /proc. Three ways, the first that the kernel has:
  *   - "lowerdir+", one layer a call (Linux 6.8);
  *   - one "lowerdir" of short names (5.2), as long as it fits the 255 bytes that one fsconfig(2) string takes;
- *   - mount(2) in the private mount namespace of a child, which takes a page of options, and open_tree(2). */
+ *   - mount(2) in the private mount namespace of a child, which takes a page of options, and open_tree(2).
+ * With a user namespace it is always the last: there idmapped copies of the layers take the layers' places. What is
+ * above stays as it is, in the namespace's own ids: the work directory is the kernel's, who acts as the host's root. */
 #include "overlay/overlay.h"
 
 #include "core/base/error.h"
@@ -159,6 +161,10 @@ static int make_upper(const struct plan *plan, struct kist_error *err)
 	}
 	if (r < 0)
 		return kist_fail_errno(err, errno, "look at the layer below");
+	if (mount->userns) {
+		st.st_uid = mount->userns->root_uid;
+		st.st_gid = mount->userns->root_gid;
+	}
 	if (fchownat(mount->dir, "upper", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return kist_fail_errno(err, errno, "set the owner of the upper directory");
 	/* fchmodat follows links; the directory is of our making, in a directory of ours. */
@@ -348,6 +354,35 @@ static int make_place_private(void)
 	return -ELOOP;
 }
 
+/* An idmapped copy of a directory, mounted over the directory itself. */
+static int cover_idmapped(int at, const char *name, int userns)
+{
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns };
+	KIST_CLOSE int place = openat(at, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	KIST_CLOSE int copy = -1;
+
+	if (place < 0)
+		return -errno;
+	copy = open_tree(place, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (copy < 0 || mount_setattr(copy, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ||
+	    move_mount(copy, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
+static int cover_layers(const struct plan *plan, bool rooted)
+{
+	char *const *layers = plan->mount->layers;
+	char path[88];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && plan->store >= 0 && layers[i]; i++) {
+		snprintf(path, sizeof(path), "%s%.64s/diff", rooted ? "/" : "", layers[i]);
+		r = cover_idmapped(AT_FDCWD, path, plan->mount->userns->fd);
+	}
+	return r;
+}
+
 /* In a child. Mounts over a directory of ours, where only this process sees it, and takes the mount along as an fd.
  * Overlay refuses layers in another mount namespace, and of what a process holds only its root and its working
  * directory move into a new one: so one is what is below, the other what is above. */
@@ -363,6 +398,10 @@ static int mount_privately(const struct plan *plan, const char *options)
 	if (unshare(CLONE_NEWNS) < 0)
 		return -errno;
 	r = make_place_private();
+	if (r < 0)
+		return r;
+	if (plan->mount->userns)
+		r = cover_layers(plan, writable);
 	if (r < 0)
 		return r;
 	if (mount("overlay", place, "overlay", writable ? 0 : MS_RDONLY, options) < 0)
@@ -463,6 +502,8 @@ int kist_overlay_mount(struct kist_overlay *store, const struct kist_overlay_mou
 
 	if (r < 0)
 		return r;
+	if (mount->userns)
+		return kist_overlay_mount_by(store, mount, KIST_OVERLAY_CHILD, err);
 	if (kernel_at_least(6, 8))
 		return kist_overlay_mount_by(store, mount, KIST_OVERLAY_EACH, err);
 	r = kist_overlay_mount_by(store, mount, KIST_OVERLAY_WHOLE, err);

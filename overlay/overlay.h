@@ -61,12 +61,17 @@ char **kist_overlay_list(struct kist_overlay *store); /* committed layers; the c
 
 /* A container's own writable layer lives in a directory of the caller's: upper/ and work/ below dir are made as needed.
  */
+struct kist_overlay_userns {
+	int fd;                      /* a user namespace; idmapped layers need Linux 5.19 */
+	uint32_t root_uid, root_gid; /* the host's ids of its root: owner of a new upper directory */
+};
 struct kist_overlay_mount {
-	char *const *layers;        /* top first; may be NULL when lower_fd is used */
-	int lower_fd;               /* --rootfs DIR:O: the directory below, -1 if layers are used */
-	int dir;                    /* holds upper/ and work/; -1: read-only mount of the layers alone */
-	bool volatile_;             /* "volatile": no syncs, for a layer that is thrown away anyway */
-	const char *const *options; /* further mount options, e.g. "metacopy=on" */
+	char *const *layers;                      /* top first; may be NULL when lower_fd is used */
+	int lower_fd;                             /* --rootfs DIR:O: the directory below, -1 if layers are used */
+	int dir;                                  /* holds upper/ and work/; -1: read-only mount of the layers alone */
+	const struct kist_overlay_userns *userns; /* the layers are seen through it; NULL: as they are */
+	bool volatile_;                           /* "volatile": no syncs, for a layer that is thrown away anyway */
+	const char *const *options;               /* further mount options, e.g. "metacopy=on" */
 };
 /* Returns a detached mount fd (fsmount(2), or open_tree(2) of a mount(2) in a private namespace on kernels without it).
  * Nothing is attached on the host: when the fd and the namespaces it was moved to go, the mount goes. */
