@@ -346,7 +346,7 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 {
 	uint32_t umask_;
 
-	set_string(&config->name, o->name);
+	set_string(&config->name, kist_empty(o->name) ? NULL : o->name);
 	set_string(&config->hostname, o->hostname);
 	set_string(&config->timezone, o->timezone);
 	set_string(&config->cgroup_parent, o->cgroup_parent ? o->cgroup_parent : kist_settings(cli->k)->cgroup_parent);
@@ -443,7 +443,7 @@ int create_container(struct kist_cli *cli, const struct create_options *o, int a
 	struct kist_container_config config;
 	KIST_CLOSE int cidfile = -1;
 
-	if (o->replace && !o->name)
+	if (o->replace && kist_empty(o->name))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--replace needs --name");
 	kist_container_config_init(&config);
 	int r = create_config(cli, o, argc, argv, &config, err);

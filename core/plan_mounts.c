@@ -85,7 +85,9 @@ static int mount_shm(struct plan *p, struct kist_error *err)
 		add_mount(p, "/dev/shm", "bind", source, OPTIONS("bind", "nosuid", "nodev", "noexec"));
 		return 0;
 	}
-	if (mode == KIST_NS_NONE || p->config->shm_size == 0) {
+	if (mode == KIST_NS_NONE)
+		return 0;
+	if (p->config->shm_size == 0) {
 		add_mount(p, "/dev/shm", "tmpfs", "shm", OPTIONS("nosuid", "nodev", "noexec", "mode=1777"));
 		return 0;
 	}
@@ -119,7 +121,7 @@ static void mount_defaults(struct plan *p)
 	if (!user_mounts(p, "/dev/mqueue")) {
 		if (ipc)
 			add_mount(p, "/dev/mqueue", "mqueue", "mqueue", OPTIONS("nosuid", "noexec", "nodev"));
-		else
+		else if (access("/dev/mqueue", F_OK) == 0)
 			add_mount(p, "/dev/mqueue", "bind", "/dev/mqueue", OPTIONS("bind", "nosuid", "noexec", "nodev"));
 	}
 	if (!user_mounts(p, "/sys"))
