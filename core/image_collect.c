@@ -107,7 +107,7 @@ static size_t each_user(struct kist *k, void (*each)(void *arg, const struct kis
 			each(arg, &config);
 		else if (r != -ENOENT)
 			unread++;
-		kist_table_clear(&kist_container_config_table, &config);
+		kist_table_release(&kist_container_config_table, &config);
 	}
 	closedir(list);
 	return unread;
