@@ -1,0 +1,451 @@
+/* kist ps. */
+#include "cli/columns.h"
+#include "cli/select.h"
+#include "cli/view_commands.h"
+
+#include "core/base/clock.h"
+#include "core/base/str.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHORT_ID      12
+#define COMMAND_WIDTH 20
+
+struct ps_options {
+	bool all, latest, no_trunc, noheading, ns, quiet, size;
+	char **filter;
+	const char *format, *sort;
+	int last;
+};
+
+#define ROW(type, member, name, letter, ...) KIST_OPTION(struct ps_options, type, member, name, letter, ##__VA_ARGS__)
+
+static const char *const sort_keys[] = { "command", "created", "id", "image", "names", "runningfor", "size", "status", NULL };
+
+static const struct kist_option ps_rows[] = {
+	ROW(FLAG, all, "all", 'a', .help = "Show all containers, not just the running ones"),
+	ROW(LIST, filter, "filter", 'f', .metavar = "key=value",
+	    .help = "Show the containers that match: ancestor, before, exited, id, label, name, network, since, status, until, volume"),
+	ROW(STRING, format, "format", 0, .metavar = "template", .help = "Print by a Go template, or as json"),
+	ROW(INT, last, "last", 'n', .fallback = "-1", .help = "Show the n containers created last, whatever their state"),
+	ROW(FLAG, latest, "latest", 'l', .help = "Show the container created last, whatever its state"),
+	ROW(FLAG, no_trunc, "no-trunc", 0, .help = "Show full ids and commands"),
+	ROW(FLAG, noheading, "noheading", 0, .help = "Leave the header row out"),
+	ROW(FLAG, ns, "ns", 0, .help = "Show the namespaces of each container"),
+	ROW(FLAG, quiet, "quiet", 'q', .help = "Show ids alone"),
+	ROW(FLAG, size, "size", 's', .help = "Show the size of the writable layers, and of the images below"),
+	ROW(CHOICE, sort, "sort", 0, .choices = sort_keys, .fallback = "created",
+	    .help = "Sort by command, created, id, image, names, runningfor, size or status"),
+	{ 0 },
+};
+
+static int check(const void *options, int argc, char **argv, struct kist_error *err)
+{
+	const struct ps_options *o = options;
+
+	(void)argv;
+	if (argc > 1)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "ps takes no arguments: --filter name=NAME selects");
+	if (o->last >= 0 && o->latest)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--last and --latest exclude each other");
+	if (o->quiet && (o->format || o->size || o->ns))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--quiet excludes --format, --size and --ns");
+	if (o->size && o->ns)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--size and --ns exclude each other");
+	return 0;
+}
+
+/* --- which, and in what order --------------------------------------------------------------------------------------- */
+
+struct item {
+	struct kist_container *c;
+	uint64_t rw, rootfs;
+};
+
+static int compare_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "");
+}
+
+static int compare_number(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int by_command(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	return compare_text(kist_container_config(x->c)->command[0], kist_container_config(y->c)->command[0]);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	return compare_text(kist_container_id(x->c), kist_container_id(y->c));
+}
+
+static int by_image(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	return compare_text(kist_container_config(x->c)->image_name, kist_container_config(y->c)->image_name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	return compare_text(kist_container_name(x->c), kist_container_name(y->c));
+}
+
+static int by_started(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	return compare_number(kist_container_state(x->c)->started, kist_container_state(y->c)->started);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	return compare_number((int64_t)x->rw, (int64_t)y->rw);
+}
+
+static int by_status(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+	int r = compare_text(kist_status_shown((enum kist_status)kist_container_state(x->c)->status),
+	                     kist_status_shown((enum kist_status)kist_container_state(y->c)->status));
+
+	return r ? r : by_started(a, b);
+}
+
+static void sort(const char *key, struct item *items, size_t n)
+{
+	static const struct {
+		const char *key;
+		int (*compare)(const void *a, const void *b);
+	} orders[] = {
+		{ "command", by_command }, { "id", by_id },       { "image", by_image },   { "names", by_name },
+		{ "runningfor", by_started }, { "size", by_size }, { "status", by_status },
+	};
+
+	/* The list comes by creation. */
+	for (size_t i = 0; i < KIST_COUNT(orders); i++)
+		if (kist_streq(orders[i].key, key) && n)
+			qsort(items, n, sizeof(*items), orders[i].compare);
+}
+
+static bool is_up(const struct kist_container *c)
+{
+	int status = kist_container_state(c)->status;
+
+	return status == KIST_RUNNING || status == KIST_PAUSED || status == KIST_STOPPING;
+}
+
+/* One line for each record that cannot be read: it hides nothing else, and is not hidden. */
+static void warn_broken(struct kist_cli *cli, char *const *ids)
+{
+	for (size_t i = 0; ids && ids[i]; i++) {
+		struct kist_container *c = NULL;
+		struct kist_error problem = { 0 };
+
+		if (kist_container_open(cli->k, ids[i], &c, &problem) < 0)
+			kist_complain(cli->program, &problem);
+		kist_container_free(c);
+	}
+}
+
+/* Leaves the chosen ones in items, which borrow from list. */
+static void choose(struct kist_cli *cli, const struct ps_options *o, const struct kist_filters *filters,
+                   struct kist_container **list, size_t *n, struct item *items)
+{
+	bool all = o->all || o->latest || o->last >= 0 || kist_filters_has(filters, KIST_FILTER_BY_STATUS);
+	size_t last = o->latest ? 1 : o->last >= 0 ? (size_t)o->last : SIZE_MAX, kept = 0;
+
+	for (size_t i = 0; i < *n; i++)
+		if ((all || is_up(list[i])) && (!filters->n || kist_container_passes(cli, filters, list[i])))
+			items[kept++].c = list[i];
+	if (kept > last) {
+		memmove(items, items + (kept - last), last * sizeof(*items));
+		kept = last;
+	}
+	*n = kept;
+}
+
+/* --- fields --------------------------------------------------------------------------------------------------------- */
+
+static char *command_text(const struct ps_options *o, const struct kist_container_config *config)
+{
+	KIST_FREE char *whole = kist_strv_join(config->command, " ");
+
+	return o->no_trunc ? kist_steal(&whole) : kist_shorten(whole ? whole : "", COMMAND_WIDTH);
+}
+
+static char *size_text(uint64_t rw, uint64_t rootfs)
+{
+	char own[24], below[24];
+
+	return kist_asprintf("%s (virtual %s)", kist_size_human(own, rw), kist_size_human(below, rootfs));
+}
+
+static struct json_object *member(struct json_object *object, const char *key)
+{
+	struct json_object *value = NULL;
+
+	json_object_object_get_ex(object, key, &value);
+	return value;
+}
+
+static struct json_object *joined(struct json_object *list, const char *separator, size_t width)
+{
+	KIST_STR struct kist_str text = { 0 };
+	size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		kist_str_addf(&text, "%s%s", i ? separator : "", json_object_get_string(json_object_array_get_idx(list, i)));
+	KIST_FREE char *shown = width ? kist_shorten(kist_str_get(&text), width) : kist_strdup(kist_str_get(&text));
+	return json_object_new_string(shown);
+}
+
+static struct json_object *short_id(const struct ps_options *o, struct json_object *id)
+{
+	const char *text = json_object_get_string(id);
+	int n = (int)strlen(text ? text : "");
+
+	return json_object_new_string_len(text ? text : "", o->no_trunc || n < SHORT_ID ? n : SHORT_ID);
+}
+
+/* As Go prints a time: 2006-01-02 15:04:05 +0000 UTC. */
+static struct json_object *moment(struct json_object *seconds)
+{
+	char text[40];
+
+	kist_time_format(text, json_object_get_int64(seconds) * KIST_NSEC_PER_SEC, true);
+	text[10] = ' ';
+	text[19] = '\0';
+	KIST_FREE char *shown = kist_asprintf("%s +0000 UTC", text);
+	return json_object_new_string(shown);
+}
+
+static struct json_object *size_field(struct json_object *size)
+{
+	if (!size)
+		return json_object_new_string("");
+	KIST_FREE char *text = size_text(json_object_get_uint64(member(size, "rwSize")), json_object_get_uint64(member(size, "rootFsSize")));
+	return json_object_new_string(text);
+}
+
+static struct json_object *label(struct json_object *labels, struct json_object *key)
+{
+	struct json_object *value = member(labels, json_object_get_string(key));
+
+	return value ? json_object_get(value) : json_object_new_string("");
+}
+
+/* The columns of --ns by the keys of the document. */
+static const char *const ns_columns[][2] = {
+	{ "CGROUPNS", "Cgroup" }, { "IPC", "Ipc" },	{ "MNT", "Mnt" }, { "NET", "Net" },
+	{ "PIDNS", "Pidns" },	  { "USERNS", "User" }, { "UTS", "Uts" },
+};
+
+static struct json_object *ns_field(struct json_object *item, const char *name)
+{
+	for (size_t i = 0; i < KIST_COUNT(ns_columns); i++)
+		if (kist_streq(ns_columns[i][0], name)) {
+			struct json_object *value = member(member(item, "Namespaces"), ns_columns[i][1]);
+			return value ? json_object_get(value) : json_object_new_string("");
+		}
+	return NULL;
+}
+
+/* What templates see differs from the JSON: texts for people. */
+static int field(void *context, struct json_object *item, const char *name, struct json_object *const *args, size_t n_args,
+                 struct json_object **out, struct kist_error *err)
+{
+	const struct ps_options *o = context;
+
+	if (!json_object_is_type(member(item, "Names"), json_type_array))
+		return 0;
+	if (kist_streq(name, "Label")) {
+		if (n_args != 1)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "Label takes one argument: {{.Label \"key\"}}");
+		*out = label(member(item, "Labels"), args[0]);
+	} else if (kist_streq(name, "ID")) {
+		*out = short_id(o, member(item, "Id"));
+	} else if (kist_streq(name, "ImageID")) {
+		*out = short_id(o, member(item, "ImageID"));
+	} else if (kist_streq(name, "Command")) {
+		*out = joined(member(item, "Command"), " ", o->no_trunc ? 0 : COMMAND_WIDTH);
+	} else if (kist_streq(name, "Names") || kist_streq(name, "Networks")) {
+		*out = joined(member(item, name), ",", 0);
+	} else if (kist_streq(name, "CreatedAt") || kist_streq(name, "Created")) {
+		*out = moment(member(item, "Created"));
+	} else if (kist_streq(name, "RunningFor") || kist_streq(name, "CreatedHuman")) {
+		*out = json_object_get(member(item, "CreatedAt"));
+	} else if (kist_streq(name, "Ports")) {
+		*out = json_object_new_string("");
+	} else if (kist_streq(name, "Size")) {
+		*out = size_field(member(item, "Size"));
+	} else {
+		*out = ns_field(item, name);
+		return *out ? 1 : 0;
+	}
+	return 1;
+}
+
+static const struct kist_header headers[] = {
+	{ "ID", "CONTAINER ID" }, { "Image", "IMAGE" },	     { "Command", "COMMAND" }, { "RunningFor", "CREATED" },
+	{ "Status", "STATUS" },	  { "Names", "NAMES" },	     { "Ports", "PORTS" },     { "Size", "SIZE" },
+	{ "ImageID", "IMAGE ID" }, { "Pid", "PID" },	     { "CreatedHuman", "CREATED" }, { "CreatedAt", "CREATED AT" },
+	{ "CGROUPNS", "CGROUPNS" }, { "IPC", "IPC" },	     { "MNT", "MNT" },	       { "NET", "NET" },
+	{ "PIDNS", "PIDNS" },	  { "USERNS", "USERNS" },    { "UTS", "UTS" },	       { 0 },
+};
+
+/* --- forms ---------------------------------------------------------------------------------------------------------- */
+
+/* The usual table comes from the records, without a document for each: it is the one that people have thousands of
+ * containers for. */
+static void add_row(struct kist_columns *columns, const struct ps_options *o, const struct item *item)
+{
+	const struct kist_container_config *config = kist_container_config(item->c);
+	KIST_FREE char *command = command_text(o, config);
+	KIST_FREE char *status = kist_container_status_text(item->c);
+	char ago[40];
+
+	kist_columns_cellf(columns, "%.*s", o->no_trunc ? 64 : SHORT_ID, config->id);
+	kist_columns_cell(columns, config->image_name);
+	kist_columns_cell(columns, command);
+	kist_columns_cellf(columns, "%s ago", kist_time_human(ago, kist_now_wall() - config->created));
+	kist_columns_cell(columns, status);
+	kist_columns_cell(columns, ""); /* ports */
+	kist_columns_cell(columns, config->name);
+	if (o->size) {
+		KIST_FREE char *size = size_text(item->rw, item->rootfs);
+		kist_columns_cell(columns, size);
+	}
+	kist_columns_end(columns);
+}
+
+static int print_table(const struct ps_options *o, const struct item *items, size_t n, struct kist_error *err)
+{
+	static const char *const titles[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES" };
+	KIST_COLUMNS struct kist_columns columns = { 0 };
+	KIST_STR struct kist_str out = { 0 };
+
+	if (!o->noheading) {
+		for (size_t i = 0; i < KIST_COUNT(titles); i++)
+			kist_columns_cell(&columns, titles[i]);
+		if (o->size)
+			kist_columns_cell(&columns, "SIZE");
+		kist_columns_end(&columns);
+	}
+	for (size_t i = 0; i < n; i++)
+		add_row(&columns, o, &items[i]);
+	kist_columns_print(&columns, &out);
+	return kist_cli_print(&out, err);
+}
+
+static int print_ids(const struct ps_options *o, const struct item *items, size_t n, struct kist_error *err)
+{
+	KIST_STR struct kist_str out = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		kist_str_addf(&out, "%.*s\n", o->no_trunc ? 64 : SHORT_ID, kist_container_id(items[i].c));
+	return kist_cli_print(&out, err);
+}
+
+static int print_formatted(const struct ps_options *o, const struct kist_format *format, const struct item *items, size_t n,
+                           struct kist_error *err)
+{
+	struct kist_template_view view = { .maps = kist_container_maps, .field = field, .context = (void *)(uintptr_t)o, .escape = isatty(1) };
+	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
+	bool with_size = o->size || (format->template && kist_template_uses(format->template, "Size"));
+	size_t made = 0;
+	int r = 0;
+
+	for (; r == 0 && made < n; made++) {
+		r = kist_container_summary(items[made].c, with_size, &documents[made], err);
+		if (r < 0)
+			break;
+	}
+	if (r == 0)
+		r = kist_cli_print_documents(format, documents, n, &view, o->noheading, err);
+	for (size_t i = 0; i < made; i++)
+		json_object_put(documents[i]);
+	return r;
+}
+
+#define NS_TABLE                                                                                                       \
+	"table {{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.CGROUPNS}}\t{{.IPC}}\t{{.MNT}}\t{{.NET}}\t{{.PIDNS}}\t{{.USERNS}}\t{{.UTS}}"
+
+static int print(const struct ps_options *o, const struct kist_format *format, struct item *items, size_t n, struct kist_error *err)
+{
+	bool sized = kist_streq(o->sort, "size") || (o->size && !o->format);
+
+	for (size_t i = 0; sized && i < n; i++) {
+		int r = kist_container_size(items[i].c, &items[i].rw, &items[i].rootfs, err);
+		if (r < 0)
+			return r;
+	}
+	sort(o->sort, items, n);
+	if (o->quiet)
+		return print_ids(o, items, n, err);
+	if (o->format || o->ns)
+		return print_formatted(o, format, items, n, err);
+	return print_table(o, items, n, err);
+}
+
+static int run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
+{
+	const struct ps_options *o = options;
+	KIST_FILTERS struct kist_filters filters = { 0 };
+	struct kist_format format = { 0 };
+	struct kist_container **list = NULL;
+	KIST_STRV char **broken = NULL;
+	size_t n = 0;
+
+	(void)argc;
+	(void)argv;
+	int r = kist_container_filters(cli, o->filter, &filters, err);
+	if (r == 0 && (o->format || o->ns))
+		r = kist_format_parse("ps", o->format ? o->format : NS_TABLE, headers, &format, err);
+	if (r == 0)
+		r = kist_container_list(cli->k, &list, &n, &broken, err);
+	if (r == 0) {
+		size_t kept = n;
+		KIST_FREE struct item *items = kist_alloc((n + 1) * sizeof(*items));
+		choose(cli, o, &filters, list, &kept, items);
+		r = print(o, &format, items, kept, err);
+		kist_container_list_free(list, n);
+		warn_broken(cli, broken);
+	}
+	kist_format_clear(&format);
+	return r;
+}
+
+const struct kist_command kist_command_ps = {
+	.name = "ps",
+	.parent = "",
+	.also_under = "container",
+	.aliases = (const struct kist_command_alias[]){ { "container", "ls" }, { "container", "list" }, { 0 } },
+	.synopsis = "[options]",
+	.summary = "List containers",
+	.description = "Lists the running containers, or with --all every one, in the order of their creation.",
+	.examples = (const char *const[]){ "ps -a", "ps --filter label=tier=web --format '{{.Names}} {{.Status}}'",
+	                                   "ps -a --size --sort names", NULL },
+	.options = (const struct kist_option_set[]){ { ps_rows, 0 }, { 0 } },
+	.options_size = sizeof(struct ps_options),
+	.min_args = 0,
+	.max_args = 0,
+	.needs = KIST_NEEDS_STORE,
+	.run = run,
+	.check = check,
+};
