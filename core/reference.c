@@ -247,6 +247,8 @@ char *kist_reference_unescape(const char *file)
 	KIST_STR struct kist_str out = { 0 };
 
 	for (; *file; file++) {
+		if (*file == '/')
+			return NULL;
 		if (*file != '%') {
 			kist_str_addc(&out, *file);
 			continue;

@@ -143,7 +143,7 @@ static void test_files(KIST_UNUSED void **state)
 {
 	static const char *const bad[] = { "busybox:latest",    "localhost%2Fbusybox", "localhost%2fa:b", "localhost%2",
 		                           "localhost%2Fa%3Ab", "localhost%2FA:b",     "localhost%25a:b", "",
-		                           "localhost%2F..:b" };
+		                           "localhost%2F..:b",  "localhost/a:b" };
 	KIST_FREE char *file = kist_reference_escape("localhost:5/a/b%:c");
 	KIST_FREE char *name = kist_reference_unescape("localhost:5%2Fa%2Fb:c");
 
