@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -128,6 +129,10 @@ struct relay {
 	unsigned char keys[DETACH_MAX];
 	int n_keys, matched;          /* detach sequence, and how much of it was typed */
 	bool broken[3];               /* stdout, stderr: the reader is gone */
+	char output[KIST_MSG_DATA];   /* received, not yet written; nothing more is received meanwhile */
+	size_t out_len, out_done;
+	int out_stream;
+	uint32_t ahead;               /* bytes of stdin sent and not yet taken */
 	int code;
 };
 
@@ -177,8 +182,8 @@ static bool feed(struct relay *r, const unsigned char *bytes, size_t n)
 		}
 		out[len++] = bytes[i];
 	}
-	if (len)
-		kist_msg_send(r->a->sock, KIST_MSG_STDIN, out, len);
+	if (len && kist_msg_send(r->a->sock, KIST_MSG_STDIN, out, len) == 0)
+		r->ahead += (uint32_t)len;
 	return false;
 }
 
@@ -197,25 +202,41 @@ static bool read_input(struct relay *r)
 	return feed(r, bytes, (size_t)n);
 }
 
-static void write_output(struct relay *r, int stream, const char *bytes, size_t n)
+static int output_fd(const struct relay *r)
 {
-	int fd = stream == 1 ? r->io->out : r->io->err;
+	return r->out_stream == 1 ? r->io->out : r->io->err;
+}
 
-	if (fd < 0 || r->broken[stream])
+/* After poll said that it takes something: never more than a pipe then takes without blocking, because whoever reads it may have
+ * stopped, and signals must still get through. */
+static void write_output(struct relay *r)
+{
+	size_t left = r->out_len - r->out_done;
+	ssize_t n = write(output_fd(r), r->output + r->out_done, left < PIPE_BUF ? left : PIPE_BUF);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	int e = kist_write_all(fd, bytes, n);
-	if (e == -EAGAIN) {
-		/* A non-blocking terminal or pipe of the caller's: wait for it, as a blocking one would. */
-		struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
-		poll(&poll_fd, 1, -1);
-		return write_output(r, stream, bytes, n);
-	}
-	if (e < 0) {
+	if (n < 0) {
 		/* The container learns of it as a program of the host would: its next write is refused. */
-		uint8_t which = (uint8_t)stream;
-		r->broken[stream] = true;
+		uint8_t which = (uint8_t)r->out_stream;
+		r->broken[r->out_stream] = true;
+		r->out_len = 0;
 		kist_msg_send(r->a->sock, KIST_MSG_BROKEN, &which, 1);
+		return;
 	}
+	r->out_done += (size_t)n;
+	if (r->out_done == r->out_len)
+		r->out_len = 0;
+}
+
+static void take_output(struct relay *r, int stream, const char *bytes, size_t n)
+{
+	r->out_stream = stream;
+	if (output_fd(r) < 0 || r->broken[stream])
+		return;
+	memcpy(r->output, bytes, n);
+	r->out_len = n;
+	r->out_done = 0;
 }
 
 /* -1: go on; otherwise a KIST_ATTACH_* result or a negative errno below -1. */
@@ -224,6 +245,7 @@ static int read_message(struct relay *r, struct kist_error *err)
 	union {
 		char bytes[KIST_MSG_DATA];
 		int32_t code;
+		uint32_t count;
 		struct kist_error failure;
 	} message;
 	char type;
@@ -236,7 +258,10 @@ static int read_message(struct relay *r, struct kist_error *err)
 	switch (type) {
 	case KIST_MSG_STDOUT:
 	case KIST_MSG_STDERR:
-		write_output(r, type == KIST_MSG_STDOUT ? 1 : 2, message.bytes, (size_t)n);
+		take_output(r, type == KIST_MSG_STDOUT ? 1 : 2, message.bytes, (size_t)n);
+		return -1;
+	case KIST_MSG_TAKEN:
+		r->ahead -= message.count < r->ahead ? message.count : r->ahead;
 		return -1;
 	case KIST_MSG_EXITED:
 		r->code = message.code;
@@ -267,10 +292,12 @@ static void pass_signal(struct relay *r)
 static int relay_loop(struct relay *r, struct kist_error *err)
 {
 	for (;;) {
-		struct pollfd fds[3] = {
-			{ .fd = r->a->sock, .events = POLLIN },
+		bool room = r->ahead + KIST_MSG_DATA <= KIST_MSG_WINDOW;
+		struct pollfd fds[4] = {
+			{ .fd = r->out_len ? -1 : r->a->sock, .events = POLLIN },
 			{ .fd = r->signals, .events = POLLIN },
-			{ .fd = r->in_open ? r->io->in : -1, .events = POLLIN },
+			{ .fd = r->in_open && room ? r->io->in : -1, .events = POLLIN },
+			{ .fd = r->out_len ? output_fd(r) : -1, .events = POLLOUT },
 		};
 		if (poll(fds, KIST_COUNT(fds), -1) < 0 && errno != EINTR)
 			return kist_fail_errno(err, errno, "wait for container");
@@ -278,6 +305,8 @@ static int relay_loop(struct relay *r, struct kist_error *err)
 			pass_signal(r);
 		if (fds[2].revents && read_input(r))
 			return KIST_ATTACH_DETACHED;
+		if (fds[3].revents)
+			write_output(r);
 		if (fds[0].revents) {
 			int end = read_message(r, err);
 			if (end != -1)
@@ -307,7 +336,8 @@ int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int 
 	sigset_t set, saved;
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_action;
 
-	relay.n_keys = io->in >= 0 ? kist_detach_keys_parse(io->detach_keys, relay.keys) : 0;
+	/* Keys are typed on a terminal: in a stream of data the same bytes mean nothing. */
+	relay.n_keys = io->in >= 0 && a->tty ? kist_detach_keys_parse(io->detach_keys, relay.keys) : 0;
 	if (relay.n_keys < 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "detach keys '%s': expected characters or ctrl-X, comma separated",
 				 io->detach_keys);
