@@ -1,6 +1,7 @@
 /* The program: its commands, its global options, and the doors by which the binary executes itself. */
 #include "cli/commands.h"
 #include "cli/image_commands.h"
+#include "cli/view_commands.h"
 
 #include "core/base/log.h"
 #include "ns/ns.h"
@@ -9,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#if __has_include("cli/view_commands.h")
-#include "cli/view_commands.h"
-#endif
 
 static const struct kist_option global_rows[] = {
 	KIST_OPTION(struct kist_cli, STRING, config_file, "config", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
@@ -42,9 +39,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_pause,	 &kist_command_rename,	&kist_command_restart, &kist_command_rm,     &kist_command_run,
 	&kist_command_start,	 &kist_command_stop,	&kist_command_unpause, &kist_command_wait,
 	KIST_IMAGE_COMMANDS
-#ifdef KIST_VIEW_COMMANDS
 	KIST_VIEW_COMMANDS
-#endif
 	NULL,
 };
 
