@@ -117,22 +117,23 @@ int kist_detach_keys_parse(const char *text, unsigned char out[16])
 	return n;
 }
 
-/* --- one run of a session ------------------------------------------------------------------------------------------- */
+/* --- one run of a session -------------------------------------------------------------------------------------------
+ */
 
 struct relay {
 	struct kist_attach *a;
 	const struct kist_attach_io *io;
-	int signals;                  /* signalfd */
+	int signals; /* signalfd */
 	bool in_open;
 	bool raw;
 	struct termios saved;
 	unsigned char keys[DETACH_MAX];
-	int n_keys, matched;          /* detach sequence, and how much of it was typed */
-	bool broken[3];               /* stdout, stderr: the reader is gone */
-	char output[KIST_MSG_DATA];   /* received, not yet written; nothing more is received meanwhile */
+	int n_keys, matched;        /* detach sequence, and how much of it was typed */
+	bool broken[3];             /* stdout, stderr: the reader is gone */
+	char output[KIST_MSG_DATA]; /* received, not yet written; nothing more is received meanwhile */
 	size_t out_len, out_done;
 	int out_stream;
-	uint32_t ahead;               /* bytes of stdin sent and not yet taken */
+	uint32_t ahead; /* bytes of stdin sent and not yet taken */
 	int code;
 };
 
@@ -207,8 +208,8 @@ static int output_fd(const struct relay *r)
 	return r->out_stream == 1 ? r->io->out : r->io->err;
 }
 
-/* After poll said that it takes something: never more than a pipe then takes without blocking, because whoever reads it may have
- * stopped, and signals must still get through. */
+/* After poll said that it takes something: never more than a pipe then takes without blocking, because whoever reads it
+ * may have stopped, and signals must still get through. */
 static void write_output(struct relay *r)
 {
 	size_t left = r->out_len - r->out_done;
@@ -318,8 +319,8 @@ static int relay_loop(struct relay *r, struct kist_error *err)
 /* Signals that are not the user's word to the container: faults of our own, stop and child notices, SIGPIPE. */
 static void proxied_signals(sigset_t *set, bool proxy)
 {
-	static const int ours[] = { SIGCHLD, SIGPIPE, SIGURG, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP,
-				    SIGSYS,  SIGTTIN, SIGTTOU, SIGTSTP, SIGSTOP, SIGKILL, SIGCONT };
+	static const int ours[] = { SIGCHLD, SIGPIPE, SIGURG,  SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGABRT,
+		                    SIGTRAP, SIGSYS,  SIGTTIN, SIGTTOU, SIGTSTP, SIGSTOP, SIGKILL, SIGCONT };
 
 	sigemptyset(set);
 	if (proxy) {
@@ -339,8 +340,8 @@ int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int 
 	/* Keys are typed on a terminal: in a stream of data the same bytes mean nothing. */
 	relay.n_keys = io->in >= 0 && a->tty ? kist_detach_keys_parse(io->detach_keys, relay.keys) : 0;
 	if (relay.n_keys < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "detach keys '%s': expected characters or ctrl-X, comma separated",
-				 io->detach_keys);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "detach keys '%s': expected characters or ctrl-X, comma separated", io->detach_keys);
 	proxied_signals(&set, io->sig_proxy);
 	sigprocmask(SIG_BLOCK, &set, &saved);
 	sigaction(SIGPIPE, &ignore, &pipe_action);

@@ -36,7 +36,8 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 /* The run directory's files of one run; the lock stays, others wait on it. */
 static void run_files_free(struct kist_container *c)
 {
-	static const char *const names[] = { "attach", "hosts", "resolv.conf", "hostname", "containerenv" };
+	static const char *const names[] = { "attach",   "hosts",        "resolv.conf",
+		                             "hostname", "containerenv", KIST_LIVE_RECORD };
 
 	if (kist_container_rundir(c, NULL) < 0)
 		return;
@@ -50,12 +51,25 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 	if (r < 0)
 		return kist_context(err, "clean up container %.12s", c->config.id);
 	run_files_free(c);
-	c->state.status = c->state.status == KIST_CREATED || c->state.status == KIST_CONFIGURED ? KIST_CONFIGURED : KIST_EXITED;
+	c->state.status =
+	        c->state.status == KIST_CREATED || c->state.status == KIST_CONFIGURED ? KIST_CONFIGURED : KIST_EXITED;
 	c->state.pid = c->state.monitor_pid = 0;
 	c->state.pid_start = c->state.monitor_start = 0;
 	if (kist_container_save(c, NULL) < 0)
 		kist_debug("container %.12s: state could not be saved: %m", c->config.id);
 	return 0;
+}
+
+/* The name in the record: the handle's may be of before a rename. */
+static void name_release(struct kist_container *c)
+{
+	struct kist_container_config config;
+
+	kist_table_init(&kist_container_config_table, &config);
+	if (kist_record_read(kist_container_dir(c), "config", &kist_container_config_table, &config, NULL, NULL) == 0)
+		kist_name_release(c->k, config.name, c->config.id);
+	kist_table_release(&kist_container_config_table, &config);
+	kist_name_release(c->k, c->config.name, c->config.id);
 }
 
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err)
@@ -75,7 +89,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	memcpy(gone + sizeof(REMOVED_PREFIX) - 1, c->config.id, 65);
 	if (renameat(k->containers, c->config.id, k->containers, gone) < 0 && errno != ENOENT)
 		return kist_fail_errno(err, errno, "remove container %.12s", c->config.id);
-	kist_name_release(k, c->config.name, c->config.id);
+	name_release(c);
 	r = kist_remove_tree(k->containers, gone);
 	kist_remove_tree(k->run_containers, c->config.id);
 	kist_container_unlock(c);
@@ -85,14 +99,23 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	return r < 0 ? kist_fail_errno(err, -r, "remove files of container %.12s", c->config.id) : 0;
 }
 
-/* For a record that cannot be loaded: what its id alone tells. */
-static void evict_leftovers(struct kist *k, const char *id)
+/* For a config that cannot be loaded: its id, its state if that is sound, and what its monitor said tell what to end.
+ */
+static int evict_leftovers(struct kist *k, const char *id, struct kist_error *err)
 {
-	struct kist_cgroup_root *root = NULL;
-	KIST_FREE char *group = kist_asprintf("%s/%s", k->settings.cgroup_parent, id);
+	struct kist_container *c = kist_container_bare(k, id);
 
-	if (kist_store_cgroup(k, &root, NULL) == 0)
-		kist_cgroup_remove(root, group, NULL);
+	int r = kist_container_reload(c, err);
+	if (r == 0 && !c->state.cgroup && kist_streq(c->config.cgroup_parent, DEFAULT_PARENT)) {
+		free(c->config.cgroup_parent);
+		c->config.cgroup_parent = kist_strdup(k->settings.cgroup_parent);
+	}
+	if (r == 0)
+		r = kist_container_kill_all(c, err);
+	if (r == 0)
+		r = cgroup_free(c, err);
+	kist_container_free(c);
+	return r;
 }
 
 int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], struct kist_error *err)
@@ -115,7 +138,9 @@ int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], st
 	}
 	KIST_CLOSE int run = openat(k->run_containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	KIST_CLOSE int lock = run < 0 ? -1 : kist_lock(run, "lock", true, false);
-	evict_leftovers(k, id);
+	r = evict_leftovers(k, id, err);
+	if (r < 0)
+		return r;
 	r = kist_remove_tree(k->containers, id);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "remove files of container %.12s", id);

@@ -1,5 +1,5 @@
-/* The command's side of exec. The monitor starts the process, since it is the container's parent already and runs from a
- * binary that cannot be written; this side hands it stdio and waits.
+/* The command's side of exec. The monitor starts the process, since it is the container's parent already and runs from
+ * a binary that cannot be written; this side hands it stdio and waits.
  *
  * What the process gets as stdio: pipes and sockets as they are; for anything else (files, terminals) a pipe that is
  * relayed here, because a process that has a descriptor can open it again through /proc with other rights. */
@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/str.h"
 #include "core/monitor.h"
+#include "core/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,13 +28,14 @@
 #define EXEC(type, member, ...) KIST_FIELD(struct kist_msg_exec, type, member, ##__VA_ARGS__)
 
 static const struct kist_field exec_fields[] = {
-	EXEC(STRV, args), EXEC(STRV, env),	  EXEC(STRING, user), EXEC(STRING, workdir), EXEC(BOOL, tty),
-	EXEC(BOOL, privileged), EXEC(BOOL, detach), EXEC(U32, rows),	  EXEC(U32, cols),	     EXEC(U32, preserve_fds),
+	EXEC(STRV, args),       EXEC(STRV, env),    EXEC(STRING, user), EXEC(STRING, workdir), EXEC(BOOL, tty),
+	EXEC(BOOL, privileged), EXEC(BOOL, detach), EXEC(U32, rows),    EXEC(U32, cols),       EXEC(U32, preserve_fds),
 };
 const struct kist_table kist_msg_exec_table = KIST_TABLE("exec request", struct kist_msg_exec, exec_fields);
 
 #define PRESERVE_MAX 60 /* SCM_MAX_FD less stdio, with room */
-#define BUFFER 32768
+#define BUFFER       32768
+#define DRAIN_READS  ((1 << 20) / BUFFER)
 
 /* One direction of a relay. */
 struct pump {
@@ -46,7 +48,8 @@ struct pump {
 
 struct exec_io {
 	int sock, signals;
-	int theirs[3];        /* what the process gets */
+	int console;   /* the terminal's master, or -1 */
+	int theirs[3]; /* what the process gets */
 	bool close_theirs[3];
 	struct pump pumps[3]; /* stdin, stdout, stderr; with a terminal in and out */
 	struct termios saved;
@@ -87,7 +90,7 @@ static int stdio_prepare(struct exec_io *io, const struct kist_exec *exec, struc
 		int ours = ends[i == 0 ? 1 : 0];
 		fcntl(ours, F_SETFL, O_NONBLOCK);
 		io->pumps[i] = i == 0 ? (struct pump){ .from = 0, .to = ours, .open = true, .ours_to = true }
-				      : (struct pump){ .from = ours, .to = i, .open = true };
+		                      : (struct pump){ .from = ours, .to = i, .open = true };
 	}
 	return 0;
 }
@@ -126,19 +129,20 @@ static int request_send(struct exec_io *io, const struct kist_exec *exec, struct
 	kist_str_addc(&text, KIST_MSG_EXEC);
 	kist_kv_write(&kist_msg_exec_table, &request, NULL, &text);
 	if (text.len > KIST_MSG_DATA)
-		return kist_fail(err, KIST_ERR_INVALID, E2BIG, "arguments and environment are longer than %d bytes", KIST_MSG_DATA);
+		return kist_fail(err, KIST_ERR_INVALID, E2BIG, "arguments and environment are longer than %d bytes",
+		                 KIST_MSG_DATA);
 	memcpy(fds, io->theirs, sizeof(io->theirs));
-	for (unsigned i = 0; i < exec->preserve_fds; i++) {
+	for (unsigned i = 0; i < exec->preserve_fds; i++)
 		fds[3 + i] = 3 + (int)i;
-		if (fcntl(fds[3 + i], F_GETFD) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EBADF, "preserve fds: file descriptor %d is not open", fds[3 + i]);
-	}
-	int r = kist_send_fds(io->sock, text.data, text.len, fds, 3 + exec->preserve_fds);
+	int r = kist_check_preserved(exec->preserve_fds, err);
+	if (r < 0)
+		return r;
+	r = kist_send_fds(io->sock, text.data, text.len, fds, 3 + exec->preserve_fds);
 	return r < 0 ? kist_fail_errno(err, -r, "send request to the monitor") : 0;
 }
 
 /* RUNNING, with the terminal's master, or FAILED. */
-static int answer_read(struct exec_io *io, int *console, struct kist_error *err)
+static int answer_read(struct exec_io *io, struct kist_error *err)
 {
 	char packet[1 + sizeof(struct kist_error)];
 	size_t n_fds = 1;
@@ -153,12 +157,13 @@ static int answer_read(struct exec_io *io, int *console, struct kist_error *err)
 		return failure.errnum > 0 ? -failure.errnum : -EIO;
 	}
 	if (n < 1 || packet[0] != KIST_MSG_RUNNING)
-		return kist_fail(err, KIST_ERR_INTERNAL, EPIPE, "the container's monitor went away");
-	*console = n_fds == 1 ? fd : -1;
+		return kist_fail(err, KIST_ERR_STATE, EPIPE, "the container ended");
+	io->console = n_fds == 1 ? fd : -1;
 	return 0;
 }
 
-/* --- relay ---------------------------------------------------------------------------------------------------------- */
+/* --- relay ----------------------------------------------------------------------------------------------------------
+ */
 
 static void pump_close(struct pump *p)
 {
@@ -183,7 +188,7 @@ static bool feed_detaches(struct exec_io *io, const char *bytes, size_t n)
 	return false;
 }
 
-static void pump_write(struct pump *p)
+static void pump_write(struct exec_io *io, struct pump *p)
 {
 	while (p->len) {
 		ssize_t n = write(p->to, p->data, p->len);
@@ -192,9 +197,15 @@ static void pump_write(struct pump *p)
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0) {
-			/* The reader is gone: closing our end of the pipe tells the process at its next write. */
-			if (!p->ours_to)
+			/* The reader is gone: closing our end tells the process at its next write, or hangs its
+			 * terminal up. */
+			if (p->from == io->console) {
+				kist_close_fd(&io->console);
+				io->pumps[0].open = false;
+				p->from = -1;
+			} else if (p->from > 2) {
 				kist_close_fd(&p->from);
+			}
 			pump_close(p);
 			return;
 		}
@@ -222,11 +233,11 @@ static bool pump_step(struct exec_io *io, struct pump *p, bool *detached)
 		}
 		p->len = (size_t)n;
 	}
-	pump_write(p);
+	pump_write(io, p);
 	return p->open && p->len == 0;
 }
 
-static void pass_signals(struct exec_io *io, int console)
+static void pass_signals(struct exec_io *io)
 {
 	struct signalfd_siginfo info;
 	struct winsize size;
@@ -235,8 +246,8 @@ static void pass_signals(struct exec_io *io, int console)
 		int32_t number = (int32_t)info.ssi_signo;
 		if (number != SIGWINCH)
 			kist_msg_send(io->sock, KIST_MSG_SIGNAL, &number, sizeof(number));
-		else if (console >= 0 && ioctl(0, TIOCGWINSZ, &size) == 0)
-			ioctl(console, TIOCSWINSZ, &size);
+		else if (io->console >= 0 && ioctl(0, TIOCGWINSZ, &size) == 0)
+			ioctl(io->console, TIOCSWINSZ, &size);
 	}
 }
 
@@ -247,7 +258,8 @@ static int read_end(struct exec_io *io, int *code, struct kist_error *err)
 	ssize_t n = kist_msg_recv(io->sock, &type, &value, sizeof(value));
 
 	if (n < 0 || type == 0)
-		return kist_fail(err, KIST_ERR_INTERNAL, EPIPE, "the container's monitor went away: the exit code is unknown");
+		return kist_fail(err, KIST_ERR_INTERNAL, EPIPE,
+		                 "the container's monitor went away: the exit code is unknown");
 	if (type != KIST_MSG_EXITED)
 		return 0;
 	*code = value;
@@ -263,8 +275,9 @@ static void drain(struct exec_io *io)
 		if (!p->open)
 			continue;
 		fcntl(p->from, F_SETFL, O_NONBLOCK);
-		while (p->open && (p->len || pump_step(io, p, &ignored))) {
-			pump_write(p);
+		/* A pipe's worth: a process left behind can write for ever. */
+		for (int n = 0; n < DRAIN_READS && p->open && (p->len || pump_step(io, p, &ignored)); n++) {
+			pump_write(io, p);
 			if (p->len) {
 				struct pollfd poll_fd = { .fd = p->to, .events = POLLOUT };
 				poll(&poll_fd, 1, -1);
@@ -273,12 +286,13 @@ static void drain(struct exec_io *io)
 	}
 }
 
-static int relay(struct exec_io *io, int console, int *code, struct kist_error *err)
+static int relay(struct exec_io *io, int *code, struct kist_error *err)
 {
 	bool detached = false;
 
 	for (;;) {
-		struct pollfd fds[5] = { { .fd = io->sock, .events = POLLIN }, { .fd = io->signals, .events = POLLIN } };
+		struct pollfd fds[5] = { { .fd = io->sock, .events = POLLIN },
+			                 { .fd = io->signals, .events = POLLIN } };
 		for (int i = 0; i < 3; i++) {
 			struct pump *p = &io->pumps[i];
 			fds[2 + i].fd = !p->open ? -1 : p->len ? p->to : p->from;
@@ -287,7 +301,7 @@ static int relay(struct exec_io *io, int console, int *code, struct kist_error *
 		if (poll(fds, KIST_COUNT(fds), -1) < 0 && errno != EINTR)
 			return kist_fail_errno(err, errno, "wait for the process");
 		if (fds[1].revents)
-			pass_signals(io, console);
+			pass_signals(io);
 		for (int i = 0; i < 3; i++)
 			if (fds[2 + i].revents && io->pumps[i].open)
 				pump_step(io, &io->pumps[i], &detached);
@@ -304,11 +318,11 @@ static int relay(struct exec_io *io, int console, int *code, struct kist_error *
 	}
 }
 
-static void terminal_open(struct exec_io *io, int console)
+static void terminal_open(struct exec_io *io)
 {
-	io->pumps[0] = (struct pump){ .from = 0, .to = console, .open = true };
-	io->pumps[1] = (struct pump){ .from = console, .to = 1, .open = true };
-	fcntl(console, F_SETFL, O_NONBLOCK);
+	io->pumps[0] = (struct pump){ .from = 0, .to = io->console, .open = true };
+	io->pumps[1] = (struct pump){ .from = io->console, .to = 1, .open = true };
+	fcntl(io->console, F_SETFL, O_NONBLOCK);
 	if (tcgetattr(0, &io->saved) == 0) {
 		struct termios raw = io->saved;
 		cfmakeraw(&raw);
@@ -316,7 +330,7 @@ static void terminal_open(struct exec_io *io, int console)
 	}
 }
 
-static int attached(struct exec_io *io, const struct kist_exec *exec, int console, int *code, struct kist_error *err)
+static int attached(struct exec_io *io, const struct kist_exec *exec, int *code, struct kist_error *err)
 {
 	static const int passed[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_action;
@@ -328,11 +342,11 @@ static int attached(struct exec_io *io, const struct kist_exec *exec, int consol
 	sigprocmask(SIG_BLOCK, &set, &saved);
 	sigaction(SIGPIPE, &ignore, &pipe_action);
 	io->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (console >= 0)
-		terminal_open(io, console);
-	if (console >= 0 && !exec->stdin_)
+	if (io->console >= 0)
+		terminal_open(io);
+	if (io->console >= 0 && !exec->stdin_)
 		io->pumps[0].open = false;
-	int r = relay(io, console, code, err);
+	int r = relay(io, code, err);
 	if (io->raw)
 		tcsetattr(0, TCSADRAIN, &io->saved);
 	kist_close_fd(&io->signals);
@@ -341,7 +355,8 @@ static int attached(struct exec_io *io, const struct kist_exec *exec, int consol
 	return r;
 }
 
-static int exec_start(struct kist_container *c, struct exec_io *io, const struct kist_exec *exec, int *console, struct kist_error *err)
+static int exec_start(struct kist_container *c, struct exec_io *io, const struct kist_exec *exec,
+                      struct kist_error *err)
 {
 	/* Under the lock, so that nobody freezes the container while the process is on its way in. */
 	int r = kist_container_lock(c, err);
@@ -358,30 +373,31 @@ static int exec_start(struct kist_container *c, struct exec_io *io, const struct
 		r = request_send(io, exec, err);
 	theirs_close(io);
 	if (r == 0)
-		r = answer_read(io, console, err);
+		r = answer_read(io, err);
 	kist_container_unlock(c);
 	return r;
 }
 
-int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, char session[65], int *code, struct kist_error *err)
+int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, char session[65], int *code,
+                        struct kist_error *err)
 {
-	struct exec_io io = { .sock = -1, .signals = -1, .theirs = { -1, -1, -1 } };
-	KIST_CLOSE int console = -1;
+	struct exec_io io = { .sock = -1, .signals = -1, .console = -1, .theirs = { -1, -1, -1 } };
 
 	io.n_keys = exec->tty ? kist_detach_keys_parse(exec->detach_keys, io.keys) : 0;
 	if (io.n_keys < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "detach keys '%s': expected characters or ctrl-X, comma separated",
-				 exec->detach_keys);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "detach keys '%s': expected characters or ctrl-X, comma separated", exec->detach_keys);
 	kist_random_hex(session, 64);
-	int r = exec_start(c, &io, exec, &console, err);
+	int r = exec_start(c, &io, exec, err);
 	*code = 0;
 	if (r == 0 && !exec->detach)
-		r = attached(&io, exec, console, code, err);
+		r = attached(&io, exec, code, err);
 	for (int i = 0; i < 3; i++) {
-		if (i > 0 && io.pumps[i].from != console && io.pumps[i].from > 2)
+		if (i > 0 && io.pumps[i].from != io.console && io.pumps[i].from > 2)
 			kist_close_fd(&io.pumps[i].from);
 		free(io.pumps[i].data);
 	}
+	kist_close_fd(&io.console);
 	kist_close_fd(&io.sock);
 	return r < 0 ? kist_context(err, "exec in %s", c->config.name) : 0;
 }

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define EXEC_MAX_FDS 63
+#define HIGH_FD      200 /* above all that can be preserved, below every limit of open files */
+
 static int plan_read(struct monitor *m, struct kist_spec **spec, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
@@ -35,10 +38,17 @@ static int container_root(struct monitor *m, struct kist_error *err)
 static int place_preserved(const int *fds, size_t n, int saved[], struct kist_error *err)
 {
 	for (size_t i = 0; i < n; i++) {
-		saved[i] = fcntl(3 + (int)i, F_DUPFD_CLOEXEC, 200);
-		if (dup2(fds[i], 3 + (int)i) < 0)
-			return kist_fail_errno(err, errno, "place preserved file descriptor %zu", i + 3);
+		saved[i] = fcntl(3 + (int)i, F_DUPFD_CLOEXEC, HIGH_FD);
+		if (saved[i] < 0 && errno != EBADF) {
+			int r = kist_fail_errno(err, errno, "set file descriptor %zu aside", i + 3);
+			while (i-- > 0)
+				kist_close_fd(&saved[i]);
+			return r;
+		}
 	}
+	/* Cannot fail: both are open, or the number is free. */
+	for (size_t i = 0; i < n; i++)
+		dup2(fds[i], 3 + (int)i);
 	return 0;
 }
 
@@ -57,7 +67,7 @@ static void replace_preserved(const int saved[], size_t n)
 static void fds_move_high(int *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		int high = fcntl(fds[i], F_DUPFD_CLOEXEC, 300);
+		int high = fcntl(fds[i], F_DUPFD_CLOEXEC, HIGH_FD);
 		if (high >= 0) {
 			close(fds[i]);
 			fds[i] = high;
@@ -65,13 +75,38 @@ static void fds_move_high(int *fds, size_t n)
 	}
 }
 
-static int session_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds, struct kist_ns_child *child,
-			 struct kist_error *err)
+/* Starts with preserved fds at their numbers, where descriptors of ours may be that the start needs: those are copied.
+ */
+static int exec_preserving(struct kist_ns_exec *plan, int *fds, size_t n_fds, struct kist_ns_child *child,
+                           struct kist_error *err)
+{
+	int saved[EXEC_MAX_FDS];
+	size_t preserved = n_fds - 3;
+	KIST_CLOSE int pidfd = fcntl(plan->pidfd, F_DUPFD_CLOEXEC, HIGH_FD);
+	KIST_CLOSE int cgroup = plan->cgroup_fd < 0 ? -1 : fcntl(plan->cgroup_fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	KIST_CLOSE int cache = fcntl(plan->seccomp_cache, F_DUPFD_CLOEXEC, HIGH_FD);
+
+	if (pidfd < 0 || cache < 0 || (plan->cgroup_fd >= 0 && cgroup < 0))
+		return kist_fail_errno(err, errno, "copy file descriptors");
+	plan->pidfd = pidfd;
+	plan->cgroup_fd = cgroup;
+	plan->seccomp_cache = cache;
+	fds_move_high(fds, n_fds);
+	memcpy(plan->stdio, fds, sizeof(plan->stdio));
+	int r = place_preserved(fds + 3, preserved, saved, err);
+	if (r < 0)
+		return r;
+	r = kist_ns_exec(plan, child, err);
+	/* What the child brought back may lie nowhere near: its numbers were free, so above the preserved ones. */
+	replace_preserved(saved, preserved);
+	return r;
+}
+
+static int session_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds,
+                         struct kist_ns_child *child, struct kist_error *err)
 {
 	KIST_SPEC struct kist_spec *spec = NULL;
 	struct kist_spec_process *process = NULL;
-	int saved[64];
-	size_t preserved = n_fds - 3;
 
 	KIST_CLOSE int root = container_root(m, err);
 	if (root < 0)
@@ -79,8 +114,12 @@ static int session_start(struct monitor *m, const struct kist_msg_exec *request,
 	int r = plan_read(m, &spec, err);
 	if (r < 0)
 		return r;
-	struct kist_exec exec = { .args = request->args, .env = request->env, .user = request->user, .workdir = request->workdir,
-				  .tty = request->tty, .privileged = request->privileged };
+	struct kist_exec exec = { .args = request->args,
+		                  .env = request->env,
+		                  .user = request->user,
+		                  .workdir = request->workdir,
+		                  .tty = request->tty,
+		                  .privileged = request->privileged };
 	r = kist_plan_exec(m->c, root, &exec, spec, &process, err);
 	if (r < 0)
 		return r;
@@ -95,21 +134,13 @@ static int session_start(struct monitor *m, const struct kist_msg_exec *request,
 		.stdio = { fds[0], fds[1], fds[2] },
 		.rows = request->rows,
 		.cols = request->cols,
-		.listen_fds = (int)preserved,
+		.listen_fds = (int)n_fds - 3,
 		.privileged = request->privileged,
 		.seccomp_cache = m->k->runroot,
 		.default_seccomp_caps = built_in ? &caps : NULL,
 		.id = m->c->config.id,
 	};
-	if (preserved) {
-		fds_move_high(fds, n_fds);
-		memcpy(plan.stdio, fds, sizeof(plan.stdio));
-		r = place_preserved(fds + 3, preserved, saved, err);
-	}
-	if (r == 0)
-		r = kist_ns_exec(&plan, child, err);
-	if (preserved)
-		replace_preserved(saved, preserved);
+	r = n_fds > 3 ? exec_preserving(&plan, fds, n_fds, child, err) : kist_ns_exec(&plan, child, err);
 	kist_table_release(&kist_spec_process_table, process);
 	free(process);
 	return r;
@@ -133,7 +164,7 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 
 	kist_table_init(&kist_msg_exec_table, &request);
 	int r = kist_kv_read(&kist_msg_exec_table, copy, &request, NULL, &err);
-	if (r == 0 && (n_fds < 3 || n_fds - 3 != request.preserve_fds || n_fds > 63))
+	if (r == 0 && (n_fds < 3 || n_fds - 3 != request.preserve_fds || n_fds > EXEC_MAX_FDS))
 		r = kist_fail(&err, KIST_ERR_INVALID, 0, "exec request: %zu file descriptors", n_fds);
 	if (r == 0 && m->phase != MONITOR_RUNNING)
 		r = kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container is not running");
@@ -161,6 +192,13 @@ struct exec_session *monitor_exec_of(struct monitor *m, const struct client *cli
 	while (session && session->client != client)
 		session = session->next;
 	return session;
+}
+
+void monitor_exec_end_all(struct monitor *m)
+{
+	/* Our own children, not reaped yet: the pids are theirs. */
+	for (struct exec_session *e = m->execs; e; e = e->next)
+		kill(e->pid, SIGKILL);
 }
 
 bool monitor_exec_ended(struct monitor *m, pid_t pid, int code)

@@ -26,9 +26,12 @@ struct kist {
 	struct kist_overlay *overlay;
 	struct kist_cgroup_root *cgroup;
 	int images, refs;     /* -1 until used: images/ID/, refs/NAME */
+	int volumes, secrets; /* -1 until used: volumes/NAME/, secrets/ID/ beside containers/ */
 };
 
 int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err);
+/* A directory beside containers/, opened on first use and made if wanted. A negative errno. */
+int kist_store_directory(struct kist *k, const char *name, bool make, int *fd);
 /* KIST_ERR_UNSUPPORTED where the host has no cgroup v2. */
 int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist_error *err);
 /* An open without reading kist.conf, for the monitor: the caller knows the settings that matter. */
@@ -54,10 +57,20 @@ struct kist_container {
 	int dir;              /* containers/ID; -1 until kist_container_dir opens it */
 	int run_dir;          /* runroot/containers/ID, -1 until needed */
 	int lock;             /* held while >= 0 */
+	bool remove_volumes;  /* its anonymous volumes go with it */
+	char **made_volumes;  /* while it is created: those that did not exist before */
+	int *held;            /* while it is launched: what the plan's mounts refer to by number */
+	size_t n_held;
 };
+
+/* Keeps fd open until kist_container_drop_held; *source becomes its path in /proc/self/fd. */
+void kist_container_hold(struct kist_container *c, int fd, char **source);
+void kist_container_drop_held(struct kist_container *c);
 
 /* The full id that a user's word means: full id, name, unique prefix. The record need not be sound. */
 int kist_container_find(struct kist *k, const char *text, char id[65], struct kist_error *err);
+/* A handle without a record. */
+struct kist_container *kist_container_bare(struct kist *k, const char *id);
 /* Loads by full id. */
 int kist_container_load(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
 int kist_container_rundir(struct kist_container *c, struct kist_error *err); /* makes it; returns the fd, which c owns */
@@ -67,11 +80,20 @@ char *kist_container_path(const struct kist_container *c, const char *name);    
 
 /* The lock of one container: flock on runroot/containers/ID/lock. lock re-reads and settles the state ('sync'). */
 int kist_container_lock(struct kist_container *c, struct kist_error *err);
-int kist_container_trylock(struct kist_container *c); /* 0, or -EWOULDBLOCK; nothing is re-read */
+int kist_container_trylock(struct kist_container *c); /* 0, -EWOULDBLOCK, or -ESTALE: removed; nothing is re-read */
+int kist_container_lock_take(struct kist_container *c, bool nonblock, bool making);
 void kist_container_unlock(struct kist_container *c);
 int kist_container_reload(struct kist_container *c, struct kist_error *err);   /* state alone, no settling */
 int kist_container_settle(struct kist_container *c, struct kist_error *err);   /* needs the lock */
 int kist_container_save(struct kist_container *c, struct kist_error *err);     /* state; needs the lock */
+/* The monitor's own record, in the run directory from before the launch until clean-up: it finds the container of a torn state, and
+ * what a monitor left that was killed before the state knew of it. */
+#define KIST_LIVE_RECORD "monitor"
+int kist_container_save_live(struct kist_container *c, struct kist_error *err);
+bool kist_container_has_leftovers(const struct kist_container *c); /* such a record of a container that does not run */
+bool kist_status_has_process(int status);
+struct kist_exit;
+void kist_container_take_exit(struct kist_container *c, const struct kist_exit *record); /* into the state: stopped */
 int kist_container_save_config(struct kist_container *c, struct kist_error *err);
 bool kist_container_monitor_alive(const struct kist_container *c);
 char *kist_container_cgroup_path(const struct kist_container *c); /* cgroup_parent/ID, NULL without cgroups */
@@ -121,6 +143,12 @@ int kist_exit_read(struct kist_container *c, struct kist_exit *record); /* -ENOE
 void kist_exit_keep(struct kist_container *c);    /* before removal: moves it to exits/ID; prunes old ones */
 int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record); /* of a removed container */
 
+/* --- waiting (wait.c) ----------------------------------------------------------------------------------------------- */
+
+int kist_wait_watch(const struct kist_container *c); /* from here on no change is missed; a descriptor, or -1 */
+/* Until the state changes, the monitor ends, or the time is over. */
+void kist_wait_change(const struct kist_container *c, int watch, int timeout_ms);
+
 /* --- plan (plan.c) -------------------------------------------------------------------------------------------------- */
 
 /* From the record to the plan. rootfs is the mounted root (a detached mount fd), where users are looked up and the
@@ -132,6 +160,8 @@ int kist_plan_check_config(struct kist_container *c, struct kist_error *err);
 bool kist_plan_seccomp_caps(const struct kist_container_config *config, uint64_t *caps);
 /* A detached copy of the /dev/shm mount of another container, by its init. Returns an fd. */
 int kist_shm_share(pid_t pid, struct kist_error *err);
+/* The same for any directory of that container, which must be a mount of its own. */
+int kist_mount_share(pid_t pid, const char *path, struct kist_error *err);
 /* The process of an exec session. */
 int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec *exec, const struct kist_spec *spec,
 		   struct kist_spec_process **out, struct kist_error *err);

@@ -18,9 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KILL_WAIT_MS 10000     /* after SIGKILL */
-#define CLEANUP_WAIT_MS 20000  /* for the monitor to clean up, as libpod */
-#define FREEZE_WAIT_MS 10000
+#define KILL_WAIT_MS    10000 /* after SIGKILL */
+#define CLEANUP_WAIT_MS 20000 /* for the monitor to clean up, as libpod */
+#define FREEZE_WAIT_MS  10000
 
 static int lock_for(struct kist_container *c, enum kist_call call, struct kist_error *err)
 {
@@ -40,7 +40,8 @@ static int named(struct kist_container *c, const char *step, struct kist_error *
 	return kist_context(err, "%s %s", step, c->config.name);
 }
 
-/* --- start ---------------------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------------------------------
+ */
 
 static int check_dependencies(struct kist_container *c, struct kist_error *err)
 {
@@ -53,8 +54,8 @@ static int check_dependencies(struct kist_container *c, struct kist_error *err)
 			return kist_context(err, "a container it shares a namespace with");
 		bool up = other->state.status == KIST_RUNNING && kist_container_monitor_alive(other);
 		if (!up)
-			r = kist_fail(err, KIST_ERR_STATE, EBUSY, "container %s, whose namespace it shares, is not running",
-				      other->config.name);
+			r = kist_fail(err, KIST_ERR_STATE, EBUSY,
+			              "container %s, whose namespace it shares, is not running", other->config.name);
 		kist_container_free(other);
 		if (r < 0)
 			return kist_remedy(err, "start that one first");
@@ -90,11 +91,15 @@ static int start_created(struct kist_container *c, const struct kist_start *star
 	return 0;
 }
 
-static int launch(struct kist_container *c, const struct kist_start *start, bool go, int *control, struct kist_error *err)
+static int launch(struct kist_container *c, const struct kist_start *start, bool go, int *control,
+                  struct kist_error *err)
 {
 	KIST_CLOSE int sock = -1;
-	struct kist_spawn how = { .start = go, .attach = start->attach, .rows = start->rows, .cols = start->cols,
-				  .preserve_fds = start->preserve_fds };
+	struct kist_spawn how = { .start = go,
+		                  .attach = start->attach,
+		                  .rows = start->rows,
+		                  .cols = start->cols,
+		                  .preserve_fds = start->preserve_fds };
 
 	int r = check_dependencies(c, err);
 	if (r == 0)
@@ -108,7 +113,8 @@ static int launch(struct kist_container *c, const struct kist_start *start, bool
 	return r;
 }
 
-int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session, struct kist_error *err)
+int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session,
+                         struct kist_error *err)
 {
 	static const struct kist_start plain = { 0 };
 	KIST_CLOSE int control = -1;
@@ -117,7 +123,8 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 	int r = lock_for(c, KIST_CALL_START, err);
 	if (r < 0)
 		return r;
-	r = c->state.status == KIST_CREATED ? start_created(c, start, &control, err) : launch(c, start, true, &control, err);
+	r = c->state.status == KIST_CREATED ? start_created(c, start, &control, err)
+	                                    : launch(c, start, true, &control, err);
 	kist_container_unlock(c);
 	if (r < 0)
 		return named(c, "start", err);
@@ -143,7 +150,8 @@ int kist_container_init(struct kist_container *c, struct kist_error *err)
 	return r < 0 ? named(c, "initialise", err) : 0;
 }
 
-/* --- stop ----------------------------------------------------------------------------------------------------------- */
+/* --- stop -----------------------------------------------------------------------------------------------------------
+ */
 
 static int poll_pidfd(int pidfd, int64_t timeout_ms)
 {
@@ -179,32 +187,40 @@ static int end_process(struct kist_container *c, int pidfd, int64_t timeout, str
 		if (poll_pidfd(pidfd, timeout * 1000) == 0)
 			return 0;
 		kist_debug("container %s did not end within %lld s of signal %d", c->config.name, (long long)timeout,
-			   c->config.stop_signal);
+		           c->config.stop_signal);
 	}
 	kist_pidfd_signal(pidfd, SIGKILL);
 	kill_group(c);
 	if (poll_pidfd(pidfd, KILL_WAIT_MS) == 0)
 		return 0;
-	return kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "process %d did not die within %d s of SIGKILL", c->state.pid,
-			 KILL_WAIT_MS / 1000);
+	return kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "process %d did not die within %d s of SIGKILL",
+	                 c->state.pid, KILL_WAIT_MS / 1000);
 }
 
 /* The monitor records, cleans up and goes; then the record can be read. */
 static int await_monitor(struct kist_container *c, struct kist_error *err)
 {
-	struct kist_proc_id id = { c->state.monitor_pid, c->state.monitor_start };
-	KIST_CLOSE int pidfd = id.pid > 0 ? kist_proc_open(&id) : -1;
+	KIST_CLOSE int watch = kist_wait_watch(c);
+	int64_t end = kist_now_boot() + CLEANUP_WAIT_MS * KIST_NSEC_PER_MSEC;
 
-	if (pidfd >= 0 && poll_pidfd(pidfd, CLEANUP_WAIT_MS) < 0)
-		kist_debug("container %s: its monitor is still at work", c->config.name);
-	struct kist_error problem = { 0 };
-	int r = kist_container_sync(c, &problem);
-	if (r < 0 && problem.kind != KIST_ERR_REMOVED) {
-		if (err)
-			*err = problem;
-		return r;
+	/* Not for its end alone: after clean-up it may stay for a client that reads slowly. */
+	for (;;) {
+		struct kist_error problem = { 0 };
+		int r = kist_container_sync(c, &problem);
+		if (r < 0 && problem.kind == KIST_ERR_REMOVED)
+			return 0;
+		if (r < 0) {
+			if (err)
+				*err = problem;
+			return r;
+		}
+		bool busy = (kist_status_has_process(c->state.status) || c->state.status == KIST_STOPPED) &&
+		            kist_container_monitor_alive(c);
+		int64_t left = (end - kist_now_boot()) / KIST_NSEC_PER_MSEC;
+		if (!busy || left <= 0)
+			return 0;
+		kist_wait_change(c, watch, (int)left);
 	}
-	return 0;
 }
 
 /* Needs the lock; gives it up. */
@@ -251,7 +267,8 @@ int kist_container_restart(struct kist_container *c, int64_t timeout, struct kis
 	return kist_container_start(c, NULL, NULL, err);
 }
 
-/* --- signals and freezing ------------------------------------------------------------------------------------------- */
+/* --- signals and freezing -------------------------------------------------------------------------------------------
+ */
 
 int kist_container_kill(struct kist_container *c, int signal_number, struct kist_error *err)
 {
@@ -282,7 +299,8 @@ static int set_frozen(struct kist_container *c, bool frozen, struct kist_error *
 	struct kist_cgroup_root *root = NULL;
 
 	if (!c->state.cgroup)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "it runs without a cgroup, which freezing needs");
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "it runs without a cgroup, which freezing needs");
 	int r = kist_store_cgroup(c->k, &root, err);
 	if (r < 0)
 		return r;
@@ -297,7 +315,11 @@ static int set_frozen(struct kist_container *c, bool frozen, struct kist_error *
 		return r;
 	}
 	c->state.status = frozen ? KIST_PAUSED : KIST_RUNNING;
-	return kist_container_save(c, err);
+	r = kist_container_save(c, err);
+	/* A frozen container that no record calls paused could never be unpaused. */
+	if (r < 0 && frozen)
+		kist_cgroup_freeze(group, false, FREEZE_WAIT_MS, NULL);
+	return r;
 }
 
 int kist_container_pause(struct kist_container *c, struct kist_error *err)
@@ -320,7 +342,8 @@ int kist_container_unpause(struct kist_container *c, struct kist_error *err)
 	return r < 0 ? named(c, "unpause", err) : 0;
 }
 
-/* --- rename, clean-up, removal -------------------------------------------------------------------------------------- */
+/* --- rename, clean-up, removal --------------------------------------------------------------------------------------
+ */
 
 int kist_container_rename(struct kist_container *c, const char *name, struct kist_error *err)
 {
@@ -351,7 +374,8 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
 	int r = lock_for(c, KIST_CALL_CLEANUP, err);
 	if (r < 0)
 		return r;
-	bool dead = c->state.status == KIST_STOPPED || c->state.status == KIST_EXITED || c->state.status == KIST_CONFIGURED;
+	bool dead =
+	        c->state.status == KIST_STOPPED || c->state.status == KIST_EXITED || c->state.status == KIST_CONFIGURED;
 	if (!dead) {
 		/* At the gate, or on its way to its end: that is finished first. */
 		r = stop_locked(c, 0, err);
@@ -370,7 +394,8 @@ static int remove_dependents(struct kist_container *c, unsigned flags, int64_t t
 		return 0;
 	if (!(flags & KIST_REMOVE_DEPEND)) {
 		KIST_FREE char *list = kist_strv_join(ids, ", ");
-		kist_fail(err, KIST_ERR_IN_USE, EBUSY, "containers that share its namespaces must be removed first: %s", list);
+		kist_fail(err, KIST_ERR_IN_USE, EBUSY, "containers that share its namespaces must be removed first: %s",
+		          list);
 		return kist_remedy(err, "--depend removes them too");
 	}
 	for (size_t i = 0; ids[i]; i++) {
@@ -429,7 +454,8 @@ int kist_container_remove(struct kist_container *c, unsigned flags, int64_t time
 		return named(c, "remove", err);
 	if (kist_container_monitor_alive(c)) {
 		kist_container_unlock(c);
-		kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "its monitor (process %d) does not finish", c->state.monitor_pid);
+		kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "its monitor (process %d) does not finish",
+		          c->state.monitor_pid);
 		return named(c, "remove", err);
 	}
 	r = kist_container_remove_locked(c, err);

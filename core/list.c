@@ -26,16 +26,24 @@ static DIR *open_list(int dir)
 	return stream;
 }
 
+static bool has_record(struct kist *k, const char *id)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/config", id);
+	return kist_exists_at(k->containers, path);
+}
+
 /* A directory without a record: its maker holds the lock, or died. */
 static void sweep_halfmade(struct kist *k, const char *id)
 {
+	if (has_record(k, id))
+		return;
 	KIST_CLOSE int run = openat(k->run_containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	KIST_CLOSE int lock = run < 0 ? -1 : kist_lock(run, "lock", true, true);
 
-	if (run >= 0 && lock < 0)
-		return;
-	KIST_CLOSE int dir = openat(k->containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir >= 0 && kist_exists_at(dir, "config"))
+	/* Finished while we came for the lock? */
+	if ((run >= 0 && lock < 0) || has_record(k, id))
 		return;
 	kist_debug("sweeping half-made container %.12s", id);
 	kist_remove_tree(k->containers, id);
@@ -44,7 +52,9 @@ static void sweep_halfmade(struct kist *k, const char *id)
 
 static void sweep_names(struct kist *k)
 {
-	DIR *names = open_list(k->names);
+	/* Who takes a stale name over holds this lock: between our look and our unlink nobody may. */
+	KIST_CLOSE int lock = kist_lock(k->names, ".lock", true, true);
+	DIR *names = lock < 0 ? NULL : open_list(k->names);
 
 	for (struct dirent *entry; names && (entry = readdir(names));) {
 		char target[128];
@@ -88,11 +98,13 @@ void kist_containers_sweep(struct kist *k)
 static bool settle_unwatched(struct kist_container *c)
 {
 	int status = c->state.status;
-	bool live = status == KIST_CREATED || status == KIST_RUNNING || status == KIST_STOPPING || status == KIST_PAUSED ||
-		    status == KIST_STOPPED;
+	bool live = kist_status_has_process(status) || status == KIST_STOPPED;
 
-	if (!live || kist_container_monitor_alive(c) || kist_container_trylock(c) < 0)
+	if (live ? kist_container_monitor_alive(c) : !kist_container_has_leftovers(c))
 		return true;
+	int r = kist_container_trylock(c);
+	if (r < 0)
+		return r != -ESTALE;
 	struct kist_error problem = { 0 };
 	if (kist_container_reload(c, &problem) < 0 || kist_container_settle(c, &problem) < 0)
 		kist_debug("%s", problem.text);
@@ -102,6 +114,20 @@ static bool settle_unwatched(struct kist_container *c)
 	kist_container_unlock(c);
 	kist_close_fd(&c->run_dir);
 	return true;
+}
+
+/* A run directory without a record: of a maker that died before its first step on disk, or of a lock taken on what was
+ * just removed. */
+static bool has_strays(struct kist *k)
+{
+	DIR *runs = open_list(k->run_containers);
+	bool found = false;
+
+	for (struct dirent *entry; runs && !found && (entry = readdir(runs));)
+		found = is_id(entry->d_name) && !kist_exists_at(k->containers, entry->d_name);
+	if (runs)
+		closedir(runs);
+	return found;
 }
 
 static int by_creation(const void *a, const void *b)
@@ -149,7 +175,7 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 		list[count++] = c;
 	}
 	closedir(records);
-	if (sweep)
+	if (sweep || has_strays(k))
 		kist_containers_sweep(k);
 	if (count)
 		qsort(list, count, sizeof(struct kist_container *), by_creation);

@@ -21,10 +21,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- the loop ------------------------------------------------------------------------------------------------------- */
+#define LOCK_RETRY_MS   10
+#define EXEC_END_ROUNDS 100
+
+/* --- the loop -------------------------------------------------------------------------------------------------------
+ */
 
 void monitor_watch(struct monitor *m, struct watch *w, int fd, uint32_t events,
-		   void (*ready)(struct monitor *, struct watch *, uint32_t))
+                   void (*ready)(struct monitor *, struct watch *, uint32_t))
 {
 	struct epoll_event event = { .events = events, .data.ptr = w };
 
@@ -72,7 +76,8 @@ static void loop_round(struct monitor *m, int timeout)
 	monitor_clients_reap(m);
 }
 
-/* --- start ---------------------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------------------------------
+ */
 
 static int state_begin(struct monitor *m, enum kist_status status, struct kist_error *err)
 {
@@ -84,11 +89,6 @@ static int state_begin(struct monitor *m, enum kist_status status, struct kist_e
 		return kist_fail_errno(err, -r, "identify process %d", m->launch.child.pid);
 	state->pid = id.pid;
 	state->pid_start = id.start;
-	r = kist_proc_identify(getpid(), &id);
-	if (r < 0)
-		return kist_fail_errno(err, -r, "identify monitor");
-	state->monitor_pid = id.pid;
-	state->monitor_start = id.start;
 	state->run++;
 	state->status = status;
 	state->started = status == KIST_RUNNING ? kist_now_wall() : 0;
@@ -99,7 +99,22 @@ static int state_begin(struct monitor *m, enum kist_status status, struct kist_e
 	state->error = NULL;
 	free(state->boot);
 	state->boot = kist_strdup(m->k->boot);
-	return kist_container_save(m->c, err);
+	r = kist_container_save_live(m->c, err);
+	return r < 0 ? r : kist_container_save(m->c, err);
+}
+
+/* Before anything is made that could be left behind: who finds this record, and us gone, cleans up. */
+static int announce(struct monitor *m, struct kist_error *err)
+{
+	struct kist_container_state *state = &m->c->state;
+	struct kist_proc_id id = { 0 };
+
+	int r = kist_proc_identify(getpid(), &id);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "identify monitor");
+	state->monitor_pid = id.pid;
+	state->monitor_start = id.start;
+	return kist_container_save_live(m->c, err);
 }
 
 static int write_pidfile(struct monitor *m, struct kist_error *err)
@@ -154,15 +169,47 @@ static void start_undo(struct monitor *m)
 		kist_container_remove_locked(c, NULL);
 }
 
-void monitor_gate_abort(struct monitor *m)
+/* Takes the lock without standing still for it: its holder may be waiting for an answer of ours. */
+static int lock_serving(struct monitor *m, struct kist_error *err)
 {
-	if (m->c->lock < 0 && kist_container_lock(m->c, NULL) < 0)
-		_exit(125);
+	struct kist_container *c = m->c;
+	int r;
+
+	while ((r = kist_container_trylock(c)) == -EWOULDBLOCK)
+		loop_round(m, LOCK_RETRY_MS);
+	if (r == -ESTALE)
+		return kist_fail(err, KIST_ERR_REMOVED, ESTALE, "container %.12s has been removed", c->config.id);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "lock container %.12s", c->config.id);
+	r = kist_container_reload(c, err);
+	if (r == 0)
+		r = kist_container_settle(c, err);
+	if (r < 0)
+		kist_container_unlock(c);
+	return r;
+}
+
+void monitor_gate_fail(struct monitor *m)
+{
+	/* The command that asked for the start has its answer, and gives the lock up. */
+	m->phase = MONITOR_DEAD;
+	if (lock_serving(m, NULL) == 0)
+		start_undo(m);
+	_exit(125);
+}
+
+/* The command that made the container wait at its gate was killed. Another may be about to open it: then it has the
+ * lock. */
+static void gate_abandoned(struct monitor *m)
+{
+	if (m->phase != MONITOR_GATE || (m->c->lock < 0 && kist_container_trylock(m->c) < 0))
+		return;
 	start_undo(m);
 	_exit(125);
 }
 
-/* --- end ------------------------------------------------------------------------------------------------------------ */
+/* --- end ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool was_oom(struct monitor *m)
 {
@@ -172,7 +219,8 @@ static bool was_oom(struct monitor *m)
 static void record_end(struct monitor *m, int code)
 {
 	struct kist_error err = { 0 };
-	struct kist_exit record = {
+
+	m->end = (struct kist_exit){
 		.run = m->c->state.run,
 		.code = code,
 		.oom = was_oom(m),
@@ -180,9 +228,25 @@ static void record_end(struct monitor *m, int code)
 	};
 
 	m->phase = MONITOR_DEAD;
-	m->exit_code = code;
-	if (kist_exit_write(m->c, &record, &err) < 0)
-		kist_log(KIST_LOG_ERROR, "container %.12s: exit code %d could not be recorded: %s", m->c->config.id, code, err.text);
+	if (kist_exit_write(m->c, &m->end, &err) < 0)
+		kist_log(KIST_LOG_ERROR, "container %.12s: exit code %d could not be recorded: %s", m->c->config.id,
+		         code, err.text);
+}
+
+static void children_reap(struct monitor *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		int code = kist_exit_code(status);
+		if (pid == m->launch.child.pid) {
+			m->launch.child.pid = -1; /* an orphan that we adopt later may get the number again */
+			record_end(m, code);
+		} else {
+			monitor_exec_ended(m, pid, code); /* or an orphan that we adopted */
+		}
+	}
 }
 
 static void clean_up(struct monitor *m)
@@ -191,11 +255,14 @@ static void clean_up(struct monitor *m)
 	struct kist_error err = { 0 };
 
 	/* Settling, which comes with the lock, takes the exit record into the state. */
-	int r = kist_container_lock(c, &err);
+	int r = lock_serving(m, &err);
 	if (r < 0) {
 		kist_debug("%s", err.text);
 		return;
 	}
+	/* No disk took the record: the state has it at least. */
+	if (kist_status_has_process(c->state.status))
+		kist_container_take_exit(c, &m->end);
 	kist_close_fd(&m->launch.cgroup);
 	r = c->config.auto_remove ? kist_container_remove_locked(c, &err) : kist_container_cleanup_locked(c, &err);
 	if (r < 0)
@@ -205,7 +272,7 @@ static void clean_up(struct monitor *m)
 
 static void finish(struct monitor *m)
 {
-	int32_t code = m->exit_code;
+	int32_t code = m->end.code;
 
 	monitor_unwatch(m, &m->listener);
 	if (m->launch.cgroup >= 0) {
@@ -214,34 +281,32 @@ static void finish(struct monitor *m)
 		if (kist_cgroup_populated(m->launch.cgroup) && kist_cgroup_kill(m->launch.cgroup, &err) < 0)
 			kist_debug("%s", err.text);
 	}
+	monitor_exec_end_all(m);
+	for (int i = 0; m->execs && i < EXEC_END_ROUNDS; i++)
+		loop_round(m, LOCK_RETRY_MS);
 	monitor_stdio_drain(m);
 	kist_log_writer_close(m->log);
 	m->log = NULL;
 	clean_up(m);
 	monitor_broadcast(m, KIST_MSG_EXITED, &code, sizeof(code));
-	for (int timeout; monitor_clients_pending(m) && ((timeout = monitor_clients_timeout(m)), monitor_clients_pending(m));)
+	monitor_clients_dismiss(m);
+	for (int timeout;
+	     monitor_clients_pending(m) && ((timeout = monitor_clients_timeout(m)), monitor_clients_pending(m));)
 		loop_round(m, timeout);
 }
 
 static void signals_ready(struct monitor *m, struct watch *w, uint32_t events)
 {
 	struct signalfd_siginfo info;
-	int status;
-	pid_t pid;
 
 	(void)events;
 	while (read(w->fd, &info, sizeof(info)) > 0)
 		continue;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		int code = kist_exit_code(status);
-		if (pid == m->launch.child.pid)
-			record_end(m, code);
-		else
-			monitor_exec_ended(m, pid, code); /* or an orphan that we adopted */
-	}
+	children_reap(m);
 }
 
-/* --- main ----------------------------------------------------------------------------------------------------------- */
+/* --- main -----------------------------------------------------------------------------------------------------------
+ */
 
 struct monitor_args {
 	const char *root, *runroot, *id, *flags;
@@ -307,7 +372,9 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 	m->launch.rows = args->rows;
 	m->launch.cols = args->cols;
 	m->launch.preserve_fds = args->preserve;
-	int r = kist_launch_create(m->c, &m->launch, err);
+	int r = announce(m, err);
+	if (r == 0)
+		r = kist_launch_create(m->c, &m->launch, err);
 	if (r < 0)
 		return r;
 	/* The container has them now. */
@@ -330,6 +397,8 @@ static void run(struct monitor *m, const struct monitor_args *args)
 	struct kist_error err = { 0 };
 
 	if (start(m, args, &err) < 0) {
+		free(m->c->state.error);
+		m->c->state.error = kist_strdup(err.text);
 		start_undo(m);
 		monitor_client_send(m, m->control, KIST_MSG_FAILED, &err, sizeof(err));
 		_exit(125);
@@ -339,8 +408,11 @@ static void run(struct monitor *m, const struct monitor_args *args)
 	/* The starting command holds the lock until it has read that. */
 	kist_container_unlock(m->c);
 	malloc_trim(0);
-	while (m->phase != MONITOR_DEAD)
-		loop_round(m, monitor_clients_timeout(m));
+	while (m->phase != MONITOR_DEAD) {
+		loop_round(m, m->abandoned && m->phase == MONITOR_GATE ? LOCK_RETRY_MS : monitor_clients_timeout(m));
+		if (m->abandoned)
+			gate_abandoned(m);
+	}
 	finish(m);
 }
 

@@ -10,6 +10,9 @@
 #include <stdint.h>
 
 #define KIST_MSG_DATA 32768 /* most data bytes in one packet */
+/* A command sends at most this much stdin ahead of KIST_MSG_TAKEN: the monitor never stops reading a connection, so that a signal is
+ * not stuck behind input that the container does not want, and never keeps more than this for each. */
+#define KIST_MSG_WINDOW 131072
 
 enum kist_msg_type {
 	/* command -> monitor */
@@ -28,6 +31,7 @@ enum kist_msg_type {
 	KIST_MSG_FAILED = 'F', /* struct kist_error */
 	KIST_MSG_STDOUT = 'O', /* data */
 	KIST_MSG_STDERR = 'R', /* data */
+	KIST_MSG_TAKEN = 'T',  /* uint32_t: bytes of stdin that went on to the container, or nowhere */
 	KIST_MSG_EXITED = 'Z', /* int32_t exit code; of an exec session on the connection that asked for it */
 	KIST_MSG_RUNNING = 'Y',/* int32_t pid of an exec session; with a terminal, its master as fd */
 };

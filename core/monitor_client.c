@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define STALL_MS 5000
-#define MAX_FDS 64
+#define MAX_FDS  64
 
 static void client_drop(struct monitor *m, struct client *client)
 {
@@ -34,8 +34,7 @@ static void client_drop(struct monitor *m, struct client *client)
 			e->client = NULL;
 	if (client == m->control) {
 		m->control = NULL;
-		if (m->phase == MONITOR_GATE && !m->control_left)
-			monitor_gate_abort(m);
+		m->abandoned = !m->control_left;
 	}
 	monitor_stdio_pace(m);
 }
@@ -47,7 +46,8 @@ static void client_flush(struct monitor *m, struct client *client)
 	while (done < client->queue.len) {
 		uint32_t len;
 		memcpy(&len, client->queue.data + done, sizeof(len));
-		ssize_t n = send(client->watch.fd, client->queue.data + done + sizeof(len), len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = send(client->watch.fd, client->queue.data + done + sizeof(len), len,
+		                 MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
 			break;
 		if (n < 0) {
@@ -137,21 +137,43 @@ void monitor_clients_reap(struct monitor *m)
 		}
 		*at = client->next;
 		free(client);
+		/* A descriptor is free again: who could not be accepted can be now. */
+		monitor_rewatch(m, &m->listener, EPOLLIN);
 	}
 }
 
-/* --- what clients ask ----------------------------------------------------------------------------------------------- */
+void monitor_clients_credit(struct monitor *m)
+{
+	for (struct client *client = m->clients; client; client = client->next) {
+		uint32_t debt = client->debt;
+		if (!debt)
+			continue;
+		client->debt = 0;
+		monitor_client_send(m, client, KIST_MSG_TAKEN, &debt, sizeof(debt));
+	}
+}
+
+void monitor_clients_dismiss(struct monitor *m)
+{
+	for (struct client *client = m->clients; client; client = client->next)
+		if (!client->output && !client->queue.len)
+			client_drop(m, client);
+}
+
+/* --- what clients ask -----------------------------------------------------------------------------------------------
+ */
 
 static void gate_open_for(struct monitor *m, struct client *client)
 {
 	struct kist_error err = { 0 };
 
-	if (m->phase != MONITOR_GATE)
-		return;
-	/* The starting command holds the container's lock for us. */
-	if (monitor_gate_open(m, &err) < 0) {
+	/* The starting command holds the container's lock for us, and waits for the answer. */
+	int r = m->phase == MONITOR_GATE ? monitor_gate_open(m, &err)
+	                                 : kist_fail(&err, KIST_ERR_STATE, EBUSY, "it ended before it was started");
+	if (r < 0) {
 		monitor_client_send(m, client, KIST_MSG_FAILED, &err, sizeof(err));
-		monitor_gate_abort(m);
+		if (m->phase == MONITOR_GATE)
+			monitor_gate_fail(m);
 	} else {
 		monitor_client_send(m, client, KIST_MSG_STARTED, NULL, 0);
 	}
@@ -170,7 +192,8 @@ static void client_signal(struct monitor *m, const struct client *client, const 
 		kist_pidfd_signal(m->launch.child.pidfd, number);
 }
 
-static void client_message(struct monitor *m, struct client *client, char type, const char *data, size_t len, int *fds, size_t n_fds)
+static void client_message(struct monitor *m, struct client *client, char type, const char *data, size_t len, int *fds,
+                           size_t n_fds)
 {
 	switch (type) {
 	case KIST_MSG_ATTACH:
@@ -188,6 +211,7 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 			m->control_left = true;
 		break;
 	case KIST_MSG_STDIN:
+		client->debt += (uint32_t)len;
 		monitor_stdio_input(m, data, len);
 		break;
 	case KIST_MSG_EOF:
@@ -227,9 +251,6 @@ static void client_ready(struct monitor *m, struct watch *w, uint32_t events)
 		client_flush(m, client);
 	if (client->gone || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
-	/* The container does not take more input now: neither do we. */
-	if (m->input.len > KIST_MSG_DATA && !(events & (EPOLLHUP | EPOLLERR)))
-		return;
 	char packet[KIST_MSG_DATA + 2];
 	ssize_t n = kist_recv_fds(w->fd, packet, room, fds, &n_fds);
 	if (n == -EAGAIN)
@@ -261,8 +282,11 @@ static void listener_ready(struct monitor *m, struct watch *w, uint32_t events)
 
 	(void)events;
 	int sock = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (sock < 0)
+	if (sock < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			monitor_rewatch(m, w, 0);
 		return;
+	}
 	/* The directory is ours alone already; a descriptor that was passed on is not a permission. */
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || (peer.uid != 0 && peer.uid != geteuid())) {
 		kist_close_fd(&sock);

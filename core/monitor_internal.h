@@ -26,6 +26,7 @@ struct client {
 	bool owner;         /* paced without bound */
 	bool gone;          /* freed after the round */
 	struct kist_str queue; /* packets that did not fit: uint32_t length, then the bytes */
+	uint32_t debt;      /* bytes of stdin that it has not been told of: KIST_MSG_TAKEN */
 	int64_t stalled;    /* boot time when the queue began, 0: empty */
 };
 
@@ -47,10 +48,12 @@ struct monitor {
 	struct watch signals, listener, out, err, in, console;
 	struct client *clients, *control;
 	bool control_left;     /* the starting command went on purpose */
+	bool abandoned;        /* it went without a word, and the container waits at the gate */
+	bool hung;             /* nobody has the terminal open now; its next user wakes us */
 	struct exec_session *execs;
 	struct kist_str input; /* for the container's stdin, not yet taken */
 	bool input_ends;       /* EOF follows the input */
-	int exit_code;
+	struct kist_exit end;  /* how it ended, once it did */
 };
 
 /* loop (monitor.c) */
@@ -65,6 +68,8 @@ void monitor_broadcast(struct monitor *m, char type, const void *data, size_t le
 void monitor_clients_reap(struct monitor *m);   /* frees those that are gone */
 bool monitor_clients_pending(const struct monitor *m);
 int monitor_clients_timeout(struct monitor *m); /* ms until the next stalled one is dropped, -1: none; drops those due */
+void monitor_clients_credit(struct monitor *m); /* the input was taken */
+void monitor_clients_dismiss(struct monitor *m); /* at the end: those that do not wait for output */
 void monitor_listen(struct monitor *m, struct kist_error *err);
 
 /* stdio (monitor_stdio.c) */
@@ -79,9 +84,10 @@ void monitor_stdio_broken(struct monitor *m, int stream); /* the owner's reader 
 /* exec (exec_monitor.c) */
 void monitor_exec(struct monitor *m, struct client *client, const char *text, size_t len, int *fds, size_t n_fds);
 struct exec_session *monitor_exec_of(struct monitor *m, const struct client *client); /* NULL: the client has none */
+void monitor_exec_end_all(struct monitor *m); /* kills what is left of them */
 bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
 
 int monitor_gate_open(struct monitor *m, struct kist_error *err);
-void monitor_gate_abort(struct monitor *m);
+void monitor_gate_fail(struct monitor *m); /* with the lock in a command's hands, or free */
 
 #endif

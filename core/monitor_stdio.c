@@ -11,6 +11,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define DRAIN_READS (2 * (1 << 20) / KIST_MSG_DATA)
+
 static struct watch *output_of(struct monitor *m, int i)
 {
 	struct watch *const outputs[] = { &m->out, &m->err, &m->console };
@@ -32,11 +34,17 @@ static bool output_read(struct monitor *m, struct watch *w)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return errno == EINTR;
+	if (n < 0 && errno == EIO && w == &m->console && m->phase != MONITOR_DEAD) {
+		/* Nobody has the terminal open: the next to do so may be a getty, or a shell after its parent's end. */
+		m->hung = true;
+		return false;
+	}
 	if (n <= 0) {
-		/* A terminal without anybody on the other side reads as EIO: that is its end. */
 		monitor_unwatch(m, w);
 		return false;
 	}
+	if (w == &m->console)
+		m->hung = false;
 	if (m->log)
 		kist_log_writer_write(m->log, stream, bytes, (size_t)n);
 	monitor_broadcast(m, stream == 1 ? KIST_MSG_STDOUT : KIST_MSG_STDERR, bytes, (size_t)n);
@@ -51,23 +59,33 @@ static void output_ready(struct monitor *m, struct watch *w, uint32_t events)
 	}
 }
 
+/* A terminal that nobody has open reports that for ever: only changes are of interest then. */
+static uint32_t console_events(const struct monitor *m, bool reads)
+{
+	uint32_t events = (reads ? EPOLLIN : 0) | (m->input.len && !m->hung ? EPOLLOUT : 0);
+
+	return events && m->hung ? events | EPOLLET : events;
+}
+
 void monitor_stdio_pace(struct monitor *m)
 {
-	uint32_t wanted = monitor_clients_pending(m) ? 0 : EPOLLIN;
+	bool reads = !monitor_clients_pending(m);
 
 	for (int i = 0; i < 3; i++) {
 		struct watch *w = output_of(m, i);
 		if (!w->added)
 			continue;
 		/* epoll tells of a hang-up even when nothing is asked for: a paused stream leaves the set. */
-		monitor_rewatch(m, w, wanted);
+		monitor_rewatch(m, w, w == &m->console ? console_events(m, reads) : reads ? EPOLLIN : 0);
 	}
 }
 
 void monitor_stdio_drain(struct monitor *m)
 {
+	/* A pipe holds at most so much (pipe-max-size is 1 MiB). Who still writes is none of the container's: without a
+	 * cgroup and a pid namespace a process can outlive it. */
 	for (int i = 0; i < 3; i++)
-		while (output_of(m, i)->added && output_read(m, output_of(m, i)))
+		for (size_t n = 0; n < DRAIN_READS && output_of(m, i)->added && output_read(m, output_of(m, i)); n++)
 			continue;
 }
 
@@ -100,9 +118,11 @@ static void input_flush(struct monitor *m)
 	if (w->added && w == &m->in)
 		monitor_rewatch(m, w, m->input.len ? EPOLLOUT : 0);
 	if (w->added && w == &m->console)
-		monitor_rewatch(m, w, (monitor_clients_pending(m) ? 0 : EPOLLIN) | (m->input.len ? EPOLLOUT : 0));
+		monitor_rewatch(m, w, console_events(m, !monitor_clients_pending(m)));
 	if (m->input_ends && m->input.len == 0 && m->in.added)
 		monitor_unwatch(m, &m->in);
+	if (m->input.len == 0)
+		monitor_clients_credit(m);
 }
 
 static void input_ready(struct monitor *m, struct watch *w, uint32_t events)
@@ -123,9 +143,8 @@ static void console_ready(struct monitor *m, struct watch *w, uint32_t events)
 
 void monitor_stdio_input(struct monitor *m, const void *data, size_t len)
 {
-	if (!m->in.added && !m->console.added)
-		return;
-	kist_str_addn(&m->input, data, len);
+	if (m->in.added || m->console.added)
+		kist_str_addn(&m->input, data, len);
 	input_flush(m);
 }
 

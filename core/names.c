@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define NAME_MAX_LENGTH 255
-#define LINK_PREFIX "../containers/"
+#define LINK_PREFIX     "../containers/"
 
 static bool is_alnum(char ch)
 {
@@ -27,8 +27,9 @@ int kist_name_check(const char *name, struct kist_error *err)
 		good = is_alnum(name[i]) || strchr("_.-", name[i]);
 	if (good)
 		return 0;
-	return kist_fail(err, KIST_ERR_INVALID, 0, "name '%.80s' must match [a-zA-Z0-9][a-zA-Z0-9_.-]* and have at most %d characters",
-			 name, NAME_MAX_LENGTH);
+	return kist_fail(err, KIST_ERR_INVALID, 0,
+	                 "name '%.80s' must match [a-zA-Z0-9][a-zA-Z0-9_.-]* and have at most %d characters", name,
+	                 NAME_MAX_LENGTH);
 }
 
 /* Where a name points, without asking whether that container is still there. */
@@ -56,9 +57,8 @@ static bool name_is_stale(struct kist *k, const char *name, const char *id)
 	if (run >= 0 && lock < 0)
 		return false;
 	int r = kist_container_load(k, id, &c, NULL);
-	if (r == -EBADMSG)
-		return false; /* damaged: it keeps its name until it is evicted */
-	bool stale = r < 0 || !kist_streq(kist_container_name(c), name);
+	/* Any other failure leaves the name with its holder: a damaged record keeps it until it is evicted. */
+	bool stale = r == -ENOENT || (r == 0 && !kist_streq(kist_container_name(c), name));
 	kist_container_free(c);
 	return stale;
 }
@@ -88,7 +88,7 @@ int kist_name_claim(struct kist *k, const char *name, const char *id, struct kis
 	if (symlinkat(target, k->names, name) == 0)
 		return 0;
 	return errno == EEXIST ? kist_fail(err, KIST_ERR_EXISTS, EEXIST, "the name '%s' is in use", name)
-			       : kist_fail_errno(err, errno, "take name '%s'", name);
+	                       : kist_fail_errno(err, errno, "take name '%s'", name);
 }
 
 void kist_name_release(struct kist *k, const char *name, const char *id)
@@ -108,27 +108,32 @@ int kist_name_find(struct kist *k, const char *name, char id[65])
 }
 
 static const char *const adjectives[] = {
-	"able",	   "agile",  "amber",  "ample",	 "ardent", "avid",   "azure",  "bold",	 "brave",  "breezy", "bright", "brisk",	 "calm",
-	"candid",  "clever", "cosmic", "crisp",	 "curious", "daring", "deft",  "eager",	 "earnest", "epic",  "fair",   "fearless", "fervent",
-	"fleet",   "fond",   "frank",  "gentle", "glad",   "golden", "grand",  "happy",	 "hardy",  "honest", "humble", "jolly",	 "jovial",
-	"keen",	   "kind",   "lively", "loyal",	 "lucid",  "lucky",  "mellow", "merry",	 "mighty", "modest", "nimble", "noble",	 "patient",
-	"peaceful", "placid", "plucky", "polite", "proud",  "quick", "quiet",  "radiant", "ready", "robust", "serene", "sharp",	 "silent",
-	"silver",  "sincere", "smart",  "snug",	  "sober",  "solid", "spry",   "stable", "steady", "stoic",  "strong", "sturdy", "subtle",
-	"sunny",   "swift",  "tender", "thrifty", "tidy",  "tough",  "tranquil", "trusty", "upbeat", "valiant", "vivid", "warm",	 "wise",
-	"witty",   "zealous", "zesty",
+	"able",   "agile",   "amber",    "ample",  "ardent",   "avid",    "azure",   "bold",    "brave",  "breezy",
+	"bright", "brisk",   "calm",     "candid", "clever",   "cosmic",  "crisp",   "curious", "daring", "deft",
+	"eager",  "earnest", "epic",     "fair",   "fearless", "fervent", "fleet",   "fond",    "frank",  "gentle",
+	"glad",   "golden",  "grand",    "happy",  "hardy",    "honest",  "humble",  "jolly",   "jovial", "keen",
+	"kind",   "lively",  "loyal",    "lucid",  "lucky",    "mellow",  "merry",   "mighty",  "modest", "nimble",
+	"noble",  "patient", "peaceful", "placid", "plucky",   "polite",  "proud",   "quick",   "quiet",  "radiant",
+	"ready",  "robust",  "serene",   "sharp",  "silent",   "silver",  "sincere", "smart",   "snug",   "sober",
+	"solid",  "spry",    "stable",   "steady", "stoic",    "strong",  "sturdy",  "subtle",  "sunny",  "swift",
+	"tender", "thrifty", "tidy",     "tough",  "tranquil", "trusty",  "upbeat",  "valiant", "vivid",  "warm",
+	"wise",   "witty",   "zealous",  "zesty",
 };
 
 /* People whose work this program stands on: operating systems, networks, languages, algorithms. */
 static const char *const surnames[] = {
-	"allen",    "backus",	"bartik",   "berners",	"boole",    "brooks",	"carmack",  "cerf",	"church",   "clarke",	"codd",
-	"conway",   "cook",	"corbato",  "cox",	"cray",	    "dahl",	"diffie",   "dijkstra",	"easley",   "eckert",	"engelbart",
-	"estrin",   "feinler",	"floyd",    "goldberg",	"gosling",  "gray",	"hamilton", "hamming",	"hellman",  "hoare",	"holberton",
-	"hopper",   "huffman",	"ingalls",  "jacobson",	"johnson",  "joy",	"kahn",	    "karp",	"kay",	    "keller",	"kernighan",
-	"kildall",  "kleene",	"kleinrock", "knuth",	"lamarr",   "lamport",	"lampson",  "liskov",	"lovelace", "mauchly",	"mccarthy",
-	"mcilroy",  "merkle",	"metcalfe", "milner",	"minsky",   "moore",	"naur",	    "neumann",	"newell",   "noether",	"nygaard",
-	"ossanna",  "perlis",	"perlman",  "pike",	"postel",   "rabin",	"reynolds", "ritchie",	"rivest",   "roberts",	"saltzer",
-	"sammet",   "scott",	"shamir",   "shannon",	"spence",   "stallman",	"stroustrup", "strachey", "sutherland", "tanenbaum", "tarjan",
-	"thompson", "torvalds",	"turing",   "wilkes",	"wing",	    "wirth",	"zuse",
+	"allen",     "backus",   "bartik",   "berners",    "boole",    "brooks",     "carmack",   "cerf",
+	"church",    "clarke",   "codd",     "conway",     "cook",     "corbato",    "cox",       "cray",
+	"dahl",      "diffie",   "dijkstra", "easley",     "eckert",   "engelbart",  "estrin",    "feinler",
+	"floyd",     "goldberg", "gosling",  "gray",       "hamilton", "hamming",    "hellman",   "hoare",
+	"holberton", "hopper",   "huffman",  "ingalls",    "jacobson", "johnson",    "joy",       "kahn",
+	"karp",      "kay",      "keller",   "kernighan",  "kildall",  "kleene",     "kleinrock", "knuth",
+	"lamarr",    "lamport",  "lampson",  "liskov",     "lovelace", "mauchly",    "mccarthy",  "mcilroy",
+	"merkle",    "metcalfe", "milner",   "minsky",     "moore",    "naur",       "neumann",   "newell",
+	"noether",   "nygaard",  "ossanna",  "perlis",     "perlman",  "pike",       "postel",    "rabin",
+	"reynolds",  "ritchie",  "rivest",   "roberts",    "saltzer",  "sammet",     "scott",     "shamir",
+	"shannon",   "spence",   "stallman", "stroustrup", "strachey", "sutherland", "tanenbaum", "tarjan",
+	"thompson",  "torvalds", "turing",   "wilkes",     "wing",     "wirth",      "zuse",
 };
 
 int kist_name_generate(struct kist *k, const char *id, char **name, struct kist_error *err)
@@ -141,8 +146,9 @@ int kist_name_generate(struct kist *k, const char *id, char **name, struct kist_
 		const char *adjective = adjectives[random[0] % KIST_COUNT(adjectives)];
 		const char *surname = surnames[random[1] % KIST_COUNT(surnames)];
 		/* With thousands of containers most pairs are taken: a number widens the space. */
-		KIST_FREE char *candidate = attempt < 4 ? kist_asprintf("%s_%s", adjective, surname)
-							: kist_asprintf("%s_%s%u", adjective, surname, random[2] % 100000);
+		KIST_FREE char *candidate = attempt < 4
+		                                    ? kist_asprintf("%s_%s", adjective, surname)
+		                                    : kist_asprintf("%s_%s%u", adjective, surname, random[2] % 100000);
 		int r = kist_name_claim(k, candidate, id, &taken);
 		if (r == 0) {
 			*name = kist_steal(&candidate);

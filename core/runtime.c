@@ -124,7 +124,7 @@ static int boot_refresh(struct kist *k, struct kist_error *err)
 		return 0; /* another process was faster */
 	if (seen.len > 0)
 		kist_debug("new boot: clearing %s", k->settings.runroot);
-	static const char *const stale[] = { "containers", "net", "store" };
+	static const char *const stale[] = { "containers", "net", "store", "volumes" };
 	for (size_t i = 0; i < KIST_COUNT(stale); i++) {
 		int r = kist_remove_tree(k->runroot, stale[i]);
 		if (r < 0)
@@ -191,6 +191,7 @@ static struct kist *kist_new(void)
 
 	k->root = k->runroot = k->containers = k->names = k->exits = k->run_containers = -1;
 	k->images = k->refs = -1;
+	k->volumes = k->secrets = -1;
 	return k;
 }
 
@@ -231,7 +232,8 @@ void kist_close(struct kist *k)
 {
 	if (!k)
 		return;
-	int *const fds[] = { &k->root, &k->runroot, &k->containers, &k->names, &k->exits, &k->run_containers, &k->images, &k->refs };
+	int *const fds[] = { &k->root, &k->runroot, &k->containers, &k->names, &k->exits, &k->run_containers, &k->images, &k->refs,
+			      &k->volumes, &k->secrets };
 	for (size_t i = 0; i < KIST_COUNT(fds); i++)
 		kist_close_fd(fds[i]);
 	if (k->overlay)
@@ -257,6 +259,20 @@ int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_er
 	return 0;
 }
 
+int kist_store_directory(struct kist *k, const char *name, bool make, int *fd)
+{
+	KIST_FREE char *path = k->settings.volatile_ ? kist_asprintf("store/%s", name) : kist_strdup(name);
+
+	if (*fd >= 0)
+		return 0;
+	int parent = k->settings.volatile_ ? k->runroot : k->root;
+	int r = make ? open_subdir(parent, path) : openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r < 0)
+		return make ? r : -errno;
+	*fd = r;
+	return 0;
+}
+
 int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist_error *err)
 {
 	if (!k->cgroup) {
@@ -279,10 +295,11 @@ int kist_record_read(int dir, const char *name, const struct kist_table *table, 
 		return kist_fail_errno(err, -r, "read %s", table->what);
 	if (kist_sum_check(&text) < 0)
 		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong", table->what);
-	r = kist_kv_read_bytes(table, kist_str_get(&text), text.len, object, extra, err);
-	if (r < 0 && err && err->kind == KIST_ERR_INVALID)
-		err->kind = KIST_ERR_CORRUPT;
-	return r < 0 ? kist_context(err, "%s is damaged", table->what) : 0;
+	struct kist_error problem = { 0 };
+	r = kist_kv_read_bytes(table, kist_str_get(&text), text.len, object, extra, &problem);
+	if (r == 0)
+		return 0;
+	return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: %s", table->what, problem.text);
 }
 
 int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra, bool sync,

@@ -1,5 +1,6 @@
 /* Starting a monitor: the command forks, and the child becomes the monitor by executing a copy of this binary that no
- * container can write. The container's lock goes with it (flock belongs to the open file), so that the hand-over has no gap. */
+ * container can write. The container's lock goes with it (flock belongs to the open file), so that the hand-over has no
+ * gap. */
 #include "core/internal.h"
 #include "core/monitor.h"
 #include "core/spawn.h"
@@ -32,12 +33,16 @@ static int place_fds(int control, int lock, unsigned preserve)
 	return 0;
 }
 
-/* Preserved fds must not be our own: whatever is open below the limit belongs to the caller by contract. */
-static int check_preserved(unsigned preserve, struct kist_error *err)
+int kist_check_preserved(unsigned preserve, struct kist_error *err)
 {
-	for (int fd = 3; fd < 3 + (int)preserve; fd++)
-		if (fcntl(fd, F_GETFD) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EBADF, "preserve fds: file descriptor %d is not open", fd);
+	for (int fd = 3; fd < 3 + (int)preserve; fd++) {
+		int flags = fcntl(fd, F_GETFD);
+		/* What was handed to this program to pass on survived an execve. All others are our own: the store,
+		 * say. */
+		if (flags < 0 || flags & FD_CLOEXEC)
+			return kist_fail(err, KIST_ERR_INVALID, EBADF, "preserve fds: file descriptor %d is not open",
+			                 fd);
+	}
 	return 0;
 }
 
@@ -60,10 +65,14 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 	snprintf(preserve, sizeof(preserve), "%u", how->preserve_fds);
 	snprintf(level, sizeof(level), "%d", (int)kist_log_level());
 	char *argv[KIST_MONITOR_ARGS + 1] = {
-		[KIST_MONITOR_ARG_NAME] = (char *)"kist-monitor", [KIST_MONITOR_ARG_ROOT] = settings->root,
-		[KIST_MONITOR_ARG_RUNROOT] = settings->runroot,	  [KIST_MONITOR_ARG_ID] = c->config.id,
-		[KIST_MONITOR_ARG_FLAGS] = flags,		  [KIST_MONITOR_ARG_ROWS] = rows,
-		[KIST_MONITOR_ARG_COLS] = cols,			  [KIST_MONITOR_ARG_PRESERVE] = preserve,
+		[KIST_MONITOR_ARG_NAME] = (char *)"kist-monitor",
+		[KIST_MONITOR_ARG_ROOT] = settings->root,
+		[KIST_MONITOR_ARG_RUNROOT] = settings->runroot,
+		[KIST_MONITOR_ARG_ID] = c->config.id,
+		[KIST_MONITOR_ARG_FLAGS] = flags,
+		[KIST_MONITOR_ARG_ROWS] = rows,
+		[KIST_MONITOR_ARG_COLS] = cols,
+		[KIST_MONITOR_ARG_PRESERVE] = preserve,
 		[KIST_MONITOR_ARG_LOG] = level,
 	};
 	char *const no_env[] = { NULL };
@@ -84,7 +93,7 @@ int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, i
 {
 	int pair[2];
 
-	int r = check_preserved(how->preserve_fds, err);
+	int r = kist_check_preserved(how->preserve_fds, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -116,7 +125,8 @@ int kist_spawn_await(int control, char wanted, struct kist_error *err)
 		if (n < 0)
 			return kist_fail_errno(err, (int)-n, "read from monitor");
 		if (type == 0)
-			return kist_fail(err, KIST_ERR_INTERNAL, EPIPE, "the monitor died while it started the container");
+			return kist_fail(err, KIST_ERR_INTERNAL, EPIPE,
+			                 "the monitor died while it started the container");
 		if (type == wanted)
 			return 0;
 		if (type == KIST_MSG_FAILED && n == (ssize_t)sizeof(message.failure)) {

@@ -13,6 +13,8 @@ struct kist_spawn {
 	unsigned rows, cols, preserve_fds;
 };
 
+/* Whether fds 3..3+preserve-1 are the caller's to pass on: open, and without FD_CLOEXEC. */
+int kist_check_preserved(unsigned preserve, struct kist_error *err);
 /* c must be locked. *control: the command's end, owned by the caller. */
 int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, struct kist_error *err);
 /* Reads messages until 'wanted' comes, or the monitor's error. */

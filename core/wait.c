@@ -11,7 +11,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define RECHECK_MS 20000 /* only a belt: a missed event costs this much at most */
+#define UNWATCHED_MS 100   /* without inotify: its limit is reached */
+#define RECHECK_MS   20000 /* only a belt: a missed event costs this much at most */
 
 static int find_ended(struct kist *k, const char *id, int *code)
 {
@@ -44,7 +45,7 @@ static bool is_met(const struct kist_container *c, unsigned mask)
 	return mask & (1u << status);
 }
 
-static int watch_state(const struct kist_container *c)
+int kist_wait_watch(const struct kist_container *c)
 {
 	KIST_FREE char *path = kist_container_path(c, NULL);
 	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -54,7 +55,7 @@ static int watch_state(const struct kist_container *c)
 	return fd;
 }
 
-static void await_change(const struct kist_container *c, int watch)
+void kist_wait_change(const struct kist_container *c, int watch, int timeout_ms)
 {
 	struct kist_proc_id id = { c->state.monitor_pid, c->state.monitor_start };
 	KIST_CLOSE int monitor = id.pid > 0 ? kist_proc_open(&id) : -1;
@@ -62,7 +63,9 @@ static void await_change(const struct kist_container *c, int watch)
 	char events[4096];
 
 	/* The monitor's end without a record is an event of its own: it was killed. */
-	if (poll(fds, 2, watch < 0 ? 100 : RECHECK_MS) > 0 && watch >= 0)
+	if (watch < 0 && timeout_ms > UNWATCHED_MS)
+		timeout_ms = UNWATCHED_MS;
+	if (poll(fds, 2, timeout_ms) > 0 && watch >= 0)
 		while (read(watch, events, sizeof(events)) > 0)
 			continue;
 }
@@ -80,13 +83,13 @@ int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_
 			*err = problem;
 		return r;
 	}
-	KIST_CLOSE int watch = watch_state(c);
+	KIST_CLOSE int watch = kist_wait_watch(c);
 	for (;;) {
 		kist_error_clear(&problem);
 		r = kist_container_sync(c, &problem);
 		if (r < 0 || is_met(c, status_mask))
 			break;
-		await_change(c, watch);
+		kist_wait_change(c, watch, RECHECK_MS);
 	}
 	if (r == 0)
 		*code = c->state.exited ? c->state.exit_code : 0;
