@@ -41,13 +41,14 @@ static int print_formatted(const char *name, const char *text, struct json_objec
 /* Whether a reader of YAML would take the text for something else than a string. */
 static bool needs_quotes(const char *text)
 {
+	const char *point = strchr(text, '.');
 	static const char *const words[] = { "true", "false", "null", "yes", "no", "on", "off", "~" };
 
 	for (size_t i = 0; i < KIST_COUNT(words); i++)
 		if (kist_streq(words[i], text))
 			return true;
 	return !*text || strchr("-?:,[]{}#&*!|>'\"%@` ", text[0]) || strstr(text, ": ") || strstr(text, " #") || kist_has_suffix(text, ":") ||
-	       kist_has_suffix(text, " ") || text[strspn(text, "0123456789.")] == '\0' || !kist_is_printable(text);
+	       kist_has_suffix(text, " ") || (text[strspn(text, "0123456789.")] == '\0' && !(point && strchr(point + 1, '.'))) || !kist_is_printable(text);
 }
 
 static void add_scalar(struct kist_str *out, struct json_object *value)

@@ -1,4 +1,5 @@
 #include "core/base/clock.h"
+#include "core/base/str.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -191,6 +192,27 @@ static void test_sleep_lasts(void **state)
 	kist_sleep_ns(-1);
 }
 
+static void test_duration_format(void **state)
+{
+	static const struct {
+		int64_t ns;
+		const char *text;
+	} cases[] = {
+		{ 0, "0s" },		    { 1, "1ns" },		    { 1100, "1.1\xc2\xb5s" },
+		{ 50304000, "50.304ms" },   { 1196735041, "1.196735041s" }, { 60000000000, "1m0s" },
+		{ 3723500000000, "1h2m3.5s" }, { -90000000000, "-1m30s" },
+		{ INT64_MAX, "2562047h47m16.854775807s" }, { INT64_MIN, "-2562047h47m16.854775808s" },
+	};
+	char text[40];
+	int64_t back;
+
+	(void)state;
+	for (size_t i = 0; i < KIST_COUNT(cases); i++)
+		assert_string_equal(kist_duration_format(text, cases[i].ns), cases[i].text);
+	assert_int_equal(kist_parse_duration(kist_duration_format(text, 3723500000000), &back), 0);
+	assert_int_equal(back, 3723500000000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_parse_forms),
 		cmocka_unit_test(test_parse_duration_is_ago),
 		cmocka_unit_test(test_human),
+		cmocka_unit_test(test_duration_format),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_sleep_lasts),
 	};
