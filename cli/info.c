@@ -36,7 +36,8 @@ static int print_formatted(const char *name, const char *text, struct json_objec
 	return r;
 }
 
-/* --- YAML, as podman prints it -------------------------------------------------------------------------------------- */
+/* --- YAML, as podman prints it --------------------------------------------------------------------------------------
+ */
 
 /* Whether a reader of YAML would take the text for something else than a string. */
 static bool needs_quotes(const char *text)
@@ -47,8 +48,10 @@ static bool needs_quotes(const char *text)
 	for (size_t i = 0; i < KIST_COUNT(words); i++)
 		if (kist_streq(words[i], text))
 			return true;
-	return !*text || strchr("-?:,[]{}#&*!|>'\"%@` ", text[0]) || strstr(text, ": ") || strstr(text, " #") || kist_has_suffix(text, ":") ||
-	       kist_has_suffix(text, " ") || (text[strspn(text, "0123456789.")] == '\0' && !(point && strchr(point + 1, '.'))) || !kist_is_printable(text);
+	return !*text || strchr("-?:,[]{}#&*!|>'\"%@` ", text[0]) || strstr(text, ": ") || strstr(text, " #") ||
+	       kist_has_suffix(text, ":") || kist_has_suffix(text, " ") ||
+	       (text[strspn(text, "0123456789.")] == '\0' && !(point && strchr(point + 1, '.'))) ||
+	       !kist_is_printable(text);
 }
 
 static void add_scalar(struct kist_str *out, struct json_object *value)
@@ -132,7 +135,8 @@ const struct kist_command kist_command_info = {
 	.parent = "",
 	.synopsis = "[options]",
 	.summary = "Show the host and the store",
-	.description = "Prints what of the host matters to containers (kernel, cgroups, security modules), where the store is, and how much\n"
+	.description = "Prints what of the host matters to containers (kernel, cgroups, security modules), where the "
+	               "store is, and how much\n"
 	               "is in it: worth adding to a report of a problem.",
 	.examples = (const char *const[]){ "info", "info --format '{{.host.cgroupControllers}}'", NULL },
 	.options = (const struct kist_option_set[]){ { info_rows, 0 }, { 0 } },
@@ -142,7 +146,8 @@ const struct kist_command kist_command_info = {
 	.run = info_run,
 };
 
-/* --- version -------------------------------------------------------------------------------------------------------- */
+/* --- version --------------------------------------------------------------------------------------------------------
+ */
 
 static struct json_object *version_document(void)
 {
@@ -175,7 +180,8 @@ static int version_run(struct kist_cli *cli, void *options, int argc, char **arg
 		return print_formatted("version", o->format, document, err);
 	json_object_object_get_ex(document, "Client", &client);
 	json_object_object_get_ex(client, "OsArch", &os_arch);
-	kist_str_addf(&out, "Client:       kist\nVersion:      %s\nOS/Arch:      %s\n", KIST_VERSION, json_object_get_string(os_arch));
+	kist_str_addf(&out, "Client:       kist\nVersion:      %s\nOS/Arch:      %s\n", KIST_VERSION,
+	              json_object_get_string(os_arch));
 	return kist_cli_print(&out, err);
 }
 

@@ -11,10 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const kist_container_maps[] = { "Annotations", "CgroupConf", "Data", "Labels", "PortBindings", "Ports", "Tmpfs", NULL };
+const char *const kist_container_maps[] = { "Annotations",  "CgroupConf", "Data",  "Labels",
+	                                    "PortBindings", "Ports",      "Tmpfs", NULL };
 const struct kist_template_alias kist_container_aliases[] = { { "ID", "Id" }, { "ImageID", "Image" }, { 0 } };
 
-int kist_cli_open(struct kist_cli *cli, bool latest, const char *name, struct kist_container **out, struct kist_error *err)
+int kist_cli_open(struct kist_cli *cli, bool latest, const char *name, struct kist_container **out,
+                  struct kist_error *err)
 {
 	return latest ? kist_container_latest(cli->k, out, err) : kist_container_open(cli->k, name, out, err);
 }
@@ -44,17 +46,20 @@ struct inspect_options {
 	const char *format, *type;
 };
 
-#define ROW(type_, member, name, letter, ...) KIST_OPTION(struct inspect_options, type_, member, name, letter, ##__VA_ARGS__)
+#define ROW(type_, member, name, letter, ...)                                                                          \
+	KIST_OPTION(struct inspect_options, type_, member, name, letter, ##__VA_ARGS__)
 #define COMMON_ROWS                                                                                                    \
-	ROW(STRING, format, "format", 'f', .metavar = "template", .fallback = "json", .help = "Print by a Go template, or as json"), \
-	        ROW(FLAG, latest, "latest", 'l', .help = "Inspect the container created last"),                         \
+	ROW(STRING, format, "format", 'f', .metavar = "template", .fallback = "json",                                  \
+	    .help = "Print by a Go template, or as json"),                                                             \
+	        ROW(FLAG, latest, "latest", 'l', .help = "Inspect the container created last"),                        \
 	        ROW(FLAG, size, "size", 's', .help = "Add the sizes of a container's layers")
 
 static const char *const types[] = { "all", "container", "image", NULL };
 
 static const struct kist_option inspect_rows[] = {
 	COMMON_ROWS,
-	ROW(CHOICE, type, "type", 't', .choices = types, .fallback = "all", .help = "What the names are of: container, image or all"),
+	ROW(CHOICE, type, "type", 't', .choices = types, .fallback = "all",
+	    .help = "What the names are of: container, image or all"),
 	{ 0 },
 };
 
@@ -70,8 +75,8 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 	return kist_cli_check_targets(false, o->latest, argc, err);
 }
 
-static int inspect_container(struct kist_cli *cli, const struct inspect_options *o, const char *name, struct json_object **out,
-                             struct kist_error *err)
+static int inspect_container(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+                             struct json_object **out, struct kist_error *err)
 {
 	struct kist_container *c = NULL;
 
@@ -83,8 +88,8 @@ static int inspect_container(struct kist_cli *cli, const struct inspect_options 
 }
 
 /* A container comes before an image of that name. */
-static int inspect_one(struct kist_cli *cli, const struct inspect_options *o, const char *name, struct json_object **out,
-                       struct kist_error *err)
+static int inspect_one(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+                       struct json_object **out, struct kist_error *err)
 {
 	bool any = kist_streq(o->type, "all") && !o->latest;
 	struct kist_error missing = { 0 };
@@ -127,8 +132,8 @@ static void gather(struct kist_cli *cli, const struct inspect_options *o, const 
 
 static int print(const struct kist_format *format, struct json_object *all, struct kist_error *err)
 {
-	static const char *const maps[] = { "Annotations", "CgroupConf", "Data",  "ExposedPorts", "Labels",
-		                            "PortBindings", "Ports",     "Tmpfs", "Volumes",      NULL };
+	static const char *const maps[] = { "Annotations",  "CgroupConf", "Data",  "ExposedPorts", "Labels",
+		                            "PortBindings", "Ports",      "Tmpfs", "Volumes",      NULL };
 	struct kist_template_view view = { .maps = maps, .aliases = kist_container_aliases, .escape = isatty(1) };
 	size_t n = json_object_array_length(all);
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
@@ -177,7 +182,8 @@ const struct kist_command kist_command_inspect = {
 	.parent = "",
 	.synopsis = "[options] CONTAINER|IMAGE [CONTAINER|IMAGE...]",
 	.summary = "Show all that is known about containers and images",
-	.description = "Prints a JSON document with podman's keys for each name. A container comes before an image of that name.\n"
+	.description = "Prints a JSON document with podman's keys for each name. A container comes before an image of "
+	               "that name.\n"
 	               "Names that are not found are complained about at the end, and make the exit code 125.",
 	.examples = (const char *const[]){ "inspect web", "inspect --format '{{.State.Status}} {{.State.Pid}}' web",
 	                                   "inspect --type image busybox", NULL },

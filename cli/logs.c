@@ -28,8 +28,10 @@ static const struct kist_option logs_rows[] = {
 	ROW(FLAG, follow, "follow", 'f', .help = "Go on until the container has ended"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Of the container created last"),
 	ROW(FLAG, names, "names", 'n', .help = "Begin each line with the container's name"),
-	ROW(STRING, since, "since", 0, .metavar = "time", .help = "Leave out what is older: a date, unix seconds, or 10m for ten minutes ago"),
-	ROW(I64, tail, "tail", 0, .fallback = "-1", .metavar = "lines", .help = "Show the last lines alone; -1 for all"),
+	ROW(STRING, since, "since", 0, .metavar = "time",
+	    .help = "Leave out what is older: a date, unix seconds, or 10m for ten minutes ago"),
+	ROW(I64, tail, "tail", 0, .fallback = "-1", .metavar = "lines",
+	    .help = "Show the last lines alone; -1 for all"),
 	ROW(FLAG, timestamps, "timestamps", 't', .help = "Begin each line with its time"),
 	ROW(STRING, until, "until", 0, .metavar = "time", .help = "Leave out what is newer"),
 	{ 0 },
@@ -39,7 +41,8 @@ static int parse_time(const char *option, const char *text, int64_t *out, struct
 {
 	if (!text || kist_time_parse(text, out) == 0)
 		return 0;
-	return kist_fail(err, KIST_ERR_INVALID, 0, "option '--%s': '%s' is neither a time (2026-01-02T15:04:05) nor a duration (10m)", option,
+	return kist_fail(err, KIST_ERR_INVALID, 0,
+	                 "option '--%s': '%s' is neither a time (2026-01-02T15:04:05) nor a duration (10m)", option,
 	                 text);
 }
 
@@ -61,19 +64,21 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 
 	(void)argv;
 	if (o->latest ? argc > 1 : argc < 2)
-		return kist_fail(err, KIST_ERR_INVALID, 0, o->latest ? "container names and --latest exclude each other"
-		                                                     : "name a container, or use --latest");
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 o->latest ? "container names and --latest exclude each other"
+		                           : "name a container, or use --latest");
 	return parse(o, &parsed, err);
 }
 
-/* --- printing ------------------------------------------------------------------------------------------------------- */
+/* --- printing -------------------------------------------------------------------------------------------------------
+ */
 
 struct printer {
 	const struct logs_options *options;
-	char *prefix;          /* name or id of the container, NULL: none */
-	struct kist_str out;   /* not written yet */
-	int fd;                /* where that goes */
-	bool inside[3];        /* by stream: a partial line has been begun */
+	char *prefix;        /* name or id of the container, NULL: none */
+	struct kist_str out; /* not written yet */
+	int fd;              /* where that goes */
+	bool inside[3];      /* by stream: a partial line has been begun */
 	int problem;
 };
 
@@ -111,8 +116,8 @@ static int print_line(void *arg, const struct kist_log_line *line)
 	return p->problem < 0 ? 1 : 0;
 }
 
-static int print_container(struct kist_container *c, const struct logs_options *o, const struct kist_log_options *parsed, bool several,
-                           struct kist_error *err)
+static int print_container(struct kist_container *c, const struct logs_options *o,
+                           const struct kist_log_options *parsed, bool several, struct kist_error *err)
 {
 	struct printer p = { .options = o, .fd = 1 };
 
@@ -130,7 +135,8 @@ static int print_container(struct kist_container *c, const struct logs_options *
 	return r;
 }
 
-/* --- several at once ------------------------------------------------------------------------------------------------ */
+/* --- several at once ------------------------------------------------------------------------------------------------
+ */
 
 /* A process for each container: they wait for different files, and a line is one write. */
 static pid_t follow_one(struct kist_cli *cli, struct kist_container *c, const struct logs_options *o,
@@ -162,7 +168,8 @@ static int follow_all(struct kist_cli *cli, struct kist_container **list, size_t
 	for (; started < n; started++) {
 		pids[started] = follow_one(cli, list[started], o, parsed);
 		if (pids[started] < 0) {
-			r = kist_fail_errno(err, errno, "start a process for container %s", kist_container_name(list[started]));
+			r = kist_fail_errno(err, errno, "start a process for container %s",
+			                    kist_container_name(list[started]));
 			break;
 		}
 	}
@@ -218,8 +225,10 @@ const struct kist_command kist_command_logs = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [CONTAINER...]",
 	.summary = "Show what containers have printed",
-	.description = "Prints the log of each container: what it wrote to its standard output goes to standard output, and what it\n"
-	               "wrote to its standard error to standard error. Nothing is locked, and following does not hold up other calls.",
+	.description = "Prints the log of each container: what it wrote to its standard output goes to standard "
+	               "output, and what it\n"
+	               "wrote to its standard error to standard error. Nothing is locked, and following does not hold "
+	               "up other calls.",
 	.examples = (const char *const[]){ "logs --tail 20 -f web", "logs --since 10m --timestamps web db", NULL },
 	.options = (const struct kist_option_set[]){ { logs_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct logs_options),

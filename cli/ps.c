@@ -24,14 +24,17 @@ struct ps_options {
 
 #define ROW(type, member, name, letter, ...) KIST_OPTION(struct ps_options, type, member, name, letter, ##__VA_ARGS__)
 
-static const char *const sort_keys[] = { "command", "created", "id", "image", "names", "runningfor", "size", "status", NULL };
+static const char *const sort_keys[] = { "command",    "created", "id",     "image", "names",
+	                                 "runningfor", "size",    "status", NULL };
 
 static const struct kist_option ps_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Show all containers, not just the running ones"),
 	ROW(LIST, filter, "filter", 'f', .metavar = "key=value",
-	    .help = "Show the containers that match: ancestor, before, exited, id, label, name, network, since, status, until, volume"),
+	    .help = "Show the containers that match: ancestor, before, exited, id, label, name, network, since, "
+	            "status, until, volume"),
 	ROW(STRING, format, "format", 0, .metavar = "template", .help = "Print by a Go template, or as json"),
-	ROW(INT, last, "last", 'n', .fallback = "-1", .help = "Show the n containers created last, whatever their state"),
+	ROW(INT, last, "last", 'n', .fallback = "-1",
+	    .help = "Show the n containers created last, whatever their state"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Show the container created last, whatever its state"),
 	ROW(FLAG, no_trunc, "no-trunc", 0, .help = "Show full ids and commands"),
 	ROW(FLAG, noheading, "noheading", 0, .help = "Leave the header row out"),
@@ -59,7 +62,8 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 	return 0;
 }
 
-/* --- which, and in what order --------------------------------------------------------------------------------------- */
+/* --- which, and in what order ---------------------------------------------------------------------------------------
+ */
 
 struct item {
 	struct kist_container *c;
@@ -133,7 +137,7 @@ static void sort(const char *key, struct item *items, size_t n)
 		const char *key;
 		int (*compare)(const void *a, const void *b);
 	} orders[] = {
-		{ "command", by_command }, { "id", by_id },       { "image", by_image },   { "names", by_name },
+		{ "command", by_command },    { "id", by_id },     { "image", by_image },   { "names", by_name },
 		{ "runningfor", by_started }, { "size", by_size }, { "status", by_status },
 	};
 
@@ -180,7 +184,8 @@ static void choose(struct kist_cli *cli, const struct ps_options *o, const struc
 	*n = kept;
 }
 
-/* --- fields --------------------------------------------------------------------------------------------------------- */
+/* --- fields ---------------------------------------------------------------------------------------------------------
+ */
 
 static char *command_text(const struct ps_options *o, const struct kist_container_config *config)
 {
@@ -210,7 +215,8 @@ static struct json_object *joined(struct json_object *list, const char *separato
 	size_t n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
 
 	for (size_t i = 0; i < n; i++)
-		kist_str_addf(&text, "%s%s", i ? separator : "", json_object_get_string(json_object_array_get_idx(list, i)));
+		kist_str_addf(&text, "%s%s", i ? separator : "",
+		              json_object_get_string(json_object_array_get_idx(list, i)));
 	KIST_FREE char *shown = width ? kist_shorten(kist_str_get(&text), width) : kist_strdup(kist_str_get(&text));
 	return json_object_new_string(shown);
 }
@@ -239,7 +245,8 @@ static struct json_object *size_field(struct json_object *size)
 {
 	if (!size)
 		return json_object_new_string("");
-	KIST_FREE char *text = size_text(json_object_get_uint64(member(size, "rwSize")), json_object_get_uint64(member(size, "rootFsSize")));
+	KIST_FREE char *text = size_text(json_object_get_uint64(member(size, "rwSize")),
+	                                 json_object_get_uint64(member(size, "rootFsSize")));
 	return json_object_new_string(text);
 }
 
@@ -252,8 +259,8 @@ static struct json_object *label(struct json_object *labels, struct json_object 
 
 /* The columns of --ns by the keys of the document. */
 static const char *const ns_columns[][2] = {
-	{ "CGROUPNS", "Cgroup" }, { "IPC", "Ipc" },	{ "MNT", "Mnt" }, { "NET", "Net" },
-	{ "PIDNS", "Pidns" },	  { "USERNS", "User" }, { "UTS", "Uts" },
+	{ "CGROUPNS", "Cgroup" }, { "IPC", "Ipc" },     { "MNT", "Mnt" }, { "NET", "Net" },
+	{ "PIDNS", "Pidns" },     { "USERNS", "User" }, { "UTS", "Uts" },
 };
 
 static struct json_object *ns_field(struct json_object *item, const char *name)
@@ -267,8 +274,8 @@ static struct json_object *ns_field(struct json_object *item, const char *name)
 }
 
 /* What templates see differs from the JSON: texts for people. */
-static int field(void *context, struct json_object *item, const char *name, struct json_object *const *args, size_t n_args,
-                 struct json_object **out, struct kist_error *err)
+static int field(void *context, struct json_object *item, const char *name, struct json_object *const *args,
+                 size_t n_args, struct json_object **out, struct kist_error *err)
 {
 	const struct ps_options *o = context;
 
@@ -302,14 +309,30 @@ static int field(void *context, struct json_object *item, const char *name, stru
 }
 
 static const struct kist_header headers[] = {
-	{ "ID", "CONTAINER ID" }, { "Image", "IMAGE" },	     { "Command", "COMMAND" }, { "RunningFor", "CREATED" },
-	{ "Status", "STATUS" },	  { "Names", "NAMES" },	     { "Ports", "PORTS" },     { "Size", "SIZE" },
-	{ "ImageID", "IMAGE ID" }, { "Pid", "PID" },	     { "CreatedHuman", "CREATED" }, { "CreatedAt", "CREATED AT" },
-	{ "CGROUPNS", "CGROUPNS" }, { "IPC", "IPC" },	     { "MNT", "MNT" },	       { "NET", "NET" },
-	{ "PIDNS", "PIDNS" },	  { "USERNS", "USERNS" },    { "UTS", "UTS" },	       { 0 },
+	{ "ID", "CONTAINER ID" },
+	{ "Image", "IMAGE" },
+	{ "Command", "COMMAND" },
+	{ "RunningFor", "CREATED" },
+	{ "Status", "STATUS" },
+	{ "Names", "NAMES" },
+	{ "Ports", "PORTS" },
+	{ "Size", "SIZE" },
+	{ "ImageID", "IMAGE ID" },
+	{ "Pid", "PID" },
+	{ "CreatedHuman", "CREATED" },
+	{ "CreatedAt", "CREATED AT" },
+	{ "CGROUPNS", "CGROUPNS" },
+	{ "IPC", "IPC" },
+	{ "MNT", "MNT" },
+	{ "NET", "NET" },
+	{ "PIDNS", "PIDNS" },
+	{ "USERNS", "USERNS" },
+	{ "UTS", "UTS" },
+	{ 0 },
 };
 
-/* --- forms ---------------------------------------------------------------------------------------------------------- */
+/* --- forms ----------------------------------------------------------------------------------------------------------
+ */
 
 /* The usual table comes from the records, without a document for each: it is the one that people have thousands of
  * containers for. */
@@ -336,7 +359,9 @@ static void add_row(struct kist_columns *columns, const struct ps_options *o, co
 
 static int print_table(const struct ps_options *o, const struct item *items, size_t n, struct kist_error *err)
 {
-	static const char *const titles[] = { "CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES" };
+	static const char *const titles[] = {
+		"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"
+	};
 	KIST_COLUMNS struct kist_columns columns = { 0 };
 	KIST_STR struct kist_str out = { 0 };
 
@@ -362,10 +387,12 @@ static int print_ids(const struct ps_options *o, const struct item *items, size_
 	return kist_cli_print(&out, err);
 }
 
-static int print_formatted(const struct ps_options *o, const struct kist_format *format, const struct item *items, size_t n,
-                           struct kist_error *err)
+static int print_formatted(const struct ps_options *o, const struct kist_format *format, const struct item *items,
+                           size_t n, struct kist_error *err)
 {
-	struct kist_template_view view = { .maps = kist_container_maps, .field = field, .context = (void *)(uintptr_t)o, .escape = isatty(1) };
+	struct kist_template_view view = {
+		.maps = kist_container_maps, .field = field, .context = (void *)(uintptr_t)o, .escape = isatty(1)
+	};
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
 	bool with_size = o->size || (format->template && kist_template_uses(format->template, "Size"));
 	size_t made = 0;
@@ -384,9 +411,12 @@ static int print_formatted(const struct ps_options *o, const struct kist_format 
 }
 
 #define NS_TABLE                                                                                                       \
-	"table {{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.CGROUPNS}}\t{{.IPC}}\t{{.MNT}}\t{{.NET}}\t{{.PIDNS}}\t{{.USERNS}}\t{{.UTS}}"
+	"table "                                                                                                       \
+	"{{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.CGROUPNS}}\t{{.IPC}}\t{{.MNT}}\t{{.NET}}\t{{.PIDNS}}\t{{.USERNS}}\t{{.UTS}" \
+	"}"
 
-static int print(const struct ps_options *o, const struct kist_format *format, struct item *items, size_t n, struct kist_error *err)
+static int print(const struct ps_options *o, const struct kist_format *format, struct item *items, size_t n,
+                 struct kist_error *err)
 {
 	bool sized = kist_streq(o->sort, "size") || (o->size && !o->format);
 

@@ -6,8 +6,8 @@
 #define UNRESOLVED 0 /* no container was created then */
 #define MISSING    INT64_MIN
 
-static const char *const statuses[] = { "created",  "initialized", "running",  "paused",     "stopping", "stopped",
-	                                "exited",   "removing",    "unknown",  "configured", NULL };
+static const char *const statuses[] = { "created", "initialized", "running", "paused",     "stopping", "stopped",
+	                                "exited",  "removing",    "unknown", "configured", NULL };
 
 const struct kist_filter_key kist_container_filter_keys[] = {
 	{ .name = "ancestor", .kind = KIST_FILTER_EXACT, .id = KIST_FILTER_BY_ANCESTOR, .negatable = true },
@@ -18,7 +18,11 @@ const struct kist_filter_key kist_container_filter_keys[] = {
 	{ .name = "name", .kind = KIST_FILTER_REGEX, .id = KIST_FILTER_BY_NAME, .negatable = true },
 	{ .name = "network", .kind = KIST_FILTER_EXACT, .id = KIST_FILTER_BY_NETWORK, .negatable = true },
 	{ .name = "since", .kind = KIST_FILTER_OBJECT, .id = KIST_FILTER_BY_SINCE },
-	{ .name = "status", .kind = KIST_FILTER_CHOICE, .choices = statuses, .id = KIST_FILTER_BY_STATUS, .negatable = true },
+	{ .name = "status",
+	  .kind = KIST_FILTER_CHOICE,
+	  .choices = statuses,
+	  .id = KIST_FILTER_BY_STATUS,
+	  .negatable = true },
 	{ .name = "until", .kind = KIST_FILTER_UNTIL, .id = KIST_FILTER_BY_UNTIL },
 	{ .name = "volume", .kind = KIST_FILTER_EXACT, .id = KIST_FILTER_BY_VOLUME, .negatable = true },
 	{ 0 },
@@ -79,7 +83,8 @@ static bool has_exited(const struct kist_filter *filter, const struct kist_conta
 {
 	const struct kist_container_state *state = kist_container_state(c);
 
-	return (state->status == KIST_EXITED || state->status == KIST_STOPPED) && kist_filter_number(filter, state->exit_code);
+	return (state->status == KIST_EXITED || state->status == KIST_STOPPED) &&
+	       kist_filter_number(filter, state->exit_code);
 }
 
 static bool match(const struct kist_filter *filter, const void *object, void *context)
@@ -130,7 +135,8 @@ bool kist_container_passes(struct kist_cli *cli, const struct kist_filters *filt
 	return kist_filters_match(filters, match, c, cli);
 }
 
-int kist_container_filters(struct kist_cli *cli, char *const *arguments, struct kist_filters *out, struct kist_error *err)
+int kist_container_filters(struct kist_cli *cli, char *const *arguments, struct kist_filters *out,
+                           struct kist_error *err)
 {
 	int r = arguments ? kist_filters_parse(arguments, kist_container_filter_keys, out, err) : 0;
 

@@ -5,7 +5,8 @@
 #include "cli/cli.h"
 
 /* Parses --filter; a container that 'before' or 'since' names must exist. */
-int kist_container_filters(struct kist_cli *cli, char *const *arguments, struct kist_filters *out, struct kist_error *err);
+int kist_container_filters(struct kist_cli *cli, char *const *arguments, struct kist_filters *out,
+                           struct kist_error *err);
 
 enum {
 	KIST_FILTER_BY_ANCESTOR,

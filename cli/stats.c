@@ -21,7 +21,8 @@ struct stats_options {
 	uint64_t interval;
 };
 
-#define ROW(type, member, name, letter, ...) KIST_OPTION(struct stats_options, type, member, name, letter, ##__VA_ARGS__)
+#define ROW(type, member, name, letter, ...)                                                                           \
+	KIST_OPTION(struct stats_options, type, member, name, letter, ##__VA_ARGS__)
 
 static const struct kist_option stats_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Show all containers, not just the running ones"),
@@ -46,7 +47,8 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 	return 0;
 }
 
-/* --- numbers -------------------------------------------------------------------------------------------------------- */
+/* --- numbers --------------------------------------------------------------------------------------------------------
+ */
 
 /* The sample before, of one container: percentages are of what passed between two. */
 struct sample {
@@ -80,7 +82,8 @@ static int64_t age_ns(const struct kist_container_state *state)
 {
 	long ticks = sysconf(_SC_CLK_TCK);
 
-	return kist_now_boot() - (int64_t)(state->pid_start * (uint64_t)(KIST_NSEC_PER_SEC / (ticks > 0 ? ticks : 100)));
+	return kist_now_boot() -
+	       (int64_t)(state->pid_start * (uint64_t)(KIST_NSEC_PER_SEC / (ticks > 0 ? ticks : 100)));
 }
 
 static double percent(uint64_t used_us, int64_t elapsed_ns)
@@ -126,7 +129,8 @@ static void add_memory(struct json_object *document, const struct kist_cgroup_st
 	add_pair(document, "mem_usage_bytes", kist_size_human_binary(a, used), kist_size_human_binary(b, limit));
 }
 
-static void add_rest(struct json_object *document, const struct kist_container_config *config, const struct kist_cgroup_stats *stats)
+static void add_rest(struct json_object *document, const struct kist_container_config *config,
+                     const struct kist_cgroup_stats *stats)
 {
 	/* A namespace of its own without devices moves no bytes; what others share is not the container's. */
 	bool no_net = kist_streq(config->net_ns, "none") || kist_streq(config->net_ns, "private");
@@ -141,7 +145,8 @@ static void add_rest(struct json_object *document, const struct kist_container_c
 	add(document, "pids", a);
 }
 
-static struct json_object *document_of(struct stats *s, struct kist_container *c, const struct kist_cgroup_stats *stats, bool up)
+static struct json_object *document_of(struct stats *s, struct kist_container *c, const struct kist_cgroup_stats *stats,
+                                       bool up)
 {
 	struct json_object *document = json_object_new_object();
 	const char *id = kist_container_id(c);
@@ -155,7 +160,8 @@ static struct json_object *document_of(struct stats *s, struct kist_container *c
 	add(document, "name", kist_container_name(c));
 	add(document, "cpu_time", kist_duration_format(time, (int64_t)stats->cpu_usage_us * 1000));
 	add_percent(document, "cpu_percent",
-	            first ? percent(stats->cpu_usage_us, age) : percent(stats->cpu_usage_us - last->cpu_us, now - last->boot));
+	            first ? percent(stats->cpu_usage_us, age)
+	                  : percent(stats->cpu_usage_us - last->cpu_us, now - last->boot));
 	add_percent(document, "avg_cpu", percent(stats->cpu_usage_us, age));
 	last->cpu_us = stats->cpu_usage_us;
 	last->boot = now;
@@ -164,25 +170,49 @@ static struct json_object *document_of(struct stats *s, struct kist_container *c
 	return document;
 }
 
-/* --- reports -------------------------------------------------------------------------------------------------------- */
+/* --- reports --------------------------------------------------------------------------------------------------------
+ */
 
 static const struct kist_template_alias aliases[] = {
-	{ "ID", "id" },	       { "ContainerID", "id" },	 { "Container", "id" },	   { "Name", "name" },
-	{ "CPUPerc", "cpu_percent" }, { "CPU", "cpu_percent" }, { "AVGCPU", "avg_cpu" }, { "CPUTime", "cpu_time" },
-	{ "UpTime", "cpu_time" }, { "MemUsage", "mem_usage" }, { "MemUsageBytes", "mem_usage_bytes" },
-	{ "MemPerc", "mem_percent" }, { "NetIO", "net_io" }, { "BlockIO", "block_io" }, { "PIDS", "pids" },
-	{ "PIDs", "pids" },    { 0 },
+	{ "ID", "id" },
+	{ "ContainerID", "id" },
+	{ "Container", "id" },
+	{ "Name", "name" },
+	{ "CPUPerc", "cpu_percent" },
+	{ "CPU", "cpu_percent" },
+	{ "AVGCPU", "avg_cpu" },
+	{ "CPUTime", "cpu_time" },
+	{ "UpTime", "cpu_time" },
+	{ "MemUsage", "mem_usage" },
+	{ "MemUsageBytes", "mem_usage_bytes" },
+	{ "MemPerc", "mem_percent" },
+	{ "NetIO", "net_io" },
+	{ "BlockIO", "block_io" },
+	{ "PIDS", "pids" },
+	{ "PIDs", "pids" },
+	{ 0 },
 };
 
 static const struct kist_header headers[] = {
-	{ "ID", "ID" },		  { "Name", "NAME" },	     { "CPUPerc", "CPU %" },	{ "MemUsage", "MEM USAGE / LIMIT" },
-	{ "MemPerc", "MEM %" },	  { "NetIO", "NET IO" },     { "BlockIO", "BLOCK IO" }, { "PIDS", "PIDS" },
-	{ "CPUTime", "CPU TIME" }, { "UpTime", "CPU TIME" }, { "AVGCPU", "AVG CPU %" }, { "MemUsageBytes", "MEM USAGE / LIMIT" },
+	{ "ID", "ID" },
+	{ "Name", "NAME" },
+	{ "CPUPerc", "CPU %" },
+	{ "MemUsage", "MEM USAGE / LIMIT" },
+	{ "MemPerc", "MEM %" },
+	{ "NetIO", "NET IO" },
+	{ "BlockIO", "BLOCK IO" },
+	{ "PIDS", "PIDS" },
+	{ "CPUTime", "CPU TIME" },
+	{ "UpTime", "CPU TIME" },
+	{ "AVGCPU", "AVG CPU %" },
+	{ "MemUsageBytes", "MEM USAGE / LIMIT" },
 	{ 0 },
 };
 
 #define USUAL                                                                                                          \
-	"table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDS}}\t{{.CPUTime}}\t{{.AVGCPU}}"
+	"table "                                                                                                       \
+	"{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDS}}\t{{."      \
+	"CPUTime}}\t{{.AVGCPU}}"
 
 static bool is_up(const struct kist_container *c)
 {
@@ -292,7 +322,8 @@ const struct kist_command kist_command_stats = {
 	.also_under = "container",
 	.synopsis = "[options] [CONTAINER...]",
 	.summary = "Show what containers use",
-	.description = "Prints processor time, memory, input and output and processes of the running containers, or of those named, again and\n"
+	.description = "Prints processor time, memory, input and output and processes of the running containers, or of "
+	               "those named, again and\n"
 	               "again. '--' stands for what the host does not measure, because its kernel lacks a controller.",
 	.examples = (const char *const[]){ "stats --no-stream", "stats --format '{{.Name}} {{.MemUsage}}' web", NULL },
 	.options = (const struct kist_option_set[]){ { stats_rows, 0 }, { 0 } },

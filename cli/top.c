@@ -54,9 +54,12 @@ const struct kist_command kist_command_top = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [COLUMN...]",
 	.summary = "Show the processes of a container",
-	.description = "Reads /proc of the host: nothing is run in the container, and it needs no ps(1). Columns are args, capamb, capbnd,\n"
-	               "capeff, capinh, capprm, comm, etime, group, groups, hgroup, hgroups, hpid, huser, label, nice, pcpu, pgid, pid,\n"
-	               "ppid, rgroup, rss, ruser, seccomp, state, stime, time, tty, user and vsz; names that begin with h are the host's.",
+	.description = "Reads /proc of the host: nothing is run in the container, and it needs no ps(1). Columns are "
+	               "args, capamb, capbnd,\n"
+	               "capeff, capinh, capprm, comm, etime, group, groups, hgroup, hgroups, hpid, huser, label, nice, "
+	               "pcpu, pgid, pid,\n"
+	               "ppid, rgroup, rss, ruser, seccomp, state, stime, time, tty, user and vsz; names that begin "
+	               "with h are the host's.",
 	.examples = (const char *const[]){ "top web", "top web pid,hpid,user,args", NULL },
 	.options = (const struct kist_option_set[]){ { top_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct top_options),
@@ -67,7 +70,8 @@ const struct kist_command kist_command_top = {
 	.check = top_check,
 };
 
-/* --- port ----------------------------------------------------------------------------------------------------------- */
+/* --- port -----------------------------------------------------------------------------------------------------------
+ */
 
 struct port_options {
 	bool all, latest;
@@ -100,7 +104,8 @@ static int port_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 		return 0;
 	int r = kist_cli_open(cli, o->latest, argv[1], &c, err);
 	if (r == 0 && argc > wanted)
-		r = kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "container %s does not publish port %s", kist_container_name(c), argv[wanted]);
+		r = kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "container %s does not publish port %s",
+		              kist_container_name(c), argv[wanted]);
 	kist_container_free(c);
 	return r;
 }
@@ -111,7 +116,8 @@ const struct kist_command kist_command_port = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [PORT]",
 	.summary = "Show the published ports of a container",
-	.description = "Containers on the networks of this version (none, host, ns:PATH, container:ID) publish no ports: nothing is printed.",
+	.description = "Containers on the networks of this version (none, host, ns:PATH, container:ID) publish no "
+	               "ports: nothing is printed.",
 	.examples = (const char *const[]){ "port web", NULL },
 	.options = (const struct kist_option_set[]){ { port_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct port_options),

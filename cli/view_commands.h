@@ -5,8 +5,9 @@
 #include "cli/cli.h"
 #include "cli/template.h"
 
-extern const struct kist_command kist_command_ps, kist_command_inspect, kist_command_container_inspect, kist_command_logs,
-        kist_command_top, kist_command_stats, kist_command_info, kist_command_version, kist_command_port;
+extern const struct kist_command kist_command_ps, kist_command_inspect, kist_command_container_inspect,
+        kist_command_logs, kist_command_top, kist_command_stats, kist_command_info, kist_command_version,
+        kist_command_port;
 
 /* For the program's table. */
 #define KIST_VIEW_COMMANDS                                                                                             \
@@ -18,8 +19,10 @@ extern const char *const kist_container_maps[];
 extern const struct kist_template_alias kist_container_aliases[];
 
 /* The container that the options name: the latest, or the first argument. */
-int kist_cli_open(struct kist_cli *cli, bool latest, const char *name, struct kist_container **out, struct kist_error *err);
-/* For check() of commands on exactly one container: a name or --latest, and at most 'more' further arguments (-1: any). */
+int kist_cli_open(struct kist_cli *cli, bool latest, const char *name, struct kist_container **out,
+                  struct kist_error *err);
+/* For check() of commands on exactly one container: a name or --latest, and at most 'more' further arguments (-1: any).
+ */
 int kist_cli_check_one(bool latest, int argc, int more, struct kist_error *err);
 /* Documents by --format to stdout. */
 int kist_cli_print_documents(const struct kist_format *format, struct json_object *const *documents, size_t n,

@@ -65,7 +65,8 @@ static struct json_object *host_security(void)
 
 	kist_plan_caps(&plain, &caps, NULL);
 	KIST_FREE char *names = kist_strv_join(caps, ",");
-	add(security, "apparmorEnabled", json_object_new_boolean(reads_as("/sys/module/apparmor/parameters/enabled", 'Y')));
+	add(security, "apparmorEnabled",
+	    json_object_new_boolean(reads_as("/sys/module/apparmor/parameters/enabled", 'Y')));
 	add(security, "capabilities", view_text(names));
 	add(security, "rootless", json_object_new_boolean(geteuid() != 0));
 	add(security, "seccompEnabled", json_object_new_boolean(prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0));
@@ -116,7 +117,7 @@ static const char *go_arch(const char *machine)
 	static const struct {
 		const char *machine, *arch;
 	} rows[] = {
-		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm" },	{ "armv6l", "arm" },
+		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm" },      { "armv6l", "arm" },
 		{ "i686", "386" },     { "i586", "386" },      { "ppc64le", "ppc64le" }, { "loongarch64", "loong64" },
 	};
 
@@ -131,7 +132,8 @@ static struct json_object *info_host(struct kist *k)
 	struct json_object *host = json_object_new_object();
 	struct utsname name;
 	int64_t up = kist_now_boot() / KIST_NSEC_PER_SEC;
-	KIST_FREE char *uptime = kist_asprintf("%lldh %lldm %lld.00s", (long long)(up / 3600), (long long)(up / 60 % 60), (long long)(up % 60));
+	KIST_FREE char *uptime = kist_asprintf("%lldh %lldm %lld.00s", (long long)(up / 3600),
+	                                       (long long)(up / 60 % 60), (long long)(up % 60));
 
 	if (uname(&name) < 0)
 		memset(&name, 0, sizeof(name));

@@ -1,4 +1,5 @@
-/* The inspect document of a container: podman's keys, in podman's order. What kist does not have is podman's empty value. */
+/* The inspect document of a container: podman's keys, in podman's order. What kist does not have is podman's empty
+ * value. */
 #include "core/view.h"
 
 #include "core/base/clock.h"
@@ -21,7 +22,8 @@ static struct json_object *member(struct json_object *object, const char *key)
 	return value;
 }
 
-/* --- state ---------------------------------------------------------------------------------------------------------- */
+/* --- state ----------------------------------------------------------------------------------------------------------
+ */
 
 static struct json_object *oci_version(const struct view *v)
 {
@@ -100,27 +102,19 @@ static const struct view_row health_rows[] = {
 };
 
 static const struct view_row state_rows[] = {
-	VIEW_FROM("OciVersion", oci_version),
-	VIEW_FROM("Status", status),
-	VIEW_FROM("Running", running),
-	VIEW_FROM("Paused", paused),
-	VIEW_CONSTANT("Restarting", FALSE),
-	VIEW_FROM("OOMKilled", oom_killed),
-	VIEW_CONSTANT("Dead", FALSE),
-	VIEW_FROM("Pid", pid),
-	VIEW_FROM("ConmonPid", monitor_pid),
-	VIEW_FROM("ExitCode", exit_code),
-	VIEW_FROM("Error", state_error),
-	VIEW_FROM("StartedAt", started),
-	VIEW_FROM("FinishedAt", finished),
-	VIEW_ROWS("Health", health_rows),
-	VIEW_FROM("CgroupPath", cgroup_path),
-	VIEW_FROM("CheckpointedAt", never),
-	VIEW_FROM("RestoredAt", never),
-	{ 0 },
+	VIEW_FROM("OciVersion", oci_version), VIEW_FROM("Status", status),
+	VIEW_FROM("Running", running),        VIEW_FROM("Paused", paused),
+	VIEW_CONSTANT("Restarting", FALSE),   VIEW_FROM("OOMKilled", oom_killed),
+	VIEW_CONSTANT("Dead", FALSE),         VIEW_FROM("Pid", pid),
+	VIEW_FROM("ConmonPid", monitor_pid),  VIEW_FROM("ExitCode", exit_code),
+	VIEW_FROM("Error", state_error),      VIEW_FROM("StartedAt", started),
+	VIEW_FROM("FinishedAt", finished),    VIEW_ROWS("Health", health_rows),
+	VIEW_FROM("CgroupPath", cgroup_path), VIEW_FROM("CheckpointedAt", never),
+	VIEW_FROM("RestoredAt", never),       { 0 },
 };
 
-/* --- files and layers ----------------------------------------------------------------------------------------------- */
+/* --- files and layers -----------------------------------------------------------------------------------------------
+ */
 
 static struct json_object *run_file(const struct view *v, const char *name)
 {
@@ -177,7 +171,8 @@ static struct json_object *graph_lower(const struct view *v)
 	if (v->config->rootfs)
 		return view_text(v->config->rootfs);
 	for (size_t i = 0; v->config->layers && v->config->layers[i]; i++)
-		kist_str_addf(&lower, "%s%s/overlay/%s/diff", i ? ":" : "", v->c->k->settings.root, v->config->layers[i]);
+		kist_str_addf(&lower, "%s%s/overlay/%s/diff", i ? ":" : "", v->c->k->settings.root,
+		              v->config->layers[i]);
 	return view_text(kist_str_get(&lower));
 }
 
@@ -223,7 +218,8 @@ static struct json_object *graph_driver(const struct view *v)
 	return v->config->rootfs && !v->config->rootfs_overlay ? NULL : view_object(v, graph_rows);
 }
 
-/* --- image, process, capabilities ----------------------------------------------------------------------------------- */
+/* --- image, process, capabilities -----------------------------------------------------------------------------------
+ */
 
 static struct json_object *image_digest(const struct view *v)
 {
@@ -264,8 +260,8 @@ static bool is_root(const struct view *v)
 
 	if (user)
 		return json_object_get_int64(uid) == 0;
-	return kist_empty(text) || kist_streq(text, "root") || kist_streq(text, "0") || kist_has_prefix(text, "root:") ||
-	       kist_has_prefix(text, "0:");
+	return kist_empty(text) || kist_streq(text, "root") || kist_streq(text, "0") ||
+	       kist_has_prefix(text, "root:") || kist_has_prefix(text, "0:");
 }
 
 static struct json_object *effective_caps(const struct view *v)
@@ -304,7 +300,8 @@ static const struct view_row network_rows[] = {
 	{ 0 },
 };
 
-/* --- configuration -------------------------------------------------------------------------------------------------- */
+/* --- configuration --------------------------------------------------------------------------------------------------
+ */
 
 static struct json_object *hostname(const struct view *v)
 {
@@ -436,7 +433,8 @@ static const struct view_row container_rows[] = {
 	{ 0 },
 };
 
-/* --- the whole ------------------------------------------------------------------------------------------------------ */
+/* --- the whole ------------------------------------------------------------------------------------------------------
+ */
 
 static int by_text(const void *a, const void *b)
 {

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- mounts --------------------------------------------------------------------------------------------------------- */
+/* --- mounts ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_propagation(const char *option)
 {
-	static const char *const names[] = { "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable" };
+	static const char *const names[] = { "private", "rprivate", "shared",     "rshared",
+		                             "slave",   "rslave",   "unbindable", "runbindable" };
 
 	for (size_t i = 0; i < KIST_COUNT(names); i++)
 		if (kist_streq(names[i], option))
@@ -69,8 +71,8 @@ static struct json_object *binds(const struct view *v)
 		if (!kist_streq(mount->type, "bind"))
 			continue;
 		KIST_FREE char *options = kist_strv_join(mount->options, ",");
-		KIST_FREE char *text = kist_asprintf("%s:%s%s%s", mount->source, mount->destination, kist_empty(options) ? "" : ":",
-						     options ? options : "");
+		KIST_FREE char *text = kist_asprintf("%s:%s%s%s", mount->source, mount->destination,
+		                                     kist_empty(options) ? "" : ":", options ? options : "");
 		json_object_array_add(list, json_object_new_string(text));
 	}
 	return list;
@@ -96,7 +98,8 @@ static struct json_object *tmpfs(const struct view *v)
 	return map;
 }
 
-/* --- modes, logs, security ------------------------------------------------------------------------------------------ */
+/* --- modes, logs, security ------------------------------------------------------------------------------------------
+ */
 
 static struct json_object *cgroup_manager(const struct view *v)
 {
@@ -147,12 +150,8 @@ static struct json_object *log_size(const struct view *v)
 }
 
 static const struct view_row log_rows[] = {
-	VIEW_MEMBER("Type", STRING, log_driver),
-	VIEW_CONSTANT("Config", NULL),
-	VIEW_FROM("Path", log_path),
-	VIEW_MEMBER("Tag", STRING, log_tag),
-	VIEW_FROM("Size", log_size),
-	{ 0 },
+	VIEW_MEMBER("Type", STRING, log_driver), VIEW_CONSTANT("Config", NULL), VIEW_FROM("Path", log_path),
+	VIEW_MEMBER("Tag", STRING, log_tag),     VIEW_FROM("Size", log_size),   { 0 },
 };
 
 static const struct view_row restart_rows[] = {
@@ -220,7 +219,8 @@ static struct json_object *security(const struct view *v)
 	return list;
 }
 
-/* --- limits --------------------------------------------------------------------------------------------------------- */
+/* --- limits ---------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t limit(struct kist_opt opt)
 {
@@ -362,7 +362,8 @@ static struct json_object *rates(const struct kist_spec_throttle_device *devices
 	struct json_object *list = n ? json_object_new_array() : NULL;
 
 	for (size_t i = 0; i < n; i++)
-		json_object_array_add(list, device_entry(devices[i].major, devices[i].minor, "Rate", (int64_t)devices[i].rate));
+		json_object_array_add(
+		        list, device_entry(devices[i].major, devices[i].minor, "Rate", (int64_t)devices[i].rate));
 	return list;
 }
 
@@ -373,7 +374,8 @@ static struct json_object *io_weight_device(const struct view *v)
 
 	for (size_t i = 0; i < io->n_weight_device; i++) {
 		const struct kist_spec_weight_device *device = &io->weight_device[i];
-		json_object_array_add(list, device_entry(device->major, device->minor, "Weight", limit(device->weight)));
+		json_object_array_add(list,
+		                      device_entry(device->major, device->minor, "Weight", limit(device->weight)));
 	}
 	return list;
 }

@@ -9,7 +9,8 @@ struct kist_error;
 struct kist_log_line;
 struct kist_str;
 
-/* Directory and base name of the log: beside the record in dir, or where --log-opt path= says. *out is owned by the caller. */
+/* Directory and base name of the log: beside the record in dir, or where --log-opt path= says. *out is owned by the
+ * caller. */
 int kist_log_place(const struct kist_container_config *config, int dir, int *out, char **name, struct kist_error *err);
 
 /* One record of a log file, without its newline. line->text points into text or into scratch. False: it is damaged. */

@@ -78,7 +78,8 @@ static bool parse_json(const char *text, size_t len, struct kist_str *scratch, s
 
 	if (kist_json_parse(text, len, &json, NULL) < 0 || !json_object_is_type(json, json_type_object))
 		return false;
-	struct json_object *log = text_member(json, "log"), *stream = text_member(json, "stream"), *when = text_member(json, "time");
+	struct json_object *log = text_member(json, "log"), *stream = text_member(json, "stream"),
+	                   *when = text_member(json, "time");
 	if (!log || !stream || !when)
 		return false;
 	out.stream = stream_of(json_object_get_string(stream), (size_t)json_object_get_string_len(stream));

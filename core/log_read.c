@@ -1,6 +1,6 @@
 /* Reading container logs: the rotated files as one text, from a start that is found backwards, and onwards while the
- * container lives. Nothing is locked: the files are opened newest first, so that a rotation meanwhile shows a file twice
- * (it is known by its inode) and never hides one. */
+ * container lives. Nothing is locked: the files are opened newest first, so that a rotation meanwhile shows a file
+ * twice (it is known by its inode) and never hides one. */
 #include "core/internal.h"
 
 #include "core/base/clock.h"
@@ -22,8 +22,8 @@
 #define BLOCK (64u << 10)
 /* A record of the writer's is below 100 KiB (16 KiB, each byte escaped); other writers have longer ones. */
 #define RECORD_MAX (1u << 20)
-#define FILES_MAX 10000u
-#define RETRY_MS 100 /* only where inotify has no room left */
+#define FILES_MAX  10000u
+#define RETRY_MS   100 /* only where inotify has no room left */
 
 struct log_file {
 	int fd;
@@ -47,7 +47,8 @@ struct reader {
 	int inotify, file_watch; /* -1: none */
 };
 
-/* --- files ---------------------------------------------------------------------------------------------------------- */
+/* --- files ----------------------------------------------------------------------------------------------------------
+ */
 
 /* ctr.log for 0, ctr.log.1 ... the older ones. */
 static char *file_name(const struct reader *r, uint32_t n)
@@ -105,7 +106,8 @@ static int files_open(struct reader *r, struct kist_error *err)
 	return 0;
 }
 
-/* --- records -------------------------------------------------------------------------------------------------------- */
+/* --- records --------------------------------------------------------------------------------------------------------
+ */
 
 static bool in_range(const struct reader *r, const struct kist_log_line *line)
 {
@@ -160,7 +162,8 @@ static int file_read(struct reader *r, struct log_file *file, off_t limit, struc
 	struct stat st;
 
 	while (limit < 0 || file->at < limit) {
-		size_t want = limit < 0 || limit - file->at > (off_t)sizeof(block) ? sizeof(block) : (size_t)(limit - file->at);
+		size_t want = limit < 0 || limit - file->at > (off_t)sizeof(block) ? sizeof(block)
+		                                                                   : (size_t)(limit - file->at);
 		ssize_t n = pread(file->fd, block, want, file->at);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -182,7 +185,8 @@ static int file_read(struct reader *r, struct log_file *file, off_t limit, struc
 	return 0;
 }
 
-/* --- the tail ------------------------------------------------------------------------------------------------------- */
+/* --- the tail -------------------------------------------------------------------------------------------------------
+ */
 
 struct tail {
 	int64_t want, seen;
@@ -203,8 +207,8 @@ static bool tail_step(struct reader *r, struct tail *tail, const char *text, siz
 	return ++tail->seen > tail->want;
 }
 
-/* Walks the records that end within block back to front. *start: where the first whole record begins. True: found, *start
- * is the answer. more: text precedes the block, so that its first record may be a part of one. */
+/* Walks the records that end within block back to front. *start: where the first whole record begins. True: found,
+ * *start is the answer. more: text precedes the block, so that its first record may be a part of one. */
 static bool tail_block(struct reader *r, struct tail *tail, const char *block, size_t len, bool more, size_t *start)
 {
 	size_t end = len;
@@ -227,7 +231,8 @@ static bool tail_block(struct reader *r, struct tail *tail, const char *block, s
 }
 
 /* 1: *at is where the tail begins; 0: it begins before this file. */
-static int tail_file(struct reader *r, const struct log_file *file, struct tail *tail, off_t *at, struct kist_error *err)
+static int tail_file(struct reader *r, const struct log_file *file, struct tail *tail, off_t *at,
+                     struct kist_error *err)
 {
 	KIST_STR struct kist_str block = { 0 };
 	off_t end = file->size;
@@ -279,7 +284,8 @@ static int tail_find(struct reader *r, struct kist_error *err)
 	return 0;
 }
 
-/* --- following ------------------------------------------------------------------------------------------------------ */
+/* --- following ------------------------------------------------------------------------------------------------------
+ */
 
 static int watch_fd(const struct reader *r, int fd, uint32_t mask)
 {
@@ -428,7 +434,8 @@ static int follow(struct reader *r, struct kist_error *err)
 	}
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------------------ */
+/* --- the whole ------------------------------------------------------------------------------------------------------
+ */
 
 static int read_all(struct reader *r, struct kist_error *err)
 {
@@ -458,12 +465,15 @@ static int read_all(struct reader *r, struct kist_error *err)
 }
 
 int kist_container_logs(struct kist_container *c, const struct kist_log_options *options,
-			int (*line)(void *arg, const struct kist_log_line *line), void *arg, struct kist_error *err)
+                        int (*line)(void *arg, const struct kist_log_line *line), void *arg, struct kist_error *err)
 {
-	struct reader r = { .c = c, .options = options, .line = line, .arg = arg, .dir = -1, .inotify = -1, .file_watch = -1 };
+	struct reader r = {
+		.c = c, .options = options, .line = line, .arg = arg, .dir = -1, .inotify = -1, .file_watch = -1
+	};
 
 	if (kist_streq(c->config.log_driver, "none"))
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "container %s has log driver none: it keeps no log", c->config.name);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "container %s has log driver none: it keeps no log", c->config.name);
 	r.json = kist_streq(c->config.log_driver, "json-file");
 	int result = kist_log_place(&c->config, kist_container_dir(c), &r.dir, &r.name, err);
 	if (result == 0)

@@ -15,7 +15,8 @@ int kist_container_stats(struct kist_container *c, struct kist_cgroup_stats *out
 	if (status != KIST_RUNNING && status != KIST_PAUSED && status != KIST_STOPPING)
 		return kist_fail(err, KIST_ERR_STATE, EINVAL, "container %s is not running", c->config.name);
 	if (!c->state.cgroup)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "container %s has no cgroup to take statistics from", c->config.name);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "container %s has no cgroup to take statistics from", c->config.name);
 	int r = kist_store_cgroup(c->k, &root, err);
 	if (r < 0)
 		return kist_context(err, "statistics of container %s", c->config.name);

@@ -14,7 +14,8 @@ static int64_t seconds_of(int64_t wall)
 	return wall ? wall / KIST_NSEC_PER_SEC : ZERO_TIME;
 }
 
-/* Since the start. The kernel's clock tells, which no clock step moves: many devices boot in 1970 and learn the time later. */
+/* Since the start. The kernel's clock tells, which no clock step moves: many devices boot in 1970 and learn the time
+ * later. */
 static int64_t uptime(const struct kist_container_state *state)
 {
 	long ticks = sysconf(_SC_CLK_TCK);
@@ -33,7 +34,8 @@ char *kist_container_status_text(const struct kist_container *c)
 	switch (state->status) {
 	case KIST_RUNNING:
 	case KIST_PAUSED:
-		return kist_asprintf("Up %s%s", kist_time_human(time, uptime(state)), state->status == KIST_PAUSED ? " (Paused)" : "");
+		return kist_asprintf("Up %s%s", kist_time_human(time, uptime(state)),
+		                     state->status == KIST_PAUSED ? " (Paused)" : "");
 	case KIST_STOPPED:
 	case KIST_EXITED:
 		kist_time_human(time, kist_now_wall() - state->finished);
@@ -52,7 +54,7 @@ static struct json_object *namespaces(const struct kist_container *c)
 		const char *key, *file;
 	} rows[] = {
 		{ "Cgroup", "cgroup" }, { "Ipc", "ipc" },   { "Mnt", "mnt" }, { "Net", "net" },
-		{ "Pidns", "pid" },	{ "User", "user" }, { "Uts", "uts" },
+		{ "Pidns", "pid" },     { "User", "user" }, { "Uts", "uts" },
 	};
 	struct json_object *map = json_object_new_object();
 

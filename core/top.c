@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAMES_MAX (1u << 20)  /* of passwd and group */
-#define STATUS_MAX (64u << 10)
+#define NAMES_MAX   (1u << 20) /* of passwd and group */
+#define STATUS_MAX  (64u << 10)
 #define COMMAND_MAX (64u << 10)
 
 struct process {
@@ -39,7 +39,8 @@ struct top {
 	struct kist_str uid_map, gid_map;
 };
 
-/* --- reading /proc -------------------------------------------------------------------------------------------------- */
+/* --- reading /proc --------------------------------------------------------------------------------------------------
+ */
 
 static int proc_read(pid_t pid, const char *file, size_t max, struct kist_str *out)
 {
@@ -96,7 +97,8 @@ static uint32_t status_number(const struct process *p, const char *key, size_t i
 	return value;
 }
 
-/* --- names ---------------------------------------------------------------------------------------------------------- */
+/* --- names ----------------------------------------------------------------------------------------------------------
+ */
 
 static void names_read(int root, const char *path, struct kist_str *out)
 {
@@ -168,14 +170,16 @@ static char *group_names(const struct top *t, const struct process *p, bool host
 	for (size_t i = 0; (word = status_word(p, "Groups", i)); i++) {
 		uint32_t id = 0;
 		kist_parse_u32(word, &id);
-		KIST_FREE char *name = host ? name_of(&t->host_group, id) : name_of(&t->group, id_inside(&t->gid_map, id));
+		KIST_FREE char *name =
+		        host ? name_of(&t->host_group, id) : name_of(&t->group, id_inside(&t->gid_map, id));
 		kist_str_addf(&out, "%s%s", i ? "," : "", name);
 		free(kist_steal(&word));
 	}
 	return kist_str_take(&out);
 }
 
-/* --- columns -------------------------------------------------------------------------------------------------------- */
+/* --- columns --------------------------------------------------------------------------------------------------------
+ */
 
 typedef char *top_field(const struct top *t, const struct process *p);
 
@@ -424,21 +428,36 @@ static const struct top_row {
 	const char *title;
 	top_field *field;
 } rows[] = {
-	{ "args", "%a", "COMMAND", field_args },	   { "capamb", NULL, "AMBIENT CAPS", field_capamb },
-	{ "capbnd", NULL, "BOUNDING CAPS", field_capbnd }, { "capeff", NULL, "EFFECTIVE CAPS", field_capeff },
-	{ "capinh", NULL, "INHERITED CAPS", field_capinh }, { "capprm", NULL, "PERMITTED CAPS", field_capprm },
-	{ "comm", "%c", "COMMAND", field_comm },	   { "etime", "%t", "ELAPSED", field_etime },
-	{ "group", "%G", "GROUP", field_group },	   { "groups", NULL, "GROUPS", field_groups },
-	{ "hgroup", NULL, "HGROUP", field_hgroup },	   { "hgroups", NULL, "HGROUPS", field_hgroups },
-	{ "hpid", NULL, "HPID", field_hpid },		   { "huser", NULL, "HUSER", field_huser },
-	{ "label", NULL, "LABEL", field_label },	   { "nice", "%n", "NI", field_nice },
-	{ "pcpu", "%C", "%CPU", field_pcpu },		   { "%cpu", NULL, "%CPU", field_pcpu },
-	{ "pgid", "%r", "PGID", field_pgid },		   { "pid", "%p", "PID", field_pid },
-	{ "ppid", "%P", "PPID", field_ppid },		   { "rgroup", "%g", "RGROUP", field_rgroup },
-	{ "rss", NULL, "RSS", field_rss },		   { "ruser", "%u", "RUSER", field_ruser },
-	{ "seccomp", NULL, "SECCOMP", field_seccomp },	   { "state", NULL, "STATE", field_state },
-	{ "stime", NULL, "STIME", field_stime },	   { "time", "%x", "TIME", field_time },
-	{ "tty", "%y", "TTY", field_tty },		   { "user", "%U", "USER", field_user },
+	{ "args", "%a", "COMMAND", field_args },
+	{ "capamb", NULL, "AMBIENT CAPS", field_capamb },
+	{ "capbnd", NULL, "BOUNDING CAPS", field_capbnd },
+	{ "capeff", NULL, "EFFECTIVE CAPS", field_capeff },
+	{ "capinh", NULL, "INHERITED CAPS", field_capinh },
+	{ "capprm", NULL, "PERMITTED CAPS", field_capprm },
+	{ "comm", "%c", "COMMAND", field_comm },
+	{ "etime", "%t", "ELAPSED", field_etime },
+	{ "group", "%G", "GROUP", field_group },
+	{ "groups", NULL, "GROUPS", field_groups },
+	{ "hgroup", NULL, "HGROUP", field_hgroup },
+	{ "hgroups", NULL, "HGROUPS", field_hgroups },
+	{ "hpid", NULL, "HPID", field_hpid },
+	{ "huser", NULL, "HUSER", field_huser },
+	{ "label", NULL, "LABEL", field_label },
+	{ "nice", "%n", "NI", field_nice },
+	{ "pcpu", "%C", "%CPU", field_pcpu },
+	{ "%cpu", NULL, "%CPU", field_pcpu },
+	{ "pgid", "%r", "PGID", field_pgid },
+	{ "pid", "%p", "PID", field_pid },
+	{ "ppid", "%P", "PPID", field_ppid },
+	{ "rgroup", "%g", "RGROUP", field_rgroup },
+	{ "rss", NULL, "RSS", field_rss },
+	{ "ruser", "%u", "RUSER", field_ruser },
+	{ "seccomp", NULL, "SECCOMP", field_seccomp },
+	{ "state", NULL, "STATE", field_state },
+	{ "stime", NULL, "STIME", field_stime },
+	{ "time", "%x", "TIME", field_time },
+	{ "tty", "%y", "TTY", field_tty },
+	{ "user", "%U", "USER", field_user },
 	{ "vsz", "%z", "VSZ", field_vsz },
 };
 
@@ -461,8 +480,11 @@ static int columns_parse(char *const *descriptors, const struct top_row *columns
 		for (size_t j = 0; parts && parts[j]; j++) {
 			const struct top_row *row = row_of(parts[j]);
 			if (!row || *n == 64) {
-				kist_fail(err, KIST_ERR_INVALID, 0, row ? "top: too many columns at '%s'" : "top: '%s' is not a column", parts[j]);
-				return kist_remedy(err, "as: user, pid, ppid, pcpu, etime, tty, time, args, comm, hpid, huser, state, rss, vsz");
+				kist_fail(err, KIST_ERR_INVALID, 0,
+				          row ? "top: too many columns at '%s'" : "top: '%s' is not a column",
+				          parts[j]);
+				return kist_remedy(err, "as: user, pid, ppid, pcpu, etime, tty, time, args, comm, "
+				                        "hpid, huser, state, rss, vsz");
 			}
 			columns[(*n)++] = row;
 		}
@@ -470,7 +492,8 @@ static int columns_parse(char *const *descriptors, const struct top_row *columns
 	return 0;
 }
 
-/* --- processes ------------------------------------------------------------------------------------------------------ */
+/* --- processes ------------------------------------------------------------------------------------------------------
+ */
 
 /* A process may end at any moment: then it is left out. */
 static void process_add(struct top *t, pid_t pid)
@@ -535,7 +558,8 @@ static void from_proc(struct top *t)
 			uint32_t pid;
 			if (kist_parse_u32(entry->d_name, &pid) < 0 || has_pid(t, (pid_t)pid))
 				continue;
-			if (by_parent ? kist_proc_stat((pid_t)pid, &stat) < 0 || !has_pid(t, stat.ppid) : namespace_of((pid_t)pid) != own)
+			if (by_parent ? kist_proc_stat((pid_t)pid, &stat) < 0 || !has_pid(t, stat.ppid)
+			              : namespace_of((pid_t)pid) != own)
 				continue;
 			size_t before = t->n;
 			process_add(t, (pid_t)pid);
@@ -585,7 +609,8 @@ static int collect(struct top *t, struct kist_error *err)
 
 static void release(struct top *t)
 {
-	struct kist_str *const texts[] = { &t->passwd, &t->group, &t->host_passwd, &t->host_group, &t->uid_map, &t->gid_map };
+	struct kist_str *const texts[] = { &t->passwd,     &t->group,   &t->host_passwd,
+		                           &t->host_group, &t->uid_map, &t->gid_map };
 
 	for (size_t i = 0; i < t->n; i++)
 		kist_str_free(&t->list[i].status);
@@ -594,7 +619,8 @@ static void release(struct top *t)
 		kist_str_free(texts[i]);
 }
 
-int kist_container_top(struct kist_container *c, char *const *descriptors, struct json_object **out, struct kist_error *err)
+int kist_container_top(struct kist_container *c, char *const *descriptors, struct json_object **out,
+                       struct kist_error *err)
 {
 	const struct top_row *columns[64];
 	struct top t = { .c = c };
@@ -605,7 +631,8 @@ int kist_container_top(struct kist_container *c, char *const *descriptors, struc
 		return r;
 	view_refresh(c);
 	if (!view_is_live(c) || c->state.pid <= 0)
-		return kist_fail(err, KIST_ERR_STATE, EINVAL, "container %s is not running: it has no processes to show", c->config.name);
+		return kist_fail(err, KIST_ERR_STATE, EINVAL,
+		                 "container %s is not running: it has no processes to show", c->config.name);
 	r = collect(&t, err);
 	if (r == 0) {
 		struct json_object *table = json_object_new_array(), *titles = json_object_new_array();

@@ -89,7 +89,7 @@ struct json_object *view_object(const struct view *view, const struct view_row *
 
 	for (; rows->key; rows++)
 		json_object_object_add_ex(object, rows->key, row_value(view, rows),
-					  JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
+		                          JSON_C_OBJECT_ADD_KEY_IS_NEW | JSON_C_OBJECT_ADD_CONSTANT_KEY);
 	return object;
 }
 

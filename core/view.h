@@ -6,10 +6,10 @@
 
 struct json_object;
 
-struct json_object *view_text(const char *text);         /* NULL is "" */
-struct json_object *view_list(char *const *strv);        /* NULL is [] */
-struct json_object *view_map(char *const *pairs);        /* "key=value" array; NULL is {} */
-struct json_object *view_time(int64_t wall);             /* RFC 3339, UTC; 0 is Go's zero time */
+struct json_object *view_text(const char *text);  /* NULL is "" */
+struct json_object *view_list(char *const *strv); /* NULL is [] */
+struct json_object *view_map(char *const *pairs); /* "key=value" array; NULL is {} */
+struct json_object *view_time(int64_t wall);      /* RFC 3339, UTC; 0 is Go's zero time */
 struct json_object *view_int(int64_t number);
 
 /* One key of a document. A document is a const array of them, in the order in which they are printed: its keys are a
@@ -29,8 +29,8 @@ enum view_kind {
 	VIEW_U32,
 	VIEW_U64,
 	VIEW_TIME,
-	VIEW_MADE,   /* by make() */
-	VIEW_PART,   /* an object by the rows of part */
+	VIEW_MADE, /* by make() */
+	VIEW_PART, /* an object by the rows of part */
 };
 
 struct view {
@@ -52,12 +52,24 @@ struct view_row {
 struct json_object *view_object(const struct view *view, const struct view_row *rows);
 
 /* Rows: CONSTANT("Bridge", EMPTY), MEMBER("Name", STRING, name), MADE("Pid", function), PART("State", rows) */
-#define VIEW_CONSTANT(key_, kind_)       { .key = (key_), .kind = VIEW_##kind_ }
-#define VIEW_MEMBER(key_, kind_, member) { .key = (key_), .kind = VIEW_##kind_, .offset = offsetof(struct kist_container_config, member) }
-#define VIEW_FROM(key_, function)        { .key = (key_), .kind = VIEW_MADE, .make = function }
-#define VIEW_ROWS(key_, rows)            { .key = (key_), .kind = VIEW_PART, .part = rows }
+#define VIEW_CONSTANT(key_, kind_)                                                                                     \
+	{                                                                                                              \
+		.key = (key_), .kind = VIEW_##kind_                                                                    \
+	}
+#define VIEW_MEMBER(key_, kind_, member)                                                                               \
+	{                                                                                                              \
+		.key = (key_), .kind = VIEW_##kind_, .offset = offsetof(struct kist_container_config, member)          \
+	}
+#define VIEW_FROM(key_, function)                                                                                      \
+	{                                                                                                              \
+		.key = (key_), .kind = VIEW_MADE, .make = function                                                     \
+	}
+#define VIEW_ROWS(key_, rows)                                                                                          \
+	{                                                                                                              \
+		.key = (key_), .kind = VIEW_PART, .part = rows                                                         \
+	}
 
-extern const struct view_row view_host_rows[]; /* inspect_host.c: HostConfig */
+extern const struct view_row view_host_rows[];            /* inspect_host.c: HostConfig */
 struct json_object *view_mounts(const struct view *view); /* inspect_host.c */
 
 /* Takes an exit that was recorded and a monitor that died into the snapshot, without waiting for a lock. */

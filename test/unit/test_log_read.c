@@ -204,8 +204,15 @@ static void test_damage(void **state)
 {
 	static const char good[] = "2026-01-02T03:04:05.000000001Z stdout F good\n";
 	static const char *const bad[] = {
-		"\n", "garbage\n", "2026-01-02T03:04:05Z\n", "2026-01-02T03:04:05Z stdout\n", "2026-01-02T03:04:05Z stdin F x\n",
-		"2026-01-02T03:04:05Z stdout X x\n", "2026-13-02T03:04:05Z stdout F x\n", "10m stdout F x\n", "\x01\xff\xfe\n",
+		"\n",
+		"garbage\n",
+		"2026-01-02T03:04:05Z\n",
+		"2026-01-02T03:04:05Z stdout\n",
+		"2026-01-02T03:04:05Z stdin F x\n",
+		"2026-01-02T03:04:05Z stdout X x\n",
+		"2026-13-02T03:04:05Z stdout F x\n",
+		"10m stdout F x\n",
+		"\x01\xff\xfe\n",
 		"2026-01-02T03:04:05.000000001Z stdout FF x\n",
 	};
 	struct kist_container *c = make("k8s-file", 0, 1);
@@ -252,7 +259,8 @@ static void test_cut_anywhere(void **state)
 			size_t newlines = 0;
 			for (size_t at = 0; at < n; at++)
 				newlines += whole.data[at] == '\n';
-			assert_int_equal(kist_replace_file(kist_container_dir(c), "ctr.log", whole.data, n, 0640, 0), 0);
+			assert_int_equal(kist_replace_file(kist_container_dir(c), "ctr.log", whole.data, n, 0640, 0),
+			                 0);
 			look(c, (struct kist_log_options){ .tail = -1 }, &seen);
 			assert_int_equal(seen.lines, newlines);
 		}
@@ -284,7 +292,8 @@ static void test_none_and_absent(void **state)
 	container_drop(c);
 }
 
-/* --- following ------------------------------------------------------------------------------------------------------ */
+/* --- following ------------------------------------------------------------------------------------------------------
+ */
 
 /* A monitor in its own process: it writes, rotates, saves 'exited' and leaves. */
 static pid_t monitor_fork(struct kist_container *c, int lines, bool record_end)
@@ -382,7 +391,10 @@ static void test_follow_stops(void **state)
 	}
 	container_runs(c, pid, pid);
 	seen.stop_after = 0;
-	look(c, (struct kist_log_options){ .tail = 5, .follow = true, .until = kist_now_wall() + 200 * KIST_NSEC_PER_MSEC }, &seen);
+	look(c,
+	     (struct kist_log_options){
+	             .tail = 5, .follow = true, .until = kist_now_wall() + 200 * KIST_NSEC_PER_MSEC },
+	     &seen);
 	assert_int_equal(seen.lines, 5);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
@@ -394,9 +406,9 @@ static void test_follow_stops(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_tail),
-		cmocka_unit_test(test_rotation),     cmocka_unit_test(test_since_until),
-		cmocka_unit_test(test_damage),	     cmocka_unit_test(test_cut_anywhere),
+		cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_tail),
+		cmocka_unit_test(test_rotation),        cmocka_unit_test(test_since_until),
+		cmocka_unit_test(test_damage),          cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_none_and_absent), cmocka_unit_test(test_follow),
 		cmocka_unit_test(test_follow_rotation), cmocka_unit_test(test_follow_lost_monitor),
 		cmocka_unit_test(test_follow_stops),

@@ -14,7 +14,8 @@ static struct kist_container *make(const char *name, const char *image, const ch
 		kist_strv_add(&config.labels, label);
 	config.mounts = kist_alloc(sizeof(*config.mounts));
 	config.n_mounts = 1;
-	config.mounts[0] = (struct kist_mount_config){ kist_strdup("/data"), kist_strdup("bind"), kist_strdup("/tmp"), NULL };
+	config.mounts[0] =
+	        (struct kist_mount_config){ kist_strdup("/data"), kist_strdup("bind"), kist_strdup("/tmp"), NULL };
 	struct kist_container *c = container_make(&config, name);
 	kist_container_config_clear(&config);
 	/* An image that need not exist: filters look at the record. */
@@ -47,14 +48,30 @@ static void test_fields(void **state)
 		const char *filter;
 		bool expected;
 	} cases[] = {
-		{ "name=web", true },	     { "name=^eb", false },	    { "name!=web", false },
-		{ "label=tier", true },	     { "label=tier=web", true },    { "label=tier=db", false },
-		{ id, true },		     { "id=zz", false },	    { "status=created", true },
-		{ "status=configured", true }, { "status=running", false }, { "ancestor=busybox", true },
-		{ "ancestor=localhost/busybox:latest", true }, { "ancestor=busybox:1", false }, { "ancestor=0123456789ab", true },
-		{ "ancestor=fedora", false }, { "volume=/data", true },	    { "volume=/tmp", true },
-		{ "volume=/dat", false },    { "network=none", true },	    { "network=host", false },
-		{ "until=1h", false },	     { "until=2099-01-01", true },  { "exited=0", false },
+		{ "name=web", true },
+		{ "name=^eb", false },
+		{ "name!=web", false },
+		{ "label=tier", true },
+		{ "label=tier=web", true },
+		{ "label=tier=db", false },
+		{ id, true },
+		{ "id=zz", false },
+		{ "status=created", true },
+		{ "status=configured", true },
+		{ "status=running", false },
+		{ "ancestor=busybox", true },
+		{ "ancestor=localhost/busybox:latest", true },
+		{ "ancestor=busybox:1", false },
+		{ "ancestor=0123456789ab", true },
+		{ "ancestor=fedora", false },
+		{ "volume=/data", true },
+		{ "volume=/tmp", true },
+		{ "volume=/dat", false },
+		{ "network=none", true },
+		{ "network=host", false },
+		{ "until=1h", false },
+		{ "until=2099-01-01", true },
+		{ "exited=0", false },
 	};
 	for (size_t i = 0; i < KIST_COUNT(cases); i++)
 		if (passes(c, cases[i].filter, NULL) != cases[i].expected)

@@ -20,8 +20,8 @@ static void test_status(void **state)
 		int status;
 		const char *text;
 	} plain[] = {
-		{ KIST_CONFIGURED, "Created" }, { KIST_CREATED, "Initialized" },   { KIST_STOPPING, "Stopping" },
-		{ KIST_REMOVING, "Removing" },	{ KIST_UNKNOWN, "Unknown" },
+		{ KIST_CONFIGURED, "Created" }, { KIST_CREATED, "Initialized" }, { KIST_STOPPING, "Stopping" },
+		{ KIST_REMOVING, "Removing" },  { KIST_UNKNOWN, "Unknown" },
 	};
 	for (size_t i = 0; i < KIST_COUNT(plain); i++) {
 		c.state.status = plain[i].status;
@@ -63,10 +63,12 @@ static void test_uptime_is_monotonic(void **state)
 /* podman ps --format json has these; Labels and Namespaces are objects even when empty. */
 static void test_document(void **state)
 {
-	static const char *const keys[] = { "AutoRemove", "Command", "CreatedAt", "CIDFile",  "Exited",	    "ExitedAt", "ExitCode",
-					    "ExposedPorts", "Id",    "Image",	  "ImageID",  "IsInfra",    "Labels",	"Mounts",
-					    "Names",	  "Namespaces", "Networks", "Pid",     "Pod",	    "PodName",	"Ports",
-					    "Restarts",	  "Size",    "StartedAt", "State",    "Status",	    "Created" };
+	static const char *const keys[] = { "AutoRemove", "Command",  "CreatedAt",    "CIDFile",   "Exited",
+		                            "ExitedAt",   "ExitCode", "ExposedPorts", "Id",        "Image",
+		                            "ImageID",    "IsInfra",  "Labels",       "Mounts",    "Names",
+		                            "Namespaces", "Networks", "Pid",          "Pod",       "PodName",
+		                            "Ports",      "Restarts", "Size",         "StartedAt", "State",
+		                            "Status",     "Created" };
 	struct kist_container_config config;
 	KIST_JSON struct json_object *document = NULL;
 

@@ -150,7 +150,8 @@ static void test_hostile_names(void **state)
 		if (kist_streq(makers[i], "fifo"))
 			assert_int_equal(mkfifo(passwd, 0644), 0);
 		else if (kist_streq(makers[i], "link"))
-			assert_int_equal(symlink("../../../../../../../../etc/passwd", passwd), 0); /* the host's names root */
+			assert_int_equal(symlink("../../../../../../../../etc/passwd", passwd),
+			                 0); /* the host's names root */
 		else if (kist_streq(makers[i], "directory"))
 			assert_int_equal(mkdir(passwd, 0755), 0);
 		else if (kist_streq(makers[i], "huge")) {
@@ -206,9 +207,10 @@ static void test_descendants(void **state)
 
 static void test_columns(void **state)
 {
-	static char *const all[] = { "args",  "capamb", "capbnd", "capeff", "capinh",  "capprm", "comm", "etime",   "group", "groups", "hgroup",
-				     "hgroups", "hpid", "huser",  "label",  "nice",    "pcpu",	 "pgid", "pid",     "ppid",  "rgroup", "rss",
-				     "ruser", "seccomp", "state",  "stime",  "time",   "tty",	 "user", "vsz",	    NULL };
+	static char *const all[] = { "args",  "capamb", "capbnd", "capeff",  "capinh", "capprm", "comm",  "etime",
+		                     "group", "groups", "hgroup", "hgroups", "hpid",   "huser",  "label", "nice",
+		                     "pcpu",  "pgid",   "pid",    "ppid",    "rgroup", "rss",    "ruser", "seccomp",
+		                     "state", "stime",  "time",   "tty",     "user",   "vsz",    NULL };
 	struct json_object *none = NULL;
 	struct kist_error err = { 0 };
 	pid_t pid = fork();
