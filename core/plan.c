@@ -148,6 +148,13 @@ static int plan_namespace(struct plan *p, const struct namespace_row *row, struc
 		int r = plan_other(p, argument, &other, err);
 		if (r < 0)
 			return r;
+		/* 'private' is that container's word that nobody joins. */
+		if (kist_streq(row->type, "ipc") && (kist_streq(other->config.ipc_ns, "private") || kist_streq(other->config.ipc_ns, "none"))) {
+			r = kist_fail(err, KIST_ERR_INVALID, 0, "ipc: container %s keeps its IPC namespace %s", other->config.name,
+				      other->config.ipc_ns);
+			kist_container_free(other);
+			return kist_remedy(err, "create it with --ipc=shareable");
+		}
 		KIST_FREE char *path = kist_asprintf("/proc/%d/ns/%s", other->state.pid, row->file);
 		kist_container_free(other);
 		kist_spec_add_namespace(p->spec, row->type, path);
@@ -399,8 +406,20 @@ int kist_plan_make(struct kist_container *c, int rootfs, struct kist_spec **out,
 	return 0;
 }
 
+/* sethostname(2) takes any bytes; what resolvers and /etc/hosts take is less. */
+static bool is_hostname(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n <= 64 && name[0] != '-' && name[0] != '.' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == n;
+}
+
 static int check_plain(const struct kist_container_config *config, struct kist_error *err)
 {
+	if (!kist_empty(config->hostname) && !is_hostname(config->hostname))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "hostname '%.80s': expected up to 64 letters, digits, '-', '.' and '_'",
+				 config->hostname);
 	if (!config->command || !config->command[0] || !config->command[0][0])
 		return kist_fail(err, KIST_ERR_INVALID, 0, "no command specified on the command line or in the image");
 	if (!config->image && !config->rootfs)
