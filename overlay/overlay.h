@@ -53,6 +53,35 @@ void kist_overlay_close(struct kist_overlay *store);
  * that the same content is stored once (an existing one is kept and reported). layer: room for 65. */
 int kist_overlay_import(struct kist_overlay *store, int from, char layer[65], struct kist_tar_result *result,
                         struct kist_error *err);
+/* The same from a part of a file, with what the archive says that it is: it is checked before the layer is there. */
+struct kist_overlay_source {
+	int fd;
+	bool part;               /* only these bytes; the fd's own offset is not used */
+	uint64_t offset, length;
+	const char *diff_id;     /* of the uncompressed stream, NULL: not known */
+	const char *blob_id;     /* of the stream as it comes, NULL: not known */
+};
+int kist_overlay_import_from(struct kist_overlay *store, const struct kist_overlay_source *from, char layer[65],
+                             struct kist_tar_result *result, struct kist_error *err);
+/* Writes the layer as the stream that it came from, byte for byte, and fails when that cannot be: a file was changed
+ * (KIST_ERR_CORRUPT), or nothing was recorded (KIST_ERR_UNSUPPORTED). What was written before a failure is of no use. */
+int kist_overlay_export(struct kist_overlay *store, const char *layer, int to, struct kist_error *err);
+/* The length of that stream. */
+int kist_overlay_length(struct kist_overlay *store, const char *layer, uint64_t *bytes, struct kist_error *err);
+/* Compares the layer's files with what was recorded of them; changed is called for each that differs. Returns how many
+ * do (1 where only the whole is wrong, with name ""). KIST_ERR_UNSUPPORTED: nothing was recorded. */
+int kist_overlay_verify(struct kist_overlay *store, const char *layer,
+                        void (*changed)(void *arg, const char *name, const char *what), void *arg,
+                        struct kist_error *err);
+/* Sets a layer aside: it does not exist any more, its files are kept as .bad-LAYER. */
+int kist_overlay_quarantine(struct kist_overlay *store, const char *layer, struct kist_error *err);
+int kist_overlay_open_diff(struct kist_overlay *store, const char *layer); /* an fd of its files, or a negative errno */
+
+/* What an upper directory (or a layer) changes in what is below it: 'A' added, 'C' changed, 'D' deleted, parents before
+ * children, sorted. below: an fd of the mounted lower layers, -1: there are none. */
+int kist_overlay_changes(int upper, int below, int (*change)(void *arg, char kind, const char *path), void *arg,
+                         struct kist_error *err);
+
 bool kist_overlay_has(struct kist_overlay *store, const char *layer); /* committed */
 int kist_overlay_remove(struct kist_overlay *store, const char *layer,
                         struct kist_error *err); /* mark first, then the files */

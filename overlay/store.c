@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/str.h"
 #include "overlay/overlay.h"
+#include "overlay/tar_split.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -245,8 +246,43 @@ static void draft_drop(struct draft *draft)
 	kist_close_fd(&draft->dir);
 }
 
-static int draft_fill(struct draft *draft, int from, struct kist_tar_result *result, struct kist_error *err)
+/* A record that does not give the stream back (a later entry took the place of a file) is worth nothing. */
+static int finish_split(struct draft *draft, struct kist_split *split, int diff, const char *diff_id,
+                        struct kist_error *err)
 {
+	char again[65] = "";
+	int r = kist_split_finish(split, err);
+
+	if (r < 0 || !kist_split_is_doubtful(split))
+		return r;
+	KIST_CLOSE int record = openat(draft->dir, KIST_OVERLAY_SPLIT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (record < 0)
+		return kist_fail_errno(err, errno, "open the layer's record");
+	if (kist_split_replay(record, diff, -1, NULL, NULL, again, NULL) < 0 || strcmp(again, diff_id) != 0)
+		unlinkat(draft->dir, KIST_OVERLAY_SPLIT, 0);
+	return 0;
+}
+
+/* What came must be what was announced. */
+static int check_digests(const struct kist_overlay_source *from, const struct kist_tar_result *result,
+                         struct kist_error *err)
+{
+	if (from->blob_id && strcmp(from->blob_id, result->blob_id) != 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "the digest of the blob is sha256:%.12s, not sha256:%.12s",
+		                 result->blob_id, from->blob_id);
+	if (from->diff_id && strcmp(from->diff_id, result->diff_id) != 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "the digest of the layer is sha256:%.12s, not sha256:%.12s",
+		                 result->diff_id, from->diff_id);
+	return 0;
+}
+
+static int draft_fill(struct draft *draft, const struct kist_overlay_source *from, struct kist_tar_result *result,
+                      struct kist_error *err)
+{
+	struct kist_tar_source source = {
+		.fd = from->fd, .part = from->part, .offset = from->offset, .length = from->length
+	};
+	KIST_SPLIT struct kist_split *split = NULL;
 	KIST_CLOSE int diff = -1;
 	int r;
 
@@ -256,7 +292,13 @@ static int draft_fill(struct draft *draft, int from, struct kist_tar_result *res
 	/* The umask must not decide what a container's root looks like. */
 	if (diff < 0 || fchmod(diff, 0755) < 0)
 		return kist_fail_errno(err, errno, "create a layer");
-	r = kist_tar_extract(from, diff, KIST_TAR_WHITEOUTS, NULL, result, err);
+	r = kist_split_create(draft->dir, KIST_OVERLAY_SPLIT, &split, err);
+	if (r == 0)
+		r = kist_tar_extract_split(&source, diff, KIST_TAR_WHITEOUTS, NULL, split, result, err);
+	if (r == 0)
+		r = check_digests(from, result, err);
+	if (r == 0)
+		r = finish_split(draft, split, diff, result->diff_id, err);
 	if (r < 0)
 		return r;
 	r = kist_replace_file(draft->dir, "link", draft->link, KIST_OVERLAY_SHORT, 0600, 0);
@@ -320,6 +362,12 @@ static int draft_commit(struct kist_overlay *store, struct draft *draft, const c
 
 int kist_overlay_import(struct kist_overlay *store, int from, char layer[65], struct kist_tar_result *result,
                         struct kist_error *err)
+{
+	return kist_overlay_import_from(store, &(struct kist_overlay_source){ .fd = from }, layer, result, err);
+}
+
+int kist_overlay_import_from(struct kist_overlay *store, const struct kist_overlay_source *from, char layer[65],
+                             struct kist_tar_result *result, struct kist_error *err)
 {
 	struct draft draft = { .store = store->dir, .dir = -1 };
 	struct kist_tar_result made = { 0 };

@@ -6,6 +6,9 @@
 
 struct kist_error;
 
+/* The file of a layer that gives its stream back (tar_split.h). Layers of older versions do not have it. */
+#define KIST_OVERLAY_SPLIT "split"
+
 struct kist_overlay {
 	int dir; /* overlay/ */
 };

@@ -35,6 +35,13 @@ struct kist_stream {
 	struct sha256_ctx blob_hash;
 	struct sha256_ctx diff_hash;
 	uint64_t length; /* uncompressed, so far */
+	uint64_t offset; /* of what was consumed of them */
+
+	bool part;
+	uint64_t part_offset, part_left;
+
+	void (*tap)(void *arg, const uint8_t *data, size_t n);
+	void *tap_arg;
 };
 
 struct magic {
@@ -80,13 +87,17 @@ static ssize_t stream_read(struct kist_stream *stream, uint8_t *p, size_t room, 
 
 	if (stream->raw_ended)
 		return 0;
+	if (stream->part && room > stream->part_left)
+		room = (size_t)stream->part_left;
 	do
-		n = read(stream->fd, p, room);
+		n = stream->part ? pread(stream->fd, p, room, (off_t)stream->part_offset) : read(stream->fd, p, room);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return kist_fail_errno(err, errno, "read the archive");
 	if (n == 0)
 		stream->raw_ended = true;
+	stream->part_offset += (uint64_t)n;
+	stream->part_left -= stream->part ? (uint64_t)n : 0;
 	sha256_update(&stream->blob_hash, (size_t)n, p);
 	return n;
 }
@@ -231,7 +242,21 @@ ssize_t kist_stream_fill(struct kist_stream *stream, size_t want, const uint8_t 
 
 void kist_stream_consume(struct kist_stream *stream, size_t n)
 {
+	if (stream->tap)
+		stream->tap(stream->tap_arg, stream->window + stream->start, n);
 	stream->start += n;
+	stream->offset += n;
+}
+
+void kist_stream_tap(struct kist_stream *stream, void (*tap)(void *arg, const uint8_t *data, size_t n), void *arg)
+{
+	stream->tap = tap;
+	stream->tap_arg = arg;
+}
+
+uint64_t kist_stream_offset(const struct kist_stream *stream)
+{
+	return stream->offset;
 }
 
 int kist_stream_drain(struct kist_stream *stream, uint64_t max, struct kist_error *err)
@@ -288,18 +313,17 @@ static int stream_recognise(struct kist_stream *stream, struct kist_error *err)
 	return stream_start_decoder(stream, err);
 }
 
-int kist_stream_open(int fd, struct kist_stream **out, struct kist_error *err)
+static int stream_open(struct kist_stream *new, struct kist_stream **out, struct kist_error *err)
 {
-	KIST_STREAM struct kist_stream *stream = kist_alloc(sizeof(*stream));
+	KIST_STREAM struct kist_stream *stream = new;
 	int r;
 
-	stream->fd = fd;
 	stream->window = kist_alloc(KIST_STREAM_WINDOW);
 	stream->raw = kist_alloc(KIST_STREAM_WINDOW);
 	sha256_init(&stream->blob_hash);
 	sha256_init(&stream->diff_hash);
 	/* Twice the read-ahead; pipes answer ESPIPE and do not need it. */
-	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	posix_fadvise(stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	r = stream_recognise(stream, err);
 	if (r < 0)
 		return r;
@@ -314,6 +338,25 @@ int kist_stream_open(int fd, struct kist_stream **out, struct kist_error *err)
 	}
 	*out = kist_steal(&stream);
 	return 0;
+}
+
+int kist_stream_open(int fd, struct kist_stream **out, struct kist_error *err)
+{
+	struct kist_stream *stream = kist_alloc(sizeof(*stream));
+
+	stream->fd = fd;
+	return stream_open(stream, out, err);
+}
+
+int kist_stream_open_part(int fd, uint64_t offset, uint64_t len, struct kist_stream **out, struct kist_error *err)
+{
+	struct kist_stream *stream = kist_alloc(sizeof(*stream));
+
+	stream->fd = fd;
+	stream->part = true;
+	stream->part_offset = offset;
+	stream->part_left = len;
+	return stream_open(stream, out, err);
 }
 
 void kist_stream_close(struct kist_stream *stream)

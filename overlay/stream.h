@@ -17,6 +17,12 @@ struct kist_stream;
 
 /* fd is borrowed until the close and may be a pipe. Reads enough to recognise the compression. */
 int kist_stream_open(int fd, struct kist_stream **out, struct kist_error *err);
+/* A part of a file: by pread(2), the fd's own offset is not used. */
+int kist_stream_open_part(int fd, uint64_t offset, uint64_t len, struct kist_stream **out, struct kist_error *err);
+/* From here on, tap is called with the bytes that are consumed, before they go. */
+void kist_stream_tap(struct kist_stream *stream, void (*tap)(void *arg, const uint8_t *data, size_t n), void *arg);
+/* The place in the uncompressed stream of the next byte to be consumed. */
+uint64_t kist_stream_offset(const struct kist_stream *stream);
 void kist_stream_close(struct kist_stream *stream);
 void kist_stream_cleanup(struct kist_stream **stream);
 #define KIST_STREAM __attribute__((cleanup(kist_stream_cleanup)))

@@ -13,6 +13,7 @@
 #include "overlay/stream.h"
 #include "overlay/tar_header.h"
 #include "overlay/tar_read.h"
+#include "overlay/tar_split.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,6 +62,7 @@ struct extract {
 	size_t n_dirs;
 	struct kist_str names;
 	size_t waiting_bytes;
+	struct kist_split *split; /* NULL: none is written */
 };
 
 /* --- parents -------------------------------------------------------------------------------------------------------
@@ -221,6 +223,8 @@ static int make_room(struct extract *x, int parent, const char *base, struct kis
 
 	if (fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : kist_fail_errno(err, errno, "look at what it replaces");
+	if (x->split)
+		kist_split_doubt(x->split);
 	if (S_ISDIR(st.st_mode))
 		r = kist_remove_tree(parent, base);
 	else if (unlinkat(parent, base, 0) < 0)
@@ -291,9 +295,13 @@ static int extract_file(struct extract *x, int parent, const char *base, const s
 		if (r < 0)
 			return r;
 	}
+	if (x->split)
+		kist_split_begin(x->split, kist_str_get(&entry->name), entry->map);
 	r = entry->map ? write_sparse(x, fd, entry, err) : write_payload(x, fd, entry->size, err);
 	if (r < 0)
 		return r;
+	if (x->split)
+		kist_split_end(x->split);
 	return finish_file(x, fd, entry, err);
 }
 
@@ -578,8 +586,9 @@ static void extract_clear(struct extract *x)
 	free(x->dirs);
 }
 
-int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_limits *limits,
-                     struct kist_tar_result *result, struct kist_error *err)
+int kist_tar_extract_split(const struct kist_tar_source *from, int dir, unsigned flags,
+                           const struct kist_tar_limits *limits, struct kist_split *split,
+                           struct kist_tar_result *result, struct kist_error *err)
 {
 	KIST_STREAM struct kist_stream *stream = NULL;
 	KIST_TAR_READER struct kist_tar_reader reader;
@@ -589,15 +598,19 @@ int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_li
 		             .uid = geteuid(),
 		             .gid = getegid(),
 		             .parent.fd = -1,
-		             .target.fd = -1 };
+		             .target.fd = -1,
+		             .split = split };
 	mode_t mask;
 	int r;
 
 	kist_tar_reader_init(&reader, NULL, limits);
-	r = kist_stream_open(from, &stream, err);
+	r = from->part ? kist_stream_open_part(from->fd, from->offset, from->length, &stream, err)
+	               : kist_stream_open(from->fd, &stream, err);
 	if (r < 0)
 		return r;
 	reader.stream = stream;
+	if (split)
+		kist_stream_tap(stream, kist_split_take, split);
 	/* Modes are exact at creation, which saves a call for each file. No threads: nobody else sees the mask. */
 	mask = umask(0);
 	r = extract_all(&x, err);
@@ -614,4 +627,10 @@ int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_li
 		kist_stream_digests(stream, result->diff_id, result->blob_id);
 	}
 	return r;
+}
+
+int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_limits *limits,
+                     struct kist_tar_result *result, struct kist_error *err)
+{
+	return kist_tar_extract_split(&(struct kist_tar_source){ .fd = from }, dir, flags, limits, NULL, result, err);
 }
