@@ -1,1 +1,3 @@
-net-sources :=
+net-sources := net/addr.c net/network.c net/pool.c
+net-sources += net/nl.c net/sysctl.c net/net.c net/link.c net/link_inside.c net/bridge.c
+net-sources += net/nft.c net/nft_table.c net/conntrack.c
