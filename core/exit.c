@@ -13,13 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEEP_SECONDS 300  /* how long a removed container's code can be asked for, as libpod */
+#define KEEP_SECONDS  300 /* how long a removed container's code can be asked for, as libpod */
 #define PRUNE_SECONDS 60  /* at most one look at all records in that time */
-#define PRUNE_MARK ".pruned"
+#define PRUNE_MARK    ".pruned"
 
 int kist_exit_write(struct kist_container *c, const struct kist_exit *record, struct kist_error *err)
 {
-	/* A container that removes itself is gone after a power cut, with its code; a process that dies leaves it readable anyway. */
+	/* A container that removes itself is gone after a power cut, with its code; a process that dies leaves it
+	 * readable anyway. */
 	bool sync = !c->config.auto_remove && !c->k->settings.volatile_;
 
 	if (kist_record_write(kist_container_dir(c), "exit", &kist_exit_table, record, NULL, sync, NULL) == 0)
@@ -38,7 +39,8 @@ int kist_exit_read(struct kist_container *c, struct kist_exit *record)
 	int run = openat(c->k->run_containers, c->config.id, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (run < 0)
 		return r;
-	if (kist_record_read(run, "exit", &kist_exit_table, &other, NULL, NULL) == 0 && (r < 0 || other.run > record->run)) {
+	if (kist_record_read(run, "exit", &kist_exit_table, &other, NULL, NULL) == 0 &&
+	    (r < 0 || other.run > record->run)) {
 		*record = other;
 		r = 0;
 	}
@@ -56,7 +58,8 @@ static void exits_prune(struct kist *k)
 	struct stat st;
 	int64_t now = kist_now_wall() / KIST_NSEC_PER_SEC;
 
-	if (fstatat(k->exits, PRUNE_MARK, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime <= now && now - st.st_mtime < PRUNE_SECONDS)
+	if (fstatat(k->exits, PRUNE_MARK, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime <= now &&
+	    now - st.st_mtime < PRUNE_SECONDS)
 		return;
 	if (kist_replace_file(k->exits, PRUNE_MARK, "", 0, 0600, 0) < 0)
 		return;
@@ -67,7 +70,8 @@ static void exits_prune(struct kist *k)
 		return;
 	}
 	for (struct dirent *entry; (entry = readdir(dir));) {
-		if (kist_streq(entry->d_name, ".") || kist_streq(entry->d_name, "..") || kist_streq(entry->d_name, PRUNE_MARK))
+		if (kist_streq(entry->d_name, ".") || kist_streq(entry->d_name, "..") ||
+		    kist_streq(entry->d_name, PRUNE_MARK))
 			continue;
 		/* ctime: the rename into this directory set it. */
 		if (fstatat(k->exits, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && now - st.st_ctime > KEEP_SECONDS)
@@ -79,11 +83,15 @@ static void exits_prune(struct kist *k)
 void kist_exit_keep(struct kist_container *c)
 {
 	struct kist *k = c->k;
+	struct kist_exit last = { 0 }, kept = { 0 };
 
-	if (renameat(kist_container_dir(c), "exit", k->exits, c->config.id) < 0) {
-		if (errno != ENOENT)
-			kist_debug("keep exit code of %s: %m", c->config.id);
+	if (kist_exit_read(c, &last) < 0)
 		return;
-	}
+	if (renameat(kist_container_dir(c), "exit", k->exits, c->config.id) < 0 && errno != ENOENT)
+		kist_debug("keep exit code of %s: %m", c->config.id);
+	/* On a full disk the last one is in the run directory: by now there may be room again. */
+	if ((kist_exit_find(k, c->config.id, &kept) < 0 || kept.run != last.run) &&
+	    kist_record_write(k->exits, c->config.id, &kist_exit_table, &last, NULL, false, NULL) < 0)
+		kist_debug("keep exit code of %s: %m", c->config.id);
 	exits_prune(k);
 }
