@@ -140,8 +140,12 @@ int kist_container_filters(struct kist_cli *cli, char *const *arguments, struct 
 {
 	int r = arguments ? kist_filters_parse(arguments, kist_container_filter_keys, out, err) : 0;
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; r == 0 && i < out->n; i++)
 		if (names_container(&out->items[i]))
 			r = resolve(cli, &out->items[i], err);
+	if (r < 0)
+		kist_filters_clear(out);
 	return r;
 }

@@ -331,7 +331,7 @@ static void test_states(void **state)
 	(void)state;
 	kist_container_config_init(&config);
 	struct kist_container *c = container_make(&config, "states");
-	pid_t pid = fork();
+	pid_t pid = fork_bound();
 	if (pid == 0) {
 		pause();
 		_exit(0);

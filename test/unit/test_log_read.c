@@ -301,7 +301,7 @@ static pid_t monitor_fork(struct kist_container *c, int lines, bool record_end)
 	int gate[2];
 
 	assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
-	pid_t pid = fork();
+	pid_t pid = fork_bound();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		char go;
@@ -384,7 +384,7 @@ static void test_follow_stops(void **state)
 	assert_int_equal(seen.lines, 10);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	/* Until a time that comes while nothing is written. */
-	pid = fork();
+	pid = fork_bound();
 	if (pid == 0) {
 		pause();
 		_exit(0);

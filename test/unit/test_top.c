@@ -32,16 +32,16 @@ static pid_t contained(const char *root, pid_t *outer)
 	pid_t pid = -1;
 
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	*outer = fork();
+	*outer = fork_bound();
 	assert_true(*outer >= 0);
 	if (*outer == 0) {
 		if (unshare(CLONE_NEWPID) < 0)
 			_exit(1);
-		pid = fork();
+		pid = fork_bound();
 		if (pid == 0) {
 			if (chroot(root) < 0 || chdir("/") < 0)
 				_exit(1);
-			if (fork() == 0) {
+			if (fork_bound() == 0) {
 				pause();
 				_exit(0);
 			}
@@ -126,7 +126,7 @@ static void test_namespace(void **state)
 	assert_string_equal(cell(table, 1, 3), host);
 	assert_non_null(strstr(cell(table, 1, 4), "test_top"));
 	assert_string_equal(cell(table, 1, 5), "test_top");
-	assert_string_equal(cell(table, 1, 6), "S");
+	assert_true(strchr("SR", *cell(table, 1, 6))); /* it may not have come to its pause yet */
 	assert_string_equal(cell(table, 1, 7), "root");
 	assert_string_equal(cell(table, 2, 1), "2");
 	assert_string_equal(cell(table, 2, 2), "1");
@@ -176,9 +176,9 @@ static void test_descendants(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	pid_t pid = fork();
+	pid_t pid = fork_bound();
 	if (pid == 0) {
-		pid_t child = fork();
+		pid_t child = fork_bound();
 		if (child == 0) {
 			pause();
 			_exit(0);
@@ -213,7 +213,7 @@ static void test_columns(void **state)
 		                     "state", "stime",  "time",   "tty",     "user",   "vsz",    NULL };
 	struct json_object *none = NULL;
 	struct kist_error err = { 0 };
-	pid_t pid = fork();
+	pid_t pid = fork_bound();
 
 	(void)state;
 	if (pid == 0) {
