@@ -17,7 +17,8 @@ struct create_options {
 	bool no_hosts;
 	char **add_host;
 	/* file systems */
-	char **volume, **mount, **tmpfs;
+	char **volume, **mount, **tmpfs, **volumes_from, **secret;
+	const char *image_volume;
 	bool read_only, read_only_tmpfs;
 	struct kist_opt shm_size;
 	/* devices and security */
@@ -44,7 +45,23 @@ int create_container(struct kist_cli *cli, const struct create_options *o, int a
 		     struct kist_error *err);
 
 /* Parts of create_config. */
-int create_mounts(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
+int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
+		  struct kist_container_config *config, struct kist_error *err);
+int create_secrets(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
+/* A path in the container as one text for one place. The caller frees *out. */
+int create_check_destination(const char *path, const char *option, char **out, struct kist_error *err);
+int create_check_bind_option(const char *option, struct kist_error *err);
+/* What -v and --mount say of a volume; name NULL: an anonymous one. */
+struct create_volume {
+	const char *name, *destination, *subpath;
+	char *const *options;
+	const char *option; /* for messages */
+};
+int create_add_volume(struct kist_container_config *config, const struct create_volume *volume, struct kist_error *err);
+/* CONTAINER[:OPTIONS] */
+int create_volumes_from(struct kist_cli *cli, const char *text, struct kist_container_config *config, struct kist_error *err);
+int create_image_volumes(const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
+			 struct kist_error *err);
 int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,

@@ -396,7 +396,9 @@ int create_config(struct kist_cli *cli, const struct create_options *o, int argc
 	if (r == 0)
 		r = set_namespaces(cli, o, config, err);
 	if (r == 0)
-		r = create_mounts(o, config, err);
+		r = create_mounts(cli, o, image, config, err);
+	if (r == 0)
+		r = create_secrets(cli, o, config, err);
 	if (r == 0)
 		r = create_security(o, config, err);
 	if (r == 0)

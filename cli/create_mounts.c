@@ -8,17 +8,19 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Options that name what this version does not do yet: refused by name, never ignored. */
-static int check_bind_option(const char *option, struct kist_error *err)
+/* Options that name what this version does not do yet: refused by name, never ignored. 1: it has no effect here. */
+int create_check_bind_option(const char *option, struct kist_error *err)
 {
 	static const char *const known[] = { "ro",	 "rw",	   "rbind",  "bind",	 "rprivate", "private",	    "rshared",
 					     "shared",	 "rslave", "slave",  "unbindable", "runbindable", "nosuid", "suid",
 					     "nodev",	 "dev",	   "noexec", "exec",	 "noatime",  "nodiratime", "relatime",
-					     "strictatime", "sync", "rro",   "nosymfollow" };
+					     "strictatime", "rro",	  "nosymfollow", "U",	     "O",	 "idmap",      "ridmap" };
 
 	for (size_t i = 0; i < KIST_COUNT(known); i++)
 		if (kist_streq(known[i], option))
 			return 0;
+	if (kist_streq(option, "nocreate"))
+		return 1; /* a host path is never created */
 	/* Relabelling has nothing to do on a kernel without SELinux, and is not done on one that has it. */
 	if ((kist_streq(option, "z") || kist_streq(option, "Z")) && access("/sys/fs/selinux/enforce", F_OK) < 0)
 		return 1;
@@ -63,7 +65,7 @@ static char *clean_path(const char *path)
 	return kist_asprintf("/%s", joined ? joined : "");
 }
 
-static int check_destination(const char *path, const char *option, char **out, struct kist_error *err)
+int create_check_destination(const char *path, const char *option, char **out, struct kist_error *err)
 {
 	if (kist_empty(path) || path[0] != '/')
 		return kist_fail(err, KIST_ERR_INVALID, 0, "%s: container path '%s' must be absolute", option, path ? path : "");
@@ -90,13 +92,13 @@ static int add_bind(struct kist_container_config *config, const char *source, co
 	KIST_FREE char *place = NULL;
 	bool propagation = false, bind = false;
 
-	int r = check_destination(destination, option, &place, err);
+	int r = create_check_destination(destination, option, &place, err);
 	if (r < 0)
 		return r;
 	KIST_FREE char *from = absolute_source(source);
 	struct kist_mount_config *mount = add_mount(config, "bind", from, place);
 	for (size_t i = 0; options && options[i]; i++) {
-		r = check_bind_option(options[i], err);
+		r = create_check_bind_option(options[i], err);
 		if (r < 0)
 			return kist_context(err, "%s %s", option, destination);
 		if (r == 1)
@@ -113,22 +115,22 @@ static int add_bind(struct kist_container_config *config, const char *source, co
 	return 0;
 }
 
-/* HOST:CONTAINER[:OPTIONS] */
+/* HOST:CONTAINER[:OPTIONS], NAME:CONTAINER[:OPTIONS], or CONTAINER alone: an anonymous volume. */
 static int add_volume(struct kist_container_config *config, const char *text, struct kist_error *err)
 {
 	KIST_STRV char **parts = kist_strv_split(text, ':');
 	KIST_STRV char **options = NULL;
 	size_t n = kist_strv_len(parts);
 
-	if (n < 2 || n > 3 || !parts[0][0])
-		return kist_fail(err, n == 1 ? KIST_ERR_UNSUPPORTED : KIST_ERR_INVALID, 0,
-				 n == 1 ? "volume '%s': anonymous volumes are not supported: give HOST:CONTAINER"
-					: "volume '%s': expected HOST:CONTAINER[:OPTIONS]",
-				 text);
-	if (parts[0][0] != '/' && parts[0][0] != '.')
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "volume '%s': named volumes are not supported: give a host path", text);
+	if (n < 1 || n > 3 || !parts[0][0] || (n == 1 && parts[0][0] != '/'))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "volume '%s': expected [HOST|NAME:]CONTAINER[:OPTIONS]", text);
 	if (n == 3)
 		options = kist_strv_split(parts[2], ',');
+	struct create_volume volume = { .name = parts[0], .destination = parts[n - 1 > 0 ? 1 : 0], .options = options, .option = "volume" };
+	if (n == 1)
+		volume.name = NULL;
+	if (n == 1 || (parts[0][0] != '/' && parts[0][0] != '.'))
+		return create_add_volume(config, &volume, err);
 	return add_bind(config, parts[0], parts[1], options, "volume", err);
 }
 
@@ -175,7 +177,7 @@ static int add_tmpfs(struct kist_container_config *config, const char *text, str
 	KIST_STRV char **options = colon && colon[1] ? kist_strv_split(colon + 1, ',') : NULL;
 	KIST_FREE char *place = NULL;
 
-	int r = check_destination(path, "tmpfs", &place, err);
+	int r = create_check_destination(path, "tmpfs", &place, err);
 	if (r < 0)
 		return r;
 	return add_tmpfs_options(add_mount(config, "tmpfs", "tmpfs", place), options, "tmpfs", err);
@@ -184,7 +186,7 @@ static int add_tmpfs(struct kist_container_config *config, const char *text, str
 /* --- --mount -------------------------------------------------------------------------------------------------------- */
 
 struct mount_words {
-	const char *type, *source, *destination;
+	const char *type, *source, *destination, *subpath;
 	char **options;
 };
 
@@ -204,7 +206,9 @@ static int mount_word(struct mount_words *m, const char *word, struct kist_error
 				 *const destinations[] = { "destination", "dst", "target", NULL },
 				 *const readonly[] = { "readonly", "ro", NULL }, *const sizes[] = { "tmpfs-size", "size", NULL },
 				 *const modes[] = { "tmpfs-mode", "mode", NULL }, *const propagations[] = { "bind-propagation", NULL },
-				 *const recursive[] = { "bind-nonrecursive", NULL };
+				 *const recursive[] = { "bind-nonrecursive", NULL },
+				 *const subpaths[] = { "subpath", "volume-subpath", NULL }, *const owners[] = { "U", "chown", NULL },
+				 *const relabels[] = { "relabel", NULL }, *const nocopies[] = { "volume-nocopy", "nocopy", NULL };
 	const char *value;
 	bool flag;
 
@@ -228,6 +232,20 @@ static int mount_word(struct mount_words *m, const char *word, struct kist_error
 		if (kist_parse_bool(value, &flag) < 0)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount: '%s': expected true or false", word);
 		kist_strv_add(&m->options, flag ? "ro" : "rw");
+	} else if ((value = value_of(word, subpaths))) {
+		m->subpath = value;
+	} else if ((value = value_of(word, owners)) || (value = value_of(word, nocopies))) {
+		if (kist_parse_bool(value, &flag) < 0)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "mount: '%s': expected true or false", word);
+		if (flag)
+			kist_strv_add(&m->options, value_of(word, owners) ? "U" : "nocopy");
+	} else if ((value = value_of(word, relabels))) {
+		bool shared = kist_streq(value, "shared");
+		if (!shared && !kist_streq(value, "private"))
+			return kist_fail(err, KIST_ERR_INVALID, 0, "mount: '%s': expected shared or private", word);
+		kist_strv_add(&m->options, shared ? "z" : "Z");
+	} else if (kist_streq(word, "volume-nocopy")) {
+		kist_strv_add(&m->options, "nocopy");
 	} else if (kist_streq(word, "readonly")) {
 		kist_strv_add(&m->options, "ro");
 	} else if (kist_streq(word, "bind-nonrecursive")) {
@@ -245,12 +263,19 @@ static int mount_of_type(struct kist_container_config *config, const struct moun
 
 	if (!m->destination)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': destination= is missing", text);
+	if (kist_streq(type, "volume")) {
+		struct create_volume volume = { .name = kist_empty(m->source) ? NULL : m->source, .destination = m->destination,
+						.subpath = m->subpath, .options = m->options, .option = "mount" };
+		return create_add_volume(config, &volume, err);
+	}
+	if (m->subpath)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "mount '%s': subpath= is supported for type=volume only", text);
 	if (kist_streq(type, "bind")) {
 		if (kist_empty(m->source))
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': source= is missing", text);
 		return add_bind(config, m->source, m->destination, m->options, "mount", err);
 	}
-	int r = check_destination(m->destination, "mount", &place, err);
+	int r = create_check_destination(m->destination, "mount", &place, err);
 	if (r < 0)
 		return r;
 	if (kist_streq(type, "tmpfs")) {
@@ -263,7 +288,7 @@ static int mount_of_type(struct kist_container_config *config, const struct moun
 		mount->options = kist_strv_copy(m->options);
 		return 0;
 	}
-	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "mount '%s': type '%s' is not supported: use bind, tmpfs, ramfs or devpts", text,
+	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "mount '%s': type '%s' is not supported: use bind, volume, tmpfs, ramfs or devpts", text,
 			 type);
 }
 
@@ -283,7 +308,8 @@ static int add_mount_option(struct kist_container_config *config, const char *te
 	return r;
 }
 
-int create_mounts(const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
+int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
+		  struct kist_container_config *config, struct kist_error *err)
 {
 	int r = 0;
 
@@ -293,5 +319,8 @@ int create_mounts(const struct create_options *o, struct kist_container_config *
 		r = add_mount_option(config, o->mount[i], err);
 	for (size_t i = 0; r == 0 && o->tmpfs && o->tmpfs[i]; i++)
 		r = add_tmpfs(config, o->tmpfs[i], err);
-	return r;
+	/* What was said for a place counts before what comes along with a container or an image. */
+	for (size_t i = 0; r == 0 && o->volumes_from && o->volumes_from[i]; i++)
+		r = create_volumes_from(cli, o->volumes_from[i], config, err);
+	return r < 0 ? r : create_image_volumes(o, image, config, err);
 }

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/image_commands.h"
 #include "cli/view_commands.h"
+#include "cli/volume_commands.h"
 
 #include "core/base/log.h"
 #include "ns/ns.h"
@@ -39,6 +40,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_pause,	 &kist_command_rename,	&kist_command_restart, &kist_command_rm,     &kist_command_run,
 	&kist_command_start,	 &kist_command_stop,	&kist_command_unpause, &kist_command_wait,
 	KIST_IMAGE_COMMANDS
+	KIST_VOLUME_COMMANDS
 	KIST_VIEW_COMMANDS
 	NULL,
 };
@@ -110,6 +112,10 @@ static void complete(struct kist_cli *cli, enum kist_complete kind, const char *
 {
 	if (kind == KIST_COMPLETE_IMAGE)
 		complete_images(cli, prefix, names);
+	else if (kind == KIST_COMPLETE_VOLUME)
+		kist_complete_volumes(cli, prefix, names);
+	else if (kind == KIST_COMPLETE_SECRET)
+		kist_complete_secrets(cli, prefix, names);
 	else if (kind >= KIST_COMPLETE_CONTAINER && kind <= KIST_COMPLETE_STOPPED)
 		complete_containers(cli, kind, prefix, names);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 struct rm_options {
-	bool all, force, latest, ignore, depend;
+	bool all, force, latest, ignore, depend, volumes;
 	char **filter, **cidfile;
 	struct kist_opt time;
 	int missing, running, other; /* failures by kind, for the exit code */
@@ -22,6 +22,7 @@ static const struct kist_option rm_rows[] = {
 	ROW(FLAG, ignore, "ignore", 'i', .help = "A missing container is no error"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Remove the container created last"),
 	ROW(OPT_I64, time, "time", 't', .metavar = "seconds", .help = "With --force: time between the stop signal and SIGKILL"),
+	ROW(FLAG, volumes, "volumes", 'v', .help = "Remove its anonymous volumes too"),
 	{ 0 },
 };
 
@@ -39,7 +40,7 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 
 static unsigned flags_of(const struct rm_options *o)
 {
-	return (o->force ? KIST_REMOVE_FORCE : 0) | (o->depend ? KIST_REMOVE_DEPEND : 0);
+	return (o->force ? KIST_REMOVE_FORCE : 0) | (o->depend ? KIST_REMOVE_DEPEND : 0) | (o->volumes ? KIST_REMOVE_VOLUMES : 0);
 }
 
 static int rm_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)

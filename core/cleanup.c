@@ -1,5 +1,6 @@
 /* What a dead container still holds is freed here, and a record is taken away. */
 #include "core/internal.h"
+#include "core/volume.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/fs.h"
@@ -13,6 +14,7 @@
 
 #define DEFAULT_PARENT "/kist"
 #define REMOVED_PREFIX KIST_TMP_PREFIX "rm-"
+#define REMOVED_VOLUMES_PREFIX KIST_TMP_PREFIX "rmv-" /* with its anonymous volumes */
 
 static int cgroup_free(struct kist_container *c, struct kist_error *err)
 {
@@ -37,7 +39,7 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 static void run_files_free(struct kist_container *c)
 {
 	static const char *const names[] = { "attach",   "hosts",        "resolv.conf",
-		                             "hostname", "containerenv", KIST_LIVE_RECORD };
+		                             "hostname", "containerenv", "secrets", KIST_LIVE_RECORD };
 
 	if (kist_container_rundir(c, NULL) < 0)
 		return;
@@ -72,10 +74,26 @@ static void name_release(struct kist_container *c)
 	kist_name_release(c->k, c->config.name, c->config.id);
 }
 
+/* A removed container's directory, finished: by who removed it, or by who finds it after a crash. */
+int kist_container_remove_finish(struct kist *k, const char *gone)
+{
+	KIST_CLOSE int dir = openat(k->containers, gone, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct kist_container_config config;
+	char **extra = NULL;
+
+	kist_table_init(&kist_container_config_table, &config);
+	if (dir >= 0 && kist_record_read(dir, "config", &kist_container_config_table, &config, &extra, NULL) == 0)
+		kist_volumes_release(k, &config, kist_has_prefix(gone, REMOVED_VOLUMES_PREFIX));
+	kist_table_release(&kist_container_config_table, &config);
+	kist_strv_free(extra);
+	return kist_remove_tree(k->containers, gone);
+}
+
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err)
 {
 	struct kist *k = c->k;
-	char gone[sizeof(REMOVED_PREFIX) + 64];
+	bool volumes = c->remove_volumes || c->config.auto_remove;
+	char gone[sizeof(REMOVED_VOLUMES_PREFIX) + 64];
 
 	int r = kist_container_kill_all(c, err);
 	if (r == 0)
@@ -85,12 +103,11 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	kist_exit_keep(c);
 
 	/* One rename makes it gone for everybody; what follows can be interrupted and is swept later. */
-	memcpy(gone, REMOVED_PREFIX, sizeof(REMOVED_PREFIX) - 1);
-	memcpy(gone + sizeof(REMOVED_PREFIX) - 1, c->config.id, 65);
+	snprintf(gone, sizeof(gone), "%s%s", volumes ? REMOVED_VOLUMES_PREFIX : REMOVED_PREFIX, c->config.id);
 	if (renameat(k->containers, c->config.id, k->containers, gone) < 0 && errno != ENOENT)
 		return kist_fail_errno(err, errno, "remove container %.12s", c->config.id);
 	name_release(c);
-	r = kist_remove_tree(k->containers, gone);
+	r = kist_container_remove_finish(k, gone);
 	kist_remove_tree(k->run_containers, c->config.id);
 	kist_container_unlock(c);
 	kist_close_fd(&c->run_dir);
@@ -145,6 +162,7 @@ int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], st
 	if (r < 0)
 		return kist_fail_errno(err, -r, "remove files of container %.12s", id);
 	kist_remove_tree(k->run_containers, id);
+	kist_volumes_forget(k, id, false);
 	kist_containers_sweep(k); /* its name, which the record no longer tells */
 	return 0;
 }

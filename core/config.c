@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #define MOUNT(type, member, ...) KIST_FIELD(struct kist_mount_config, type, member, ##__VA_ARGS__)
+#define VOLUME(type, member, ...) KIST_FIELD(struct kist_volume_mount_config, type, member, ##__VA_ARGS__)
+#define SECRET(type, member, ...) KIST_FIELD(struct kist_secret_config, type, member, ##__VA_ARGS__)
 #define DEVICE(type, member, ...) KIST_FIELD(struct kist_device_config, type, member, ##__VA_ARGS__)
 #define MAP(type, member, ...) KIST_FIELD(struct kist_spec_id_map, type, member, ##__VA_ARGS__)
 #define LIMIT(type, member, ...) KIST_FIELD(struct kist_spec_rlimit, type, member, ##__VA_ARGS__)
@@ -19,6 +21,26 @@ static const struct kist_field mount_fields[] = {
 	MOUNT(STRV, options),
 };
 static const struct kist_table mount_table = KIST_TABLE("mount", struct kist_mount_config, mount_fields);
+
+static const struct kist_field volume_mount_fields[] = {
+	VOLUME(STRING, destination),
+	VOLUME(STRING, name),
+	VOLUME(STRING, subpath),
+	VOLUME(STRV, options),
+	VOLUME(BOOL, anonymous),
+};
+static const struct kist_table volume_mount_table =
+	KIST_TABLE("volume mount", struct kist_volume_mount_config, volume_mount_fields);
+
+static const struct kist_field secret_fields[] = {
+	SECRET(STRING, name),
+	SECRET(STRING, target),
+	SECRET(BOOL, env),
+	SECRET(U32, uid),
+	SECRET(U32, gid),
+	SECRET(OPT_U32, mode),
+};
+static const struct kist_table secret_table = KIST_TABLE("secret of a container", struct kist_secret_config, secret_fields);
 
 static const struct kist_field device_fields[] = {
 	DEVICE(STRING, source),
@@ -74,6 +96,8 @@ static const struct kist_field config_fields[] = {
 	ITEMS(uid_map, map_table),
 	ITEMS(gid_map, map_table),
 	ITEMS(mounts, mount_table),
+	ITEMS(named_volumes, volume_mount_table),
+	ITEMS(secrets, secret_table),
 	CONFIG(BOOL, read_only),
 	CONFIG(BOOL, read_only_tmpfs, .fallback = "true"),
 	ITEMS(devices, device_table),

@@ -1,5 +1,6 @@
 /* Container records: making, finding, loading. Their state is in settle.c. */
 #include "core/internal.h"
+#include "core/volume.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -52,10 +53,28 @@ void kist_container_free(struct kist_container *c)
 	kist_table_release(&kist_container_state_table, &c->state);
 	kist_strv_free(c->config_extra);
 	kist_strv_free(c->state_extra);
+	kist_strv_free(c->made_volumes);
+	kist_container_drop_held(c);
 	kist_close_fd(&c->dir);
 	kist_close_fd(&c->run_dir);
 	kist_close_fd(&c->lock);
 	free(c);
+}
+
+void kist_container_hold(struct kist_container *c, int fd, char **source)
+{
+	c->held = kist_grow(c->held, c->n_held + 1, sizeof(*c->held));
+	c->held[c->n_held++] = fd;
+	*source = kist_asprintf("/proc/self/fd/%d", fd);
+}
+
+void kist_container_drop_held(struct kist_container *c)
+{
+	for (size_t i = 0; i < c->n_held; i++)
+		kist_close_fd(&c->held[i]);
+	free(c->held);
+	c->held = NULL;
+	c->n_held = 0;
 }
 
 const char *kist_container_id(const struct kist_container *c)
@@ -241,6 +260,7 @@ static void create_undo(struct kist_container *c, bool named)
 
 	if (named)
 		kist_name_release(k, c->config.name, c->config.id);
+	kist_volumes_unuse(c);
 	kist_remove_tree(k->containers, c->config.id);
 	kist_remove_tree(k->run_containers, c->config.id);
 }
@@ -272,7 +292,8 @@ static int create_make(struct kist_container *c, bool *named, struct kist_error 
 	if (r < 0)
 		return r;
 	*named = true;
-	return kist_container_save_config(c, err);
+	r = kist_volumes_use(c, err);
+	return r < 0 ? r : kist_container_save_config(c, err);
 }
 
 int kist_container_create(struct kist *k, const struct kist_container_config *config, struct kist_container **out,

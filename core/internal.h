@@ -192,6 +192,8 @@ int kist_log_check(const char *driver, struct kist_error *err); /* a driver of t
 int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err);
 /* Record, name, directories. Needs the lock, which is gone afterwards. The container must be dead. */
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err);
+/* The rest of a removal: its volumes are given up, its directory, which has a temporary name by now, is deleted. */
+int kist_container_remove_finish(struct kist *k, const char *gone);
 /* Deletes half-made and half-removed containers whose maker is gone. */
 void kist_containers_sweep(struct kist *k);
 

@@ -65,6 +65,24 @@ struct kist_mount_config {
 	char **options;    /* as mount(8) and podman-run(1) name them: ro, rbind, rprivate, size=64m ... */
 };
 
+/* A volume in a container. */
+struct kist_volume_mount_config {
+	char *destination; /* absolute path in the container; the key */
+	char *name;        /* NULL for create: an anonymous volume is made */
+	char *subpath;     /* a directory or file in the volume, resolved inside it; NULL: the whole */
+	char **options;    /* ro nocopy U noexec rshared ...: as podman-run(1) names them */
+	bool anonymous;    /* made for this container */
+};
+
+/* A secret given to a container. */
+struct kist_secret_config {
+	char *name;
+	char *target;      /* a file's path, below /run/secrets unless absolute; or a variable's name. NULL: the secret's name */
+	bool env;          /* a variable, not a file */
+	uint32_t uid, gid; /* of the file, in the container */
+	struct kist_opt mode; /* 0444 */
+};
+
 struct kist_device_config {
 	char *source;      /* host path, resolved when the container is initialised */
 	char *destination;
@@ -98,6 +116,10 @@ struct kist_container_config {
 	size_t n_uid_map, n_gid_map;
 	struct kist_mount_config *mounts;
 	size_t n_mounts;
+	struct kist_volume_mount_config *named_volumes; /* create makes those that are missing */
+	size_t n_named_volumes;
+	struct kist_secret_config *secrets; /* values are read at each start and kept in no record */
+	size_t n_secrets;
 	bool read_only, read_only_tmpfs; /* --read-only, --read-only-tmpfs (default true) */
 	struct kist_device_config *devices;
 	size_t n_devices;
@@ -223,6 +245,7 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 enum kist_remove_flags {
 	KIST_REMOVE_FORCE = 1,    /* kill it when it runs; remove what cannot be loaded */
 	KIST_REMOVE_DEPEND = 2,   /* the containers that depend on it first */
+	KIST_REMOVE_VOLUMES = 4,  /* its anonymous volumes too, unless another container uses them */
 };
 int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err);
 /* exited, or configured from created: frees what a dead container still holds. */
@@ -342,6 +365,62 @@ int kist_image_remove(struct kist *k, const char *image, unsigned flags, char **
 int kist_image_inspect(struct kist *k, const char *image, struct json_object **out, struct kist_error *err);
 /* "busybox" -> "localhost/busybox:latest"; checks the reference grammar. The caller frees. */
 int kist_image_reference(const char *name, char **out, struct kist_error *err);
+
+/* --- volumes -------------------------------------------------------------------------------------------------------- */
+
+struct kist_volume {
+	char *name;               /* [a-zA-Z0-9][a-zA-Z0-9_.-]*; 64 hexadecimal digits when anonymous */
+	int64_t created;
+	char *driver;             /* local */
+	char **labels, **options; /* "key=value"; options: type, device, o, copy, nocopy */
+	bool anonymous;           /* made for a container, and removed with it on request */
+	bool copied;              /* it got its content from an image, or had some: never again */
+	bool owned;               /* its top directory has got its owner and mode */
+	struct kist_opt uid, gid; /* owner of the top directory as asked for */
+};
+void kist_volume_free(struct kist_volume *v);
+/* Makes one. NULL name: 64 random digits. out may be NULL. Wholly there or not at all after a power cut. KIST_ERR_EXISTS. */
+int kist_volume_create(struct kist *k, const struct kist_volume *config, struct kist_volume **out, struct kist_error *err);
+/* By name or a unique beginning of one. */
+int kist_volume_open(struct kist *k, const char *name, struct kist_volume **out, struct kist_error *err);
+/* By name. Broken ones are left out, named in *broken (may be NULL). The caller frees each and the array. */
+int kist_volume_list(struct kist *k, struct kist_volume ***out, size_t *n, char ***broken, struct kist_error *err);
+char *kist_volume_mountpoint(struct kist *k, const char *name); /* the path of its content on the host; the caller frees */
+char **kist_volume_users(struct kist *k, const char *name);     /* ids of the containers that use it; the caller frees */
+int kist_volume_inspect(struct kist *k, const struct kist_volume *v, struct json_object **out, struct kist_error *err);
+/* KIST_ERR_IN_USE names the users; with KIST_REMOVE_FORCE they are removed first (timeout as for kist_container_remove). */
+int kist_volume_remove(struct kist *k, const char *name, unsigned flags, int64_t timeout, struct kist_error *err);
+/* Its content as a tar stream; and a tar stream, plain or compressed, unpacked into it over what it has. */
+int kist_volume_export(struct kist *k, const struct kist_volume *v, int to, struct kist_error *err);
+int kist_volume_import(struct kist *k, const struct kist_volume *v, int from, struct kist_error *err);
+/* A volume with a file system of its own is mounted on the host as often as it was asked for; for others there is nothing to
+ * do. *path: where the content is. */
+int kist_volume_mount(struct kist *k, const struct kist_volume *v, char **path, struct kist_error *err);
+int kist_volume_unmount(struct kist *k, const struct kist_volume *v, bool force, struct kist_error *err);
+/* Sweeps what crashes left: half-made volumes, marks of containers that are gone. */
+int kist_volume_reload(struct kist *k, struct kist_error *err);
+
+/* --- secrets -------------------------------------------------------------------------------------------------------- */
+
+struct kist_secret {
+	char *id;       /* 25 hexadecimal digits */
+	char *name;
+	int64_t created, updated;
+	char *driver;   /* file */
+	char **labels, **driver_options; /* "key=value" */
+};
+void kist_secret_free(struct kist_secret *s);
+#define KIST_SECRET_MAX 512000 /* bytes of a value */
+/* replace: an older one of that name goes in the same step. id: room for 26. */
+int kist_secret_create(struct kist *k, const struct kist_secret *config, const void *data, size_t len, bool replace, char id[26],
+		       struct kist_error *err);
+int kist_secret_open(struct kist *k, const char *name_or_id, struct kist_secret **out, struct kist_error *err);
+int kist_secret_list(struct kist *k, struct kist_secret ***out, size_t *n, char ***broken, struct kist_error *err);
+struct kist_str;
+int kist_secret_read(struct kist *k, const struct kist_secret *s, struct kist_str *value, struct kist_error *err);
+/* podman's document; with_value adds SecretData. */
+int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_value, struct json_object **out, struct kist_error *err);
+int kist_secret_remove(struct kist *k, const char *name_or_id, char id[26], struct kist_error *err);
 
 /* --- internal doors of the binary ----------------------------------------------------------------------------------- */
 

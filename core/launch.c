@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/proc.h"
 #include "core/internal.h"
+#include "core/volume.h"
 #include "overlay/overlay.h"
 
 #include <errno.h>
@@ -130,10 +131,17 @@ static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, s
 	return 0;
 }
 
+/* Secrets are in the environment of the process alone: what is written down has none. */
 static int save_plan(struct kist_container *c, const struct kist_spec *spec, struct kist_error *err)
 {
-	KIST_FREE char *text = kist_spec_text(spec);
+	struct kist_spec_process *process = spec->process;
+	char **whole = process->env;
 
+	process->env = kist_strv_copy(whole);
+	kist_secrets_strip(&c->config, &process->env);
+	KIST_FREE char *text = kist_spec_text(spec);
+	kist_strv_free(process->env);
+	process->env = whole;
 	int r = kist_replace_file(kist_container_dir(c), "config.json", text, strlen(text), 0600, 0);
 	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
 }
@@ -207,6 +215,7 @@ int kist_launch_create(struct kist_container *c, struct kist_launch *launch, str
 		r = save_plan(c, spec, err);
 	if (r == 0)
 		r = launch_prepared(c, spec, rootfs, launch, err);
+	kist_container_drop_held(c);
 	if (r < 0) {
 		/* Clean-up removes the group, which is empty: the child is dead and reaped. */
 		kist_launch_close(launch);

@@ -441,6 +441,7 @@ static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_er
 
 int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err)
 {
+	c->remove_volumes = flags & KIST_REMOVE_VOLUMES;
 	int r = remove_dependents(c, flags, timeout, err);
 	if (r < 0)
 		return named(c, "remove", err);

@@ -1,5 +1,6 @@
 /* All containers, and sweeping what crashed processes left between the records. Nothing here waits for a lock. */
 #include "core/internal.h"
+#include "core/volume.h"
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -47,6 +48,7 @@ static void sweep_halfmade(struct kist *k, const char *id)
 		return;
 	kist_debug("sweeping half-made container %.12s", id);
 	kist_remove_tree(k->containers, id);
+	kist_volumes_forget(k, id, true);
 	kist_remove_tree(k->run_containers, id);
 }
 
@@ -80,7 +82,7 @@ void kist_containers_sweep(struct kist *k)
 
 	for (struct dirent *entry; records && (entry = readdir(records));) {
 		if (kist_has_prefix(entry->d_name, KIST_TMP_PREFIX))
-			kist_remove_tree(k->containers, entry->d_name);
+			kist_container_remove_finish(k, entry->d_name);
 		else if (is_id(entry->d_name))
 			sweep_halfmade(k, entry->d_name);
 	}

@@ -1,5 +1,6 @@
 /* From a container's record to the plan of its launch: the process, its namespaces, its security. */
 #include "core/plan.h"
+#include "core/volume.h"
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -299,7 +300,7 @@ static int plan_process(struct plan *p, struct kist_error *err)
 	process->capabilities = caps_sets(caps, process->user.uid == 0);
 	kist_plan_limits(config, process);
 	process->env = kist_plan_env(config, home);
-	return 0;
+	return p->rootfs >= 0 ? kist_secrets_env(p->c, &process->env, err) : 0;
 }
 
 /* --- security ------------------------------------------------------------------------------------------------------- */
@@ -447,6 +448,8 @@ int kist_plan_check_config(struct kist_container *c, struct kist_error *err)
 	struct plan p = { .c = c, .config = &c->config, .spec = spec, .rootfs = -1 };
 
 	int r = check_plain(&c->config, err);
+	for (size_t i = 0; r == 0 && i < c->config.n_secrets; i++)
+		r = kist_secret_check(&c->config.secrets[i], err);
 	if (r == 0)
 		r = plan_build(&p, err);
 	if (r == 0)
@@ -475,6 +478,8 @@ int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec 
 		caps = kist_ns_caps_available();
 	else if (r == 0)
 		r = kist_plan_caps(&c->config, &caps, err);
+	if (r == 0)
+		r = kist_secrets_env(c, &process->env, err);
 	if (r == 0) {
 		struct kist_spec_caps *old = process->capabilities;
 		if (old) {

@@ -14,6 +14,7 @@ struct plan {
 
 /* plan_mounts.c: mounts, masked and read-only paths, devices with their rules. */
 int plan_mounts(struct plan *p, struct kist_error *err);
+bool plan_user_mounts(const struct plan *p, const char *destination); /* the user mounts something there */
 int plan_devices(struct plan *p, struct kist_error *err);
 void plan_paths(struct plan *p);
 /* What stays writable with --read-only: tmpfs at these places, with these options; NULL-terminated. */

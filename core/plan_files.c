@@ -1,5 +1,6 @@
 /* Small files of a container's own that are mounted over /etc and /run: they live in the run directory. */
 #include "core/plan.h"
+#include "core/volume.h"
 
 #include "core/base/fs.h"
 #include "core/base/str.h"
@@ -25,14 +26,6 @@ static int write_file(struct plan *p, const char *name, const struct kist_str *t
 	return r < 0 ? kist_fail_errno(err, -r, "write %s of the container", name) : 0;
 }
 
-static bool is_mounted(const struct plan *p, const char *destination)
-{
-	for (size_t i = 0; i < p->config->n_mounts; i++)
-		if (kist_streq(p->config->mounts[i].destination, destination))
-			return true;
-	return false;
-}
-
 static void mount_file(struct plan *p, const char *destination, const char *path)
 {
 	kist_spec_add_mount(p->spec, destination, "bind", path, OPTIONS("bind", "rprivate", "nosuid", "nodev", "noexec"));
@@ -40,7 +33,7 @@ static void mount_file(struct plan *p, const char *destination, const char *path
 
 static int own_file(struct plan *p, const char *destination, const char *name, const struct kist_str *text, struct kist_error *err)
 {
-	if (is_mounted(p, destination))
+	if (plan_user_mounts(p, destination))
 		return 0;
 	int r = write_file(p, name, text, err);
 	if (r < 0)
@@ -115,7 +108,7 @@ static int shared_net_files(struct plan *p, const char *id)
 
 	for (size_t i = 0; i < KIST_COUNT(files); i++) {
 		KIST_FREE char *path = kist_asprintf("%s/containers/%s/%s", p->c->k->settings.runroot, id, files[i].name);
-		if (!is_mounted(p, files[i].destination) && access(path, R_OK) == 0)
+		if (!plan_user_mounts(p, files[i].destination) && access(path, R_OK) == 0)
 			mount_file(p, files[i].destination, path);
 	}
 	return 0;
@@ -126,7 +119,7 @@ static int containerenv(struct plan *p, struct kist_error *err)
 	KIST_STR struct kist_str text = { 0 };
 	const struct kist_container_config *config = p->config;
 
-	if (is_mounted(p, "/run") || (config->read_only && config->read_only_tmpfs))
+	if (plan_user_mounts(p, "/run") || (config->read_only && config->read_only_tmpfs))
 		return 0; /* its place is hidden by another mount */
 	if (config->privileged)
 		kist_str_addf(&text, "engine=\"kist-%s\"\nname=\"%s\"\nid=\"%s\"\nimage=\"%s\"\nimageid=\"%s\"\nrootless=0\n", KIST_VERSION,
@@ -141,6 +134,8 @@ int plan_files(struct plan *p, struct kist_error *err)
 	const char *id;
 
 	int r = containerenv(p, err);
+	if (r == 0)
+		r = kist_secrets_plan(p, err);
 	if (r < 0 || kist_ns_mode_parse(p->config->net_ns, &net, &id) < 0)
 		return r;
 	if (net == KIST_NS_CONTAINER)

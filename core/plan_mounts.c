@@ -1,5 +1,6 @@
 /* The plan's file systems: what every container has, what the user asked for, what is hidden, and devices. */
 #include "core/plan.h"
+#include "core/volume.h"
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -24,10 +25,13 @@ static void add_mount(struct plan *p, const char *destination, const char *type,
 }
 
 /* The user's mount at a place replaces the default one. */
-static bool user_mounts(const struct plan *p, const char *destination)
+bool plan_user_mounts(const struct plan *p, const char *destination)
 {
 	for (size_t i = 0; i < p->config->n_mounts; i++)
 		if (kist_streq(p->config->mounts[i].destination, destination))
+			return true;
+	for (size_t i = 0; i < p->config->n_named_volumes; i++)
+		if (kist_streq(p->config->named_volumes[i].destination, destination))
 			return true;
 	return false;
 }
@@ -64,7 +68,7 @@ static int mount_shm(struct plan *p, struct kist_error *err)
 	const char *id;
 	char size[32];
 
-	if (user_mounts(p, "/dev/shm") || kist_ns_mode_parse(p->config->ipc_ns, &mode, &id) < 0)
+	if (plan_user_mounts(p, "/dev/shm") || kist_ns_mode_parse(p->config->ipc_ns, &mode, &id) < 0)
 		return 0;
 	if (mode == KIST_NS_HOST) {
 		add_mount(p, "/dev/shm", "bind", "/dev/shm", OPTIONS("rbind", "nosuid", "nodev", "noexec"));
@@ -102,7 +106,7 @@ static void mount_cgroup(struct plan *p)
 
 	/* A host without the hierarchy, or a container outside of it, has nothing to show there. */
 	struct kist_cgroup_root *root = NULL;
-	if (kist_store_cgroup(p->c->k, &root, NULL) < 0 || user_mounts(p, "/sys/fs/cgroup"))
+	if (kist_store_cgroup(p->c->k, &root, NULL) < 0 || plan_user_mounts(p, "/sys/fs/cgroup"))
 		return;
 	add_mount(p, "/sys/fs/cgroup", "cgroup", "cgroup", OPTIONS("nosuid", "noexec", "nodev", "relatime", access));
 }
@@ -111,20 +115,20 @@ static void mount_defaults(struct plan *p)
 {
 	const struct kist_spec_namespace *ipc = kist_spec_namespace(p->spec, "ipc");
 
-	if (!user_mounts(p, "/proc"))
+	if (!plan_user_mounts(p, "/proc"))
 		mount_proc(p);
-	if (!user_mounts(p, "/dev"))
+	if (!plan_user_mounts(p, "/dev"))
 		add_mount(p, "/dev", "tmpfs", "tmpfs", OPTIONS("nosuid", "noexec", "strictatime", "mode=755", "size=65536k"));
-	if (!user_mounts(p, "/dev/pts"))
+	if (!plan_user_mounts(p, "/dev/pts"))
 		add_mount(p, "/dev/pts", "devpts", "devpts",
 			  OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"));
-	if (!user_mounts(p, "/dev/mqueue")) {
+	if (!plan_user_mounts(p, "/dev/mqueue")) {
 		if (ipc)
 			add_mount(p, "/dev/mqueue", "mqueue", "mqueue", OPTIONS("nosuid", "noexec", "nodev"));
 		else if (access("/dev/mqueue", F_OK) == 0)
 			add_mount(p, "/dev/mqueue", "bind", "/dev/mqueue", OPTIONS("bind", "nosuid", "noexec", "nodev"));
 	}
-	if (!user_mounts(p, "/sys"))
+	if (!plan_user_mounts(p, "/sys"))
 		mount_sys(p);
 	mount_cgroup(p);
 }
@@ -137,7 +141,7 @@ static void mount_writable_tmpfs(struct plan *p)
 	if (!p->config->read_only || !p->config->read_only_tmpfs)
 		return;
 	for (const char *const *place = plan_writable_places; *place; place++)
-		if (!user_mounts(p, *place))
+		if (!plan_user_mounts(p, *place))
 			add_mount(p, *place, "tmpfs", "tmpfs", plan_writable_options);
 }
 
@@ -158,9 +162,16 @@ static int mount_timezone(struct plan *p, struct kist_error *err)
 	return 0;
 }
 
+/* A mount that the user asked for: of one kind or the other. */
+struct user_mount {
+	const char *destination;
+	const struct kist_mount_config *mount;
+	const struct kist_volume_mount_config *volume;
+};
+
 static int by_destination(const void *a, const void *b)
 {
-	const struct kist_mount_config *x = *(struct kist_mount_config *const *)a, *y = *(struct kist_mount_config *const *)b;
+	const struct user_mount *x = a, *y = b;
 	size_t depth_x = 0, depth_y = 0;
 
 	for (const char *ch = x->destination; *ch; ch++)
@@ -172,29 +183,54 @@ static int by_destination(const void *a, const void *b)
 	return strcmp(x->destination, y->destination);
 }
 
+static int mount_user(struct plan *p, const struct kist_mount_config *mount, struct kist_error *err)
+{
+	KIST_FREE char *source = kist_strdup(mount->source);
+	KIST_STRV char **options = NULL;
+	bool bind = kist_streq(mount->type, "bind");
+	struct stat st;
+	int r = 0;
+
+	if (bind && stat(mount->source, &st) < 0)
+		return kist_fail_errno(err, errno, "mount %s: host path %s", mount->destination, mount->source);
+	/* What is done here, and not by the mount. */
+	for (char **option = mount->options; r == 0 && option && *option; option++) {
+		if (bind && kist_streq(*option, "U"))
+			r = p->rootfs >= 0 ? kist_plan_own_source(p, mount->source, err) : 0;
+		else if (bind && kist_streq(*option, "O"))
+			r = p->rootfs >= 0 ? kist_plan_overlay_source(p, mount->destination, &source, err) : 0;
+		else
+			kist_strv_add(&options, *option);
+	}
+	if (r < 0)
+		return kist_context(err, "mount %s", mount->destination);
+	add_mount(p, mount->destination, mount->type, source, (const char *const *)options);
+	return 0;
+}
+
 /* Outer places first, so that an inner one is not hidden. */
 static int mount_users(struct plan *p, struct kist_error *err)
 {
-	size_t n = p->config->n_mounts;
-	KIST_FREE const struct kist_mount_config **order = kist_grow(NULL, n + 1, sizeof(*order));
-	struct stat st;
+	const struct kist_container_config *config = p->config;
+	KIST_FREE struct user_mount *order = kist_grow(NULL, config->n_mounts + config->n_named_volumes + 1, sizeof(*order));
+	size_t n = 0;
+	int r = 0;
 
+	for (size_t i = 0; i < config->n_mounts; i++)
+		order[n++] = (struct user_mount){ config->mounts[i].destination, &config->mounts[i], NULL };
+	for (size_t i = 0; i < config->n_named_volumes; i++)
+		order[n++] = (struct user_mount){ config->named_volumes[i].destination, NULL, &config->named_volumes[i] };
 	for (size_t i = 0; i < n; i++)
-		order[i] = &p->config->mounts[i];
-	qsort(order, n, sizeof(*order), by_destination);
-	for (size_t i = 0; i < n; i++) {
-		const struct kist_mount_config *mount = order[i];
-		if (kist_empty(mount->destination) || mount->destination[0] != '/')
+		if (kist_empty(order[i].destination) || order[i].destination[0] != '/')
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount destination '%s': expected an absolute path",
-					 mount->destination ? mount->destination : "");
-		if (i > 0 && kist_streq(mount->destination, order[i - 1]->destination))
-			return kist_fail(err, KIST_ERR_INVALID, EEXIST, "mount destination %s is given twice", mount->destination);
-		bool bind = kist_streq(mount->type, "bind");
-		if (bind && stat(mount->source, &st) < 0)
-			return kist_fail_errno(err, errno, "mount %s: host path %s", mount->destination, mount->source);
-		add_mount(p, mount->destination, mount->type, mount->source, (const char *const *)mount->options);
+					 order[i].destination ? order[i].destination : "");
+	qsort(order, n, sizeof(*order), by_destination);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (i > 0 && kist_streq(order[i].destination, order[i - 1].destination))
+			return kist_fail(err, KIST_ERR_INVALID, EEXIST, "mount destination %s is given twice", order[i].destination);
+		r = order[i].mount ? mount_user(p, order[i].mount, err) : kist_volume_plan(p, order[i].volume, err);
 	}
-	return 0;
+	return r;
 }
 
 int plan_mounts(struct plan *p, struct kist_error *err)
@@ -376,7 +412,7 @@ int plan_devices(struct plan *p, struct kist_error *err)
 
 	if (config->privileged) {
 		/* Without rules there is no device program: all is allowed. In a user namespace nodes cannot be opened anyway. */
-		if (p->host_user && !user_mounts(p, "/dev"))
+		if (p->host_user && !plan_user_mounts(p, "/dev"))
 			r = add_device_tree(p, "/dev", "/dev", "rwm", 0, err);
 	} else if (p->spec->linux_.cgroups_path) {
 		add_rule(p, false, 'a', -1, -1, "rwm");

@@ -1,4 +1,4 @@
-/* Sharing another container's /dev/shm: a child enters that container's mount namespace and sends back a detached copy
+/* Sharing another container's mounts, such as /dev/shm: a child enters that container's mount namespace and sends back a detached copy
  * of the mount. Nothing is attached on the host, and no path of the other container is resolved outside of it. */
 #include "core/internal.h"
 
@@ -18,7 +18,7 @@
 #define OPEN_TREE_CLONE 1
 #endif
 
-_Noreturn static void copy_mount(int pidfd, int sock)
+_Noreturn static void copy_mount(int pidfd, const char *path, int sock)
 {
 	int error = 0, tree = -1;
 
@@ -27,7 +27,7 @@ _Noreturn static void copy_mount(int pidfd, int sock)
 	/* setns moved us to that container's root: the path resolves in it. */
 	if (!error) {
 		KIST_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		KIST_CLOSE int place = kist_open_in_root_nofollow(root, "dev/shm", O_PATH | O_DIRECTORY, 0);
+		KIST_CLOSE int place = kist_open_in_root_nofollow(root, path, O_PATH | O_DIRECTORY, 0);
 		if (place < 0)
 			error = -place;
 		else
@@ -41,6 +41,11 @@ _Noreturn static void copy_mount(int pidfd, int sock)
 
 int kist_shm_share(pid_t pid, struct kist_error *err)
 {
+	return kist_mount_share(pid, "dev/shm", err);
+}
+
+int kist_mount_share(pid_t pid, const char *path, struct kist_error *err)
+{
 	int pair[2], error = EPIPE, tree = -1;
 	size_t n = 1;
 
@@ -51,7 +56,7 @@ int kist_shm_share(pid_t pid, struct kist_error *err)
 		return kist_fail_errno(err, errno, "make socket");
 	pid_t child = fork();
 	if (child == 0)
-		copy_mount(pidfd, pair[1]);
+		copy_mount(pidfd, path, pair[1]);
 	kist_close_fd(&pair[1]);
 	if (child > 0) {
 		if (kist_recv_fds(pair[0], &error, sizeof(error), &tree, &n) < (ssize_t)sizeof(error))

@@ -41,6 +41,9 @@ static int prepare_source(const struct kist_ns_plan *plan, const struct kist_spe
 	if (kist_empty(mount->source))
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "a bind mount needs a source");
 	out->source = kist_ns_mount_clone(AT_FDCWD, mount->source, out->options.recursive);
+	/* A detached mount can be copied since Linux 6.15. Before, it is itself what is attached. */
+	if (out->source == -EINVAL && kist_has_prefix(mount->source, "/proc/self/fd/"))
+		out->source = open(mount->source, O_PATH | O_CLOEXEC);
 	return out->source < 0 ? kist_fail_errno(err, -out->source, "source %s", mount->source) : 0;
 }
 

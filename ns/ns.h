@@ -112,6 +112,12 @@ int kist_ns_init_main(int argc, char *const argv[]);
 int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids, size_t n_gids,
                         struct kist_error *err);
 
+/* A mount that is attached nowhere: a new file system, or with type "bind" (or the option) a copy of what source is, with
+ * options as mount(8) has them. Returns its fd; the mount goes with it. */
+int kist_ns_mount_detached(const char *type, const char *source, char *const *options, struct kist_error *err);
+/* Attaches it over a directory (O_PATH fd). */
+int kist_ns_mount_attach_at(int mount, int directory, struct kist_error *err);
+
 /* Brings the loopback link up in the calling process's network namespace. */
 int kist_ns_loopback_up(struct kist_error *err);
 

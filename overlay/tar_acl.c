@@ -1,4 +1,5 @@
 #include "overlay/tar_pax.h"
+#include "overlay/tar_write.h"
 
 #include "core/base/str.h"
 
@@ -115,5 +116,42 @@ int kist_tar_acl_encode(const char *text, struct kist_str *out)
 	if (n == 0)
 		return -ENODATA;
 	encode(entries, n, out);
+	return 0;
+}
+
+/* "user:1000:rwx:1000": star's form, which GNU tar, bsdtar and star read; without names there is no name to look up. */
+int kist_tar_acl_decode(const uint8_t *value, size_t len, struct kist_str *out)
+{
+	static const struct {
+		uint16_t tag;
+		const char *name;
+		bool has_id;
+	} tags[] = {
+		{ USER_OBJ, "user", false }, { USER, "user", true },  { GROUP_OBJ, "group", false },
+		{ GROUP, "group", true },    { MASK, "mask", false }, { OTHER, "other", false },
+	};
+	struct posix_acl_xattr_header header;
+	struct posix_acl_xattr_entry e;
+
+	if (len < sizeof(header) || (len - sizeof(header)) % sizeof(e))
+		return -EINVAL;
+	memcpy(&header, value, sizeof(header));
+	if (le32toh(header.a_version) != POSIX_ACL_XATTR_VERSION)
+		return -EINVAL;
+	for (size_t at = sizeof(header); at < len; at += sizeof(e)) {
+		size_t i = 0;
+		memcpy(&e, value + at, sizeof(e));
+		while (i < KIST_COUNT(tags) && tags[i].tag != le16toh(e.e_tag))
+			i++;
+		if (i == KIST_COUNT(tags))
+			return -EINVAL;
+		unsigned bits = le16toh(e.e_perm);
+		kist_str_addf(out, "%s%s:", out->len ? "," : "", tags[i].name);
+		if (tags[i].has_id)
+			kist_str_addf(out, "%u", le32toh(e.e_id));
+		kist_str_addf(out, ":%c%c%c", bits & 4 ? 'r' : '-', bits & 2 ? 'w' : '-', bits & 1 ? 'x' : '-');
+		if (tags[i].has_id)
+			kist_str_addf(out, ":%u", le32toh(e.e_id));
+	}
 	return 0;
 }
