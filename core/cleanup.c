@@ -5,6 +5,7 @@
 #include "cgroup/cgroup.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "core/base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_PARENT "/kist"
-#define REMOVED_PREFIX KIST_TMP_PREFIX "rm-"
+#define DEFAULT_PARENT         "/kist"
+#define REMOVED_PREFIX         KIST_TMP_PREFIX "rm-"
 #define REMOVED_VOLUMES_PREFIX KIST_TMP_PREFIX "rmv-" /* with its anonymous volumes */
 
 static int cgroup_free(struct kist_container *c, struct kist_error *err)
@@ -38,8 +39,8 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 /* The run directory's files of one run; the lock stays, others wait on it. */
 static void run_files_free(struct kist_container *c)
 {
-	static const char *const names[] = { "attach",   "hosts",        "resolv.conf",
-		                             "hostname", "containerenv", "secrets", KIST_LIVE_RECORD };
+	static const char *const names[] = { "attach",       "hosts",   "resolv.conf",   "hostname",
+		                             "containerenv", "secrets", KIST_LIVE_RECORD };
 
 	if (kist_container_rundir(c, NULL) < 0)
 		return;
@@ -62,15 +63,18 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 	return 0;
 }
 
-/* The name in the record: the handle's may be of before a rename. */
+/* The name in the record; and after a rename that a crash cut short, both of its names. */
 static void name_release(struct kist_container *c)
 {
-	struct kist_container_config config;
+	KIST_STR struct kist_str note = { 0 };
 
-	kist_table_init(&kist_container_config_table, &config);
-	if (kist_record_read(kist_container_dir(c), "config", &kist_container_config_table, &config, NULL, NULL) == 0)
-		kist_name_release(c->k, config.name, c->config.id);
-	kist_table_release(&kist_container_config_table, &config);
+	if (kist_read_file(kist_container_dir(c), KIST_NAMES_NOTE, 1024, &note) >= 0) {
+		KIST_STRV char **names = kist_strv_split(kist_str_get(&note), '\n');
+		for (size_t i = 0; names && names[i]; i++)
+			if (kist_name_check(names[i], NULL) == 0)
+				kist_name_release(c->k, names[i], c->config.id);
+	}
+	kist_container_reload_name(c);
 	kist_name_release(c->k, c->config.name, c->config.id);
 }
 

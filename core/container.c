@@ -251,84 +251,6 @@ int kist_container_save_config(struct kist_container *c, struct kist_error *err)
 	return r < 0 ? kist_context(err, "container %.12s", c->config.id) : 0;
 }
 
-/* --- create ---------------------------------------------------------------------------------------------------------
- */
-
-static void create_undo(struct kist_container *c, bool named)
-{
-	struct kist *k = c->k;
-
-	if (named)
-		kist_name_release(k, c->config.name, c->config.id);
-	kist_volumes_unuse(c);
-	kist_remove_tree(k->containers, c->config.id);
-	kist_remove_tree(k->run_containers, c->config.id);
-}
-
-static int create_dirs(struct kist_container *c, struct kist_error *err)
-{
-	struct kist *k = c->k;
-
-	/* The lock comes first: a directory without a record and without a lock holder is taken for a crash and swept.
-	 */
-	int r = kist_container_lock_take(c, false, true);
-	if (r < 0)
-		return kist_fail_errno(err, -r, "lock new container");
-	if (mkdirat(k->containers, c->config.id, 0700) < 0)
-		return kist_fail_errno(err, errno, "make directory of new container");
-	c->dir = openat(k->containers, c->config.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return c->dir < 0 ? kist_fail_errno(err, errno, "open directory of new container") : 0;
-}
-
-static int create_make(struct kist_container *c, bool *named, struct kist_error *err)
-{
-	struct kist *k = c->k;
-
-	int r = create_dirs(c, err);
-	if (r < 0)
-		return r;
-	r = c->config.name ? kist_name_claim(k, c->config.name, c->config.id, err)
-	                   : kist_name_generate(k, c->config.id, &c->config.name, err);
-	if (r < 0)
-		return r;
-	*named = true;
-	r = kist_volumes_use(c, err);
-	return r < 0 ? r : kist_container_save_config(c, err);
-}
-
-int kist_container_create(struct kist *k, const struct kist_container_config *config, struct kist_container **out,
-                          struct kist_error *err)
-{
-	bool named = false;
-
-	int r = config->name ? kist_name_check(config->name, err) : 0;
-	if (r < 0)
-		return r;
-	struct kist_container *c = container_new(k);
-	kist_table_release(&kist_container_config_table, &c->config);
-	kist_table_copy(&kist_container_config_table, &c->config, config);
-	free(c->config.id);
-	c->config.id = kist_alloc(ID_LENGTH + 1);
-	kist_random_hex(c->config.id, ID_LENGTH);
-	c->config.created = kist_now_wall();
-	c->state.boot = kist_strdup(k->boot);
-
-	r = kist_plan_check_config(c, err);
-	if (r < 0) {
-		kist_container_free(c);
-		return r;
-	}
-	r = create_make(c, &named, err);
-	if (r < 0) {
-		create_undo(c, named);
-		kist_container_free(c);
-		return r;
-	}
-	kist_container_unlock(c);
-	*out = c;
-	return 0;
-}
-
 /* --- modes and dependencies -----------------------------------------------------------------------------------------
  */
 
@@ -382,19 +304,155 @@ char **kist_container_dependencies(const struct kist_container *c)
 	return ids;
 }
 
+/* Each dependent leaves a mark with the one it depends on, so that a removal need not read all records. A mark that a
+ * crash or a removal left behind is told by the record it names, or by there being none. */
+static int dependents_open(struct kist *k, const char *id)
+{
+	char path[ID_LENGTH + 16];
+
+	snprintf(path, sizeof(path), "%s/dependents", id);
+	int fd = openat(k->containers, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int dependencies_mark(struct kist_container *c, struct kist_error *err)
+{
+	KIST_STRV char **ids = kist_container_dependencies(c);
+
+	for (size_t i = 0; ids && ids[i]; i++) {
+		KIST_FREE char *path = kist_asprintf("%s/dependents", ids[i]);
+		if (mkdirat(c->k->containers, path, 0700) < 0 && errno != EEXIST)
+			return kist_fail_errno(err, errno, "mark the use of container %.12s", ids[i]);
+		KIST_CLOSE int dir = dependents_open(c->k, ids[i]);
+		KIST_CLOSE int mark = dir < 0 ? dir : openat(dir, c->config.id, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		if (mark < 0)
+			return kist_fail_errno(err, dir < 0 ? -dir : errno, "mark the use of container %.12s", ids[i]);
+	}
+	return 0;
+}
+
+static bool depends_on(struct kist *k, const char *id, const char *other)
+{
+	struct kist_container *c = NULL;
+
+	int r = kist_container_load(k, id, &c, NULL);
+	if (r < 0)
+		return r != -ENOENT; /* a damaged record may well mean it */
+	KIST_STRV char **on = kist_container_dependencies(c);
+	kist_container_free(c);
+	return kist_strv_has(on, other);
+}
+
 char **kist_container_dependents(struct kist_container *c)
 {
-	struct kist_container **list = NULL;
-	size_t n = 0;
+	int fd = dependents_open(c->k, c->config.id);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	char **ids = NULL;
 
-	if (kist_container_list(c->k, &list, &n, NULL, NULL) < 0)
-		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		KIST_STRV char **on = kist_container_dependencies(list[i]);
-		if (kist_strv_has(on, c->config.id))
-			kist_strv_add(&ids, list[i]->config.id);
-	}
-	kist_container_list_free(list, n);
+	for (struct dirent *entry; dir && (entry = readdir(dir));)
+		if (is_id(entry->d_name) && depends_on(c->k, entry->d_name, c->config.id))
+			kist_strv_add(&ids, entry->d_name);
+	if (dir)
+		closedir(dir);
 	return ids;
+}
+
+void kist_container_reload_name(struct kist_container *c)
+{
+	struct kist_container_config config;
+
+	kist_table_init(&kist_container_config_table, &config);
+	if (kist_record_read(kist_container_dir(c), "config", &kist_container_config_table, &config, NULL, NULL) == 0) {
+		free(c->config.name);
+		c->config.name = kist_steal(&config.name);
+	}
+	kist_table_release(&kist_container_config_table, &config);
+}
+
+int kist_container_names_note(struct kist_container *c, const char *name, struct kist_error *err)
+{
+	kist_container_reload_name(c);
+	KIST_FREE char *both = kist_asprintf("%s\n%s\n", c->config.name, name);
+	int r = kist_replace_file(kist_container_dir(c), KIST_NAMES_NOTE, both, strlen(both), 0600, 0);
+	return r < 0 ? kist_fail_errno(err, -r, "note the new name") : 0;
+}
+
+/* --- create ---------------------------------------------------------------------------------------------------------
+ */
+
+static void create_undo(struct kist_container *c, bool named)
+{
+	struct kist *k = c->k;
+
+	if (named)
+		kist_name_release(k, c->config.name, c->config.id);
+	kist_volumes_unuse(c);
+	kist_remove_tree(k->containers, c->config.id);
+	kist_remove_tree(k->run_containers, c->config.id);
+}
+
+static int create_dirs(struct kist_container *c, struct kist_error *err)
+{
+	struct kist *k = c->k;
+
+	/* The lock comes first: a directory without a record and without a lock holder is taken for a crash and swept.
+	 */
+	int r = kist_container_lock_take(c, false, true);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "lock new container");
+	if (mkdirat(k->containers, c->config.id, 0700) < 0)
+		return kist_fail_errno(err, errno, "make directory of new container");
+	c->dir = openat(k->containers, c->config.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return c->dir < 0 ? kist_fail_errno(err, errno, "open directory of new container") : 0;
+}
+
+static int create_make(struct kist_container *c, bool *named, struct kist_error *err)
+{
+	struct kist *k = c->k;
+
+	int r = create_dirs(c, err);
+	if (r < 0)
+		return r;
+	r = c->config.name ? kist_name_claim(k, c->config.name, c->config.id, err)
+	                   : kist_name_generate(k, c->config.id, &c->config.name, err);
+	if (r < 0)
+		return r;
+	*named = true;
+	r = dependencies_mark(c, err);
+	if (r == 0)
+		r = kist_volumes_use(c, err);
+	return r < 0 ? r : kist_container_save_config(c, err);
+}
+
+int kist_container_create(struct kist *k, const struct kist_container_config *config, struct kist_container **out,
+                          struct kist_error *err)
+{
+	bool named = false;
+
+	int r = config->name ? kist_name_check(config->name, err) : 0;
+	if (r < 0)
+		return r;
+	struct kist_container *c = container_new(k);
+	kist_table_release(&kist_container_config_table, &c->config);
+	kist_table_copy(&kist_container_config_table, &c->config, config);
+	free(c->config.id);
+	c->config.id = kist_alloc(ID_LENGTH + 1);
+	kist_random_hex(c->config.id, ID_LENGTH);
+	c->config.created = kist_now_wall();
+	c->state.boot = kist_strdup(k->boot);
+
+	r = kist_plan_check_config(c, err);
+	if (r < 0) {
+		kist_container_free(c);
+		return r;
+	}
+	r = create_make(c, &named, err);
+	if (r < 0) {
+		create_undo(c, named);
+		kist_container_free(c);
+		return r;
+	}
+	kist_container_unlock(c);
+	*out = c;
+	return 0;
 }

@@ -124,7 +124,7 @@ static int session_start(struct monitor *m, const struct kist_msg_exec *request,
 	if (r < 0)
 		return r;
 	uint64_t caps;
-	bool built_in = !request->privileged && kist_plan_seccomp_caps(&m->c->config, &caps);
+	bool built_in = !request->privileged && kist_plan_seccomp_caps(&m->c->config, process, &caps);
 	struct kist_ns_exec plan = {
 		.process = process,
 		.spec = spec,

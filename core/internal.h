@@ -69,6 +69,11 @@ void kist_container_drop_held(struct kist_container *c);
 
 /* The full id that a user's word means: full id, name, unique prefix. The record need not be sound. */
 int kist_container_find(struct kist *k, const char *text, char id[65], struct kist_error *err);
+/* The name in the record: a handle can be older than a rename. */
+void kist_container_reload_name(struct kist_container *c);
+/* Before a rename, beside the record: both names, for who removes the container if the rename does not end. */
+#define KIST_NAMES_NOTE "renaming"
+int kist_container_names_note(struct kist_container *c, const char *name, struct kist_error *err);
 /* A handle without a record. */
 struct kist_container *kist_container_bare(struct kist *k, const char *id);
 /* Loads by full id. */
@@ -156,8 +161,9 @@ void kist_wait_change(const struct kist_container *c, int watch, int timeout_ms)
 int kist_plan_make(struct kist_container *c, int rootfs, struct kist_spec **out, struct kist_error *err);
 /* What can be checked without a root file system: for create. Nothing is made. */
 int kist_plan_check_config(struct kist_container *c, struct kist_error *err);
-/* False: no built-in seccomp profile applies (privileged, unconfined, or a profile of its own in the plan). */
-bool kist_plan_seccomp_caps(const struct kist_container_config *config, uint64_t *caps);
+/* The capabilities that the built-in seccomp profile of a planned process goes by. False: none applies (privileged, unconfined, or a
+ * profile of its own in the plan). */
+bool kist_plan_seccomp_caps(const struct kist_container_config *config, const struct kist_spec_process *process, uint64_t *caps);
 /* A detached copy of the /dev/shm mount of another container, by its init. Returns an fd. */
 int kist_shm_share(pid_t pid, struct kist_error *err);
 /* The same for any directory of that container, which must be a mount of its own. */

@@ -173,7 +173,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 	}
 	if (r == 0) {
 		uint64_t caps;
-		bool built_in = kist_plan_seccomp_caps(&c->config, &caps);
+		bool built_in = kist_plan_seccomp_caps(&c->config, spec->process, &caps);
 		KIST_FREE char *bundle = kist_container_path(c, NULL);
 		struct kist_ns_launch plan = {
 			.spec = spec,

@@ -353,8 +353,10 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 	r = kist_container_lock(c, err);
 	if (r < 0)
 		return r;
+	r = kist_container_names_note(c, name, err);
+	if (r == 0)
+		r = kist_name_claim(c->k, name, c->config.id, err);
 	KIST_FREE char *old = kist_strdup(c->config.name);
-	r = kist_name_claim(c->k, name, c->config.id, err);
 	if (r == 0) {
 		free(c->config.name);
 		c->config.name = kist_strdup(name);
@@ -365,8 +367,30 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 			c->config.name = kist_strdup(old);
 		}
 	}
+	unlinkat(kist_container_dir(c), KIST_NAMES_NOTE, 0);
 	kist_container_unlock(c);
 	return r < 0 ? kist_context(err, "rename %s", old) : 0;
+}
+
+/* What waited at its gate was ended there: there is no code to tell of. */
+static int never_ran(struct kist_container *c, struct kist_error *err)
+{
+	struct kist_error problem = { 0 };
+
+	int r = kist_container_lock(c, &problem);
+	if (r == 0) {
+		if (c->state.status == KIST_EXITED) {
+			c->state.status = KIST_CONFIGURED;
+			c->state.exited = false;
+			r = kist_container_save(c, &problem);
+		}
+		kist_container_unlock(c);
+	}
+	if (r < 0 && problem.kind == KIST_ERR_REMOVED)
+		return 0;
+	if (r < 0 && err)
+		*err = problem;
+	return r;
 }
 
 int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
@@ -378,7 +402,10 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
 	        c->state.status == KIST_STOPPED || c->state.status == KIST_EXITED || c->state.status == KIST_CONFIGURED;
 	if (!dead) {
 		/* At the gate, or on its way to its end: that is finished first. */
+		bool at_gate = c->state.status == KIST_CREATED;
 		r = stop_locked(c, 0, err);
+		if (r == 0 && at_gate)
+			r = never_ran(c, err);
 		return r < 0 ? named(c, "clean up", err) : 0;
 	}
 	r = kist_container_cleanup_locked(c, err);

@@ -15,20 +15,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define DEFAULT_PATH  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DEFAULT_LIMIT 1048576 /* nofile and nproc, as podman */
-#define PROFILE_MAX (4u << 20)
+#define PROFILE_MAX   (4u << 20)
 
 static const char *const default_caps[] = {
-	"CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",  "CAP_KILL",   "CAP_NET_BIND_SERVICE",
-	"CAP_SETFCAP", "CAP_SETGID",	  "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+	"CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID", "CAP_KILL",       "CAP_NET_BIND_SERVICE",
+	"CAP_SETFCAP", "CAP_SETGID",       "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
 };
 
-/* --- capabilities --------------------------------------------------------------------------------------------------- */
+/* --- capabilities ---------------------------------------------------------------------------------------------------
+ */
 
 static char *cap_canonical(const char *name)
 {
-	char *out = kist_has_prefix(name, "CAP_") || kist_has_prefix(name, "cap_") ? kist_strdup(name) : kist_asprintf("CAP_%s", name);
+	char *out = kist_has_prefix(name, "CAP_") || kist_has_prefix(name, "cap_") ? kist_strdup(name)
+	                                                                           : kist_asprintf("CAP_%s", name);
 
 	for (char *ch = out; *ch; ch++)
 		if (*ch >= 'a' && *ch <= 'z')
@@ -51,7 +53,8 @@ static int caps_listed(char *const *names, const char *option, char ***out, bool
 		}
 		KIST_FREE char *name = cap_canonical(names[i]);
 		if (!kist_ns_cap_known(name))
-			return kist_fail(err, KIST_ERR_INVALID, 0, "%s: '%s' is not a capability of this kernel", option, names[i]);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s: '%s' is not a capability of this kernel",
+			                 option, names[i]);
 		if (!kist_strv_has(*out, name))
 			kist_strv_add(out, name);
 	}
@@ -70,15 +73,13 @@ int kist_plan_caps(const struct kist_container_config *config, char ***caps, str
 		r = caps_listed(config->cap_drop, "cap-drop", &drop, &drop_all, err);
 	if (r < 0)
 		return r;
-	/* The kernel's order, so that equal sets are equal texts. */
-	for (unsigned n = 0; kist_ns_cap_name(n); n++) {
-		const char *name = kist_ns_cap_name(n);
+	/* The kernel's order, so that equal sets are equal texts. What this process lacks it cannot give. */
+	for (size_t n = 0; all && all[n]; n++) {
+		const char *name = all[n];
 		bool wanted = config->privileged || add_all;
 		for (size_t i = 0; !wanted && !drop_all && i < KIST_COUNT(default_caps); i++)
 			wanted = kist_streq(default_caps[i], name);
-		wanted = (wanted && !kist_strv_has(drop, name)) || kist_strv_has(add, name);
-		/* What this process lacks it cannot give. */
-		if (wanted && kist_strv_has(all, name))
+		if ((wanted && !kist_strv_has(drop, name)) || kist_strv_has(add, name))
 			kist_strv_add(caps, name);
 	}
 	return 0;
@@ -97,7 +98,8 @@ static struct kist_spec_caps *caps_sets(char *const *caps, bool root)
 	return sets;
 }
 
-/* --- namespaces ----------------------------------------------------------------------------------------------------- */
+/* --- namespaces -----------------------------------------------------------------------------------------------------
+ */
 
 int plan_other(struct plan *p, const char *id, struct kist_container **other, struct kist_error *err)
 {
@@ -105,7 +107,8 @@ int plan_other(struct plan *p, const char *id, struct kist_container **other, st
 	if (r < 0)
 		return kist_context(err, "shared namespace");
 	if (p->rootfs >= 0 && ((*other)->state.status != KIST_RUNNING || !kist_container_monitor_alive(*other))) {
-		r = kist_fail(err, KIST_ERR_STATE, EBUSY, "container %s, whose namespace it shares, is not running", (*other)->config.name);
+		r = kist_fail(err, KIST_ERR_STATE, EBUSY, "container %s, whose namespace it shares, is not running",
+		              (*other)->config.name);
 		kist_container_free(*other);
 		*other = NULL;
 		return kist_remedy(err, "start that one first");
@@ -135,13 +138,15 @@ static int plan_namespace(struct plan *p, const struct namespace_row *row, struc
 	const char *argument;
 
 	if (kist_ns_mode_parse(text, &mode, &argument) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected private, host, container:ID or ns:PATH", row->option, text);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected private, host, container:ID or ns:PATH",
+		                 row->option, text);
 	switch (mode) {
 	case KIST_NS_HOST:
 		return 0;
 	case KIST_NS_PATH:
 		if (argument[0] != '/')
-			return kist_fail(err, KIST_ERR_INVALID, 0, "%s 'ns:%s': expected an absolute path", row->option, argument);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s 'ns:%s': expected an absolute path", row->option,
+			                 argument);
 		kist_spec_add_namespace(p->spec, row->type, argument);
 		return 0;
 	case KIST_NS_CONTAINER: {
@@ -150,9 +155,10 @@ static int plan_namespace(struct plan *p, const struct namespace_row *row, struc
 		if (r < 0)
 			return r;
 		/* 'private' is that container's word that nobody joins. */
-		if (kist_streq(row->type, "ipc") && (kist_streq(other->config.ipc_ns, "private") || kist_streq(other->config.ipc_ns, "none"))) {
-			r = kist_fail(err, KIST_ERR_INVALID, 0, "ipc: container %s keeps its IPC namespace %s", other->config.name,
-				      other->config.ipc_ns);
+		if (kist_streq(row->type, "ipc") &&
+		    (kist_streq(other->config.ipc_ns, "private") || kist_streq(other->config.ipc_ns, "none"))) {
+			r = kist_fail(err, KIST_ERR_INVALID, 0, "ipc: container %s keeps its IPC namespace %s",
+			              other->config.name, other->config.ipc_ns);
 			kist_container_free(other);
 			return kist_remedy(err, "create it with --ipc=shareable");
 		}
@@ -191,7 +197,8 @@ static int plan_namespaces(struct plan *p, struct kist_error *err)
 	return 0;
 }
 
-/* --- the process ---------------------------------------------------------------------------------------------------- */
+/* --- the process ----------------------------------------------------------------------------------------------------
+ */
 
 static void add_default_limit(struct kist_spec_process *process, const char *type, int resource)
 {
@@ -210,7 +217,8 @@ static void add_default_limit(struct kist_spec_process *process, const char *typ
 void kist_plan_limits(const struct kist_container_config *config, struct kist_spec_process *process)
 {
 	for (size_t i = 0; i < config->n_rlimits; i++)
-		kist_spec_set_rlimit(process, config->rlimits[i].type, config->rlimits[i].soft, config->rlimits[i].hard);
+		kist_spec_set_rlimit(process, config->rlimits[i].type, config->rlimits[i].soft,
+		                     config->rlimits[i].hard);
 	add_default_limit(process, "RLIMIT_NOFILE", RLIMIT_NOFILE);
 	add_default_limit(process, "RLIMIT_NPROC", RLIMIT_NPROC);
 }
@@ -289,7 +297,8 @@ static int plan_process(struct plan *p, struct kist_error *err)
 	if (config->apparmor && !kist_streq(config->apparmor, "unconfined") && !config->privileged)
 		process->apparmor_profile = kist_strdup(config->apparmor);
 	if (p->rootfs >= 0) {
-		int r = kist_ns_user_lookup(p->rootfs, config->user ? config->user : "", config->groups, &process->user, &home, NULL, err);
+		int r = kist_ns_user_lookup(p->rootfs, config->user ? config->user : "", config->groups, &process->user,
+		                            &home, NULL, err);
 		if (r < 0)
 			return r;
 	}
@@ -303,7 +312,8 @@ static int plan_process(struct plan *p, struct kist_error *err)
 	return p->rootfs >= 0 ? kist_secrets_env(p->c, &process->env, err) : 0;
 }
 
-/* --- security ------------------------------------------------------------------------------------------------------- */
+/* --- security -------------------------------------------------------------------------------------------------------
+ */
 
 /* NULL seccomp means the built-in profile, which the launch takes by capabilities: see kist_plan_seccomp_caps. */
 static int plan_seccomp(struct plan *p, struct kist_error *err)
@@ -326,13 +336,12 @@ static int plan_seccomp(struct plan *p, struct kist_error *err)
 	return r < 0 ? kist_context(err, "seccomp profile %s", path) : 0;
 }
 
-bool kist_plan_seccomp_caps(const struct kist_container_config *config, uint64_t *caps)
+bool kist_plan_seccomp_caps(const struct kist_container_config *config, const struct kist_spec_process *process,
+                            uint64_t *caps)
 {
-	KIST_STRV char **names = NULL;
-
 	if (config->privileged || !kist_empty(config->seccomp))
 		return false;
-	return kist_plan_caps(config, &names, NULL) == 0 && kist_ns_cap_mask(names, caps, NULL) == 0;
+	return kist_ns_cap_mask(process->capabilities ? process->capabilities->bounding : NULL, caps, NULL) == 0;
 }
 
 static void plan_sysctls(struct plan *p)
@@ -340,7 +349,8 @@ static void plan_sysctls(struct plan *p)
 	const struct kist_spec_namespace *net = kist_spec_namespace(p->spec, "network");
 
 	p->spec->linux_.sysctl = kist_strv_copy(p->config->sysctl);
-	/* Lets every group of the container use ICMP echo sockets: ping without a capability. Not in shared namespaces. */
+	/* Lets every group of the container use ICMP echo sockets: ping without a capability. Not in shared namespaces.
+	 */
 	if (net && !net->path && !kist_env_get(p->spec->linux_.sysctl, "net.ipv4.ping_group_range") && p->host_user)
 		kist_env_set(&p->spec->linux_.sysctl, "net.ipv4.ping_group_range", "0 0");
 }
@@ -356,7 +366,8 @@ static void plan_resources(struct plan *p)
 		kist_table_init(&kist_spec_resources_table, l->resources);
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------------------ */
+/* --- the whole ------------------------------------------------------------------------------------------------------
+ */
 
 static int plan_build(struct plan *p, struct kist_error *err)
 {
@@ -374,7 +385,8 @@ static int plan_build(struct plan *p, struct kist_error *err)
 	if (uts && !uts->path)
 		spec->hostname = kist_plan_hostname(p->config);
 	else if (!kist_empty(p->config->hostname))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "hostname: cannot be set in a UTS namespace that is not the container's own");
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "hostname: cannot be set in a UTS namespace that is not the container's own");
 	spec->linux_.cgroups_path = kist_container_cgroup_path(p->c);
 	plan_resources(p);
 	r = plan_process(p, err);
@@ -419,19 +431,23 @@ static bool is_hostname(const char *name)
 static int check_plain(const struct kist_container_config *config, struct kist_error *err)
 {
 	if (!kist_empty(config->hostname) && !is_hostname(config->hostname))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "hostname '%.80s': expected up to 64 letters, digits, '-', '.' and '_'",
-				 config->hostname);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "hostname '%.80s': expected up to 64 letters, digits, '-', '.' and '_'",
+		                 config->hostname);
 	if (!config->command || !config->command[0] || !config->command[0][0])
 		return kist_fail(err, KIST_ERR_INVALID, 0, "no command specified on the command line or in the image");
 	if (!config->image && !config->rootfs)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "neither an image nor a root file system was given");
 	if (!kist_streq(config->cgroups, "enabled") && !kist_streq(config->cgroups, "disabled"))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "cgroups '%s': expected enabled or disabled", config->cgroups);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "cgroups '%s': expected enabled or disabled",
+		                 config->cgroups);
 	if (config->cgroup_parent[0] != '/' || strstr(config->cgroup_parent, "/.."))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "cgroup parent '%s': expected an absolute path", config->cgroup_parent);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "cgroup parent '%s': expected an absolute path",
+		                 config->cgroup_parent);
 	for (size_t i = 0; config->env && config->env[i]; i++)
 		if (!strchr(config->env[i], '=') || config->env[i][0] == '=')
-			return kist_fail(err, KIST_ERR_INVALID, 0, "environment entry '%s': expected NAME=value", config->env[i]);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "environment entry '%s': expected NAME=value",
+			                 config->env[i]);
 	if (config->rootfs) {
 		struct stat st;
 		if (stat(config->rootfs, &st) < 0)
@@ -457,10 +473,11 @@ int kist_plan_check_config(struct kist_container *c, struct kist_error *err)
 	return r;
 }
 
-/* --- exec ----------------------------------------------------------------------------------------------------------- */
+/* --- exec -----------------------------------------------------------------------------------------------------------
+ */
 
 int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec *exec, const struct kist_spec *spec,
-		   struct kist_spec_process **out, struct kist_error *err)
+                   struct kist_spec_process **out, struct kist_error *err)
 {
 	struct kist_spec_process *process = kist_alloc(sizeof(*process));
 	const char *user = exec->user ? exec->user : c->config.user;
@@ -483,7 +500,8 @@ int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec 
 	if (r == 0) {
 		struct kist_spec_caps *old = process->capabilities;
 		if (old) {
-			char **const sets[] = { old->bounding, old->effective, old->inheritable, old->permitted, old->ambient };
+			char **const sets[] = { old->bounding, old->effective, old->inheritable, old->permitted,
+				                old->ambient };
 			for (size_t i = 0; i < KIST_COUNT(sets); i++)
 				kist_strv_free(sets[i]);
 			free(old);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -78,7 +79,9 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 	char *const no_env[] = { NULL };
 
 	setsid();
-	kist_reset_signals();
+	/* A caller may ignore SIGCHLD, and the kernel would then reap the container for us, with its exit code. The
+	 * monitor blocks all signals; what it starts resets the rest. */
+	signal(SIGCHLD, SIG_DFL);
 	int r = place_fds(control, c->lock, how->preserve_fds);
 	if (r < 0)
 		kist_fail_errno(&err, -r, "place file descriptors for the monitor");
