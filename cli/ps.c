@@ -394,20 +394,28 @@ static int print_formatted(const struct ps_options *o, const struct kist_format 
 		.maps = kist_container_maps, .field = field, .context = (void *)(uintptr_t)o, .escape = isatty(1)
 	};
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
+	KIST_STR struct kist_str out = { 0 };
 	bool with_size = o->size || (format->template && kist_template_uses(format->template, "Size"));
+	bool one_by_one = format->kind == KIST_FORMAT_TEMPLATE;
 	size_t made = 0;
 	int r = 0;
 
-	for (; r == 0 && made < n; made++) {
-		r = kist_container_summary(items[made].c, with_size, &documents[made], err);
-		if (r < 0)
-			break;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = kist_container_summary(items[i].c, with_size, &documents[made], err);
+		if (r == 0 && one_by_one) {
+			/* Thousands of documents need not be there at once. */
+			r = kist_format_run(format, &documents[0], 1, &view, false, &out, err);
+			json_object_put(documents[0]);
+		} else if (r == 0) {
+			made++;
+		}
 	}
-	if (r == 0)
-		r = kist_cli_print_documents(format, documents, n, &view, o->noheading, err);
+	if (r == 0 && !one_by_one)
+		r = kist_format_run(format, documents, n, &view, o->noheading, &out, err);
 	for (size_t i = 0; i < made; i++)
 		json_object_put(documents[i]);
-	return r;
+	int printed = kist_cli_print(&out, r < 0 ? NULL : err);
+	return r < 0 ? r : printed;
 }
 
 #define NS_TABLE                                                                                                       \

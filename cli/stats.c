@@ -2,7 +2,6 @@
 #include "cli/columns.h"
 #include "cli/view_commands.h"
 
-#include "cgroup/cgroup.h"
 #include "core/base/clock.h"
 #include "core/base/str.h"
 
@@ -110,10 +109,10 @@ static void add_pair(struct json_object *object, const char *key, const char *a,
 	add(object, key, text);
 }
 
-static void add_memory(struct json_object *document, const struct kist_cgroup_stats *stats)
+static void add_memory(struct json_object *document, const struct kist_stats *stats)
 {
 	uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t limit = stats->memory_limit < total ? stats->memory_limit : total, used = stats->memory_usage;
+	uint64_t limit = stats->memory_limit < total ? stats->memory_limit : total;
 	char a[24], b[24];
 
 	if (!stats->has_memory) {
@@ -122,15 +121,14 @@ static void add_memory(struct json_object *document, const struct kist_cgroup_st
 		add_pair(document, "mem_usage_bytes", MISSING, MISSING);
 		return;
 	}
-	/* Page cache that nobody has used lately is the kernel's to take back, not the container's need. */
-	used -= stats->memory_inactive_file < used ? stats->memory_inactive_file : used;
-	add_pair(document, "mem_usage", kist_size_human(a, used), kist_size_human(b, limit));
-	add_percent(document, "mem_percent", limit ? (double)used / (double)limit * 100 : 0);
-	add_pair(document, "mem_usage_bytes", kist_size_human_binary(a, used), kist_size_human_binary(b, limit));
+	add_pair(document, "mem_usage", kist_size_human(a, stats->memory), kist_size_human(b, limit));
+	add_percent(document, "mem_percent", limit ? (double)stats->memory / (double)limit * 100 : 0);
+	add_pair(document, "mem_usage_bytes", kist_size_human_binary(a, stats->memory),
+	         kist_size_human_binary(b, limit));
 }
 
 static void add_rest(struct json_object *document, const struct kist_container_config *config,
-                     const struct kist_cgroup_stats *stats)
+                     const struct kist_stats *stats)
 {
 	/* A namespace of its own without devices moves no bytes; what others share is not the container's. */
 	bool no_net = kist_streq(config->net_ns, "none") || kist_streq(config->net_ns, "private");
@@ -145,7 +143,7 @@ static void add_rest(struct json_object *document, const struct kist_container_c
 	add(document, "pids", a);
 }
 
-static struct json_object *document_of(struct stats *s, struct kist_container *c, const struct kist_cgroup_stats *stats,
+static struct json_object *document_of(struct stats *s, struct kist_container *c, const struct kist_stats *stats,
                                        bool up)
 {
 	struct json_object *document = json_object_new_object();
@@ -154,16 +152,15 @@ static struct json_object *document_of(struct stats *s, struct kist_container *c
 	int64_t now = kist_now_boot(), age = up ? age_ns(kist_container_state(c)) : 0;
 	char time[40];
 	/* A new run counts from nothing. */
-	bool first = !last->boot || last->cpu_us > stats->cpu_usage_us;
+	bool first = !last->boot || last->cpu_us > stats->cpu;
 
 	json_object_object_add(document, "id", json_object_new_string_len(id, s->options->no_trunc ? 64 : SHORT_ID));
 	add(document, "name", kist_container_name(c));
-	add(document, "cpu_time", kist_duration_format(time, (int64_t)stats->cpu_usage_us * 1000));
+	add(document, "cpu_time", kist_duration_format(time, (int64_t)stats->cpu * 1000));
 	add_percent(document, "cpu_percent",
-	            first ? percent(stats->cpu_usage_us, age)
-	                  : percent(stats->cpu_usage_us - last->cpu_us, now - last->boot));
-	add_percent(document, "avg_cpu", percent(stats->cpu_usage_us, age));
-	last->cpu_us = stats->cpu_usage_us;
+	            first ? percent(stats->cpu, age) : percent(stats->cpu - last->cpu_us, now - last->boot));
+	add_percent(document, "avg_cpu", percent(stats->cpu, age));
+	last->cpu_us = stats->cpu;
 	last->boot = now;
 	add_memory(document, stats);
 	add_rest(document, kist_container_config(c), stats);
@@ -223,12 +220,11 @@ static bool is_up(const struct kist_container *c)
 
 static int take(struct stats *s, struct kist_container *c, struct json_object *list, struct kist_error *err)
 {
-	struct kist_cgroup_stats stats = { 0 };
+	struct kist_stats stats = { 0 };
 	struct kist_error problem = { 0 };
 	bool up = is_up(c);
-	int64_t wall;
 
-	int r = up ? kist_container_stats(c, &stats, &wall, &problem) : 0;
+	int r = up ? kist_container_stats(c, &stats, &problem) : 0;
 	if (problem.kind == KIST_ERR_NOT_FOUND || problem.kind == KIST_ERR_STATE)
 		return 0; /* it has just ended */
 	if (r < 0 && problem.kind != KIST_ERR_UNSUPPORTED) {

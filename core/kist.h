@@ -314,8 +314,16 @@ int kist_container_logs(struct kist_container *c, const struct kist_log_options 
 /* Processes by /proc alone: an array of arrays, the titles first. descriptors as ps names them ("user", "pid", "ppid", "%cpu"/"pcpu", "etime", "tty", "time",
  * "args", "comm", "hpid", "huser", "state", "rss", "vsz", "nice", "pgid", "group"...); NULL: podman's default. */
 int kist_container_top(struct kist_container *c, char *const *descriptors, struct json_object **out, struct kist_error *err);
-struct kist_cgroup_stats;
-int kist_container_stats(struct kist_container *c, struct kist_cgroup_stats *out, int64_t *wall, struct kist_error *err);
+/* What a running container uses, by its cgroup. has_*: whether the host's kernel measures it. Bytes; cpu in microseconds. */
+struct kist_stats {
+	int64_t time;             /* wall */
+	bool has_memory, has_pids, has_io;
+	uint64_t cpu, cpu_user, cpu_system;
+	uint64_t memory, memory_limit; /* without page cache that was not used lately; UINT64_MAX: unlimited */
+	uint64_t pids, pids_limit;     /* UINT64_MAX: unlimited; without has_pids threads are not counted */
+	uint64_t io_read, io_write;
+};
+int kist_container_stats(struct kist_container *c, struct kist_stats *out, struct kist_error *err);
 /* Sizes in bytes: of the writable layer, and of all layers below. */
 int kist_container_size(struct kist_container *c, uint64_t *rw, uint64_t *rootfs, struct kist_error *err);
 

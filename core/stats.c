@@ -6,7 +6,29 @@
 
 #include <errno.h>
 
-int kist_container_stats(struct kist_container *c, struct kist_cgroup_stats *out, int64_t *wall, struct kist_error *err)
+static void fill(struct kist_stats *out, const struct kist_cgroup_stats *from)
+{
+	uint64_t idle = from->memory_inactive_file;
+
+	*out = (struct kist_stats){
+		.time = kist_now_wall(),
+		.has_memory = from->has_memory,
+		.has_pids = from->has_pids,
+		.has_io = from->has_io,
+		.cpu = from->cpu_usage_us,
+		.cpu_user = from->cpu_user_us,
+		.cpu_system = from->cpu_system_us,
+		/* The kernel takes that back before it lets anybody want. */
+		.memory = idle < from->memory_usage ? from->memory_usage - idle : 0,
+		.memory_limit = from->memory_limit,
+		.pids = from->pids,
+		.pids_limit = from->pids_limit,
+		.io_read = from->io_read,
+		.io_write = from->io_write,
+	};
+}
+
+int kist_container_stats(struct kist_container *c, struct kist_stats *out, struct kist_error *err)
 {
 	struct kist_cgroup_root *root = NULL;
 	struct kist_cgroup_stats stats;
@@ -24,7 +46,6 @@ int kist_container_stats(struct kist_container *c, struct kist_cgroup_stats *out
 	r = group < 0 ? group : kist_cgroup_stats(group, &stats, err);
 	if (r < 0)
 		return kist_context(err, "statistics of container %s", c->config.name);
-	*wall = kist_now_wall();
-	*out = stats;
+	fill(out, &stats);
 	return 0;
 }
