@@ -1,4 +1,5 @@
 /* The program: its commands, its global options, and the doors by which the binary executes itself. */
+#include "cli/archive_commands.h"
 #include "cli/commands.h"
 #include "cli/image_commands.h"
 #include "cli/view_commands.h"
@@ -40,6 +41,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_pause,	 &kist_command_rename,	&kist_command_restart, &kist_command_rm,     &kist_command_run,
 	&kist_command_start,	 &kist_command_stop,	&kist_command_unpause, &kist_command_wait,
 	KIST_IMAGE_COMMANDS
+	KIST_ARCHIVE_COMMANDS
 	KIST_VOLUME_COMMANDS
 	KIST_VIEW_COMMANDS
 	NULL,

@@ -92,6 +92,40 @@ int kist_image_find(struct kist *k, const char *text, char id[65], char **name, 
 int kist_image_load(struct kist *k, const char *id, const struct kist_refs *refs, struct kist_image **out,
                     struct kist_error *err);
 
+/* --- an image that is being made (image_draft.c) --------------------------------------------------------------------
+ */
+
+struct kist_image_draft {
+	struct kist *k;
+	char name[sizeof(".tmp-") + 16]; /* below images/ */
+	int dir;                         /* holds the flock that says 'at work'; -1: nothing to drop */
+	bool layer;                      /* the layer store may have one that only we know of */
+	char id[65];                     /* by the write */
+};
+int kist_image_draft_make(struct kist *k, struct kist_image_draft *draft, struct kist_error *err);
+void kist_image_draft_drop(struct kist_image_draft *draft); /* of one that failed; fine on any that was initialised */
+
+struct kist_image_parts {
+	const char *config; /* the OCI image configuration, byte for byte */
+	size_t config_len;
+	const char *manifest; /* NULL: one is made for the layers as they are kept, uncompressed */
+	size_t manifest_len;
+	bool docker;         /* that one is of docker's media types */
+	char *const *layers; /* top first; they are in the store */
+	int64_t created;
+};
+int kist_image_draft_write(struct kist_image_draft *draft, const struct kist_image_parts *parts,
+                           struct kist_error *err);
+/* All names are full ones. */
+int kist_image_draft_publish(struct kist_image_draft *draft, char *const *names, struct kist_error *err);
+struct kist_overlay;
+int kist_image_manifest(struct kist_overlay *store, const char *id, uint64_t size, char *const *layers, bool docker,
+                        struct json_object **out, struct kist_error *err);
+/* How well a descriptor's platform fits this host; 0: not at all, 1: it names none. (image_platform.c) */
+int kist_image_platform_rank(struct json_object *descriptor);
+/* What this host runs, in Go's words. *variant may be NULL. */
+const char *kist_image_architecture(const char **variant);
+
 /* --- what nothing uses (image_collect.c) ----------------------------------------------------------------------------
  */
 

@@ -69,7 +69,7 @@ static void add_keys(struct json_object *json, const char *key, char *const *ite
 }
 
 /* Go's names of architectures, which OCI took over. */
-static const char *host_architecture(const char **variant)
+const char *kist_image_architecture(const char **variant)
 {
 	static const struct {
 		const char *machine, *architecture, *variant;
@@ -85,10 +85,12 @@ static const char *host_architecture(const char **variant)
 	static const char *const unknown = "unknown";
 	struct utsname name;
 
-	*variant = NULL;
+	if (variant)
+		*variant = NULL;
 	for (size_t i = 0; uname(&name) == 0 && i < KIST_COUNT(known); i++)
 		if (kist_streq(name.machine, known[i].machine)) {
-			*variant = known[i].variant;
+			if (variant)
+				*variant = known[i].variant;
 			return known[i].architecture;
 		}
 	return unknown;
@@ -113,7 +115,7 @@ struct json_object *kist_image_document(const struct kist_image_import *import, 
 	struct json_object *settings = kist_json_write(&config_table, config);
 	struct json_object *rootfs = json_object_new_object(), *layers = json_object_new_array();
 	const char *variant = NULL;
-	const char *architecture = host_architecture(&variant);
+	const char *architecture = kist_image_architecture(&variant);
 	char time[40];
 
 	kist_time_format(time, created, true);

@@ -360,6 +360,30 @@ struct kist_image_import {
 	const char *architecture, *os, *variant; /* NULL: the host's */
 };
 int kist_image_import(struct kist *k, const struct kist_image_import *import, char id[65], struct kist_error *err);
+/* Images out of an archive: docker-archive, or an OCI layout in a tar or a directory; fd is of the file, the stream or the
+ * directory. *loaded: their names, or "sha256:ID" of those without; the caller frees. All or nothing of each image. */
+int kist_image_unpack(struct kist *k, int fd, char ***loaded, struct kist_error *err);
+
+enum kist_image_format { KIST_IMAGE_DOCKER_ARCHIVE, KIST_IMAGE_OCI_ARCHIVE, KIST_IMAGE_OCI_DIR };
+struct kist_image_save {
+	char *const *images;      /* names and ids */
+	char *const *names;       /* further names of the one image in the archive; may be NULL */
+	enum kist_image_format format;
+	int fd;                   /* to write to; of an empty directory for OCI_DIR */
+};
+/* Images into an archive. Layers are written as the bytes that they came from and checked on the way: after a failure what
+ * was written is of no use. */
+int kist_image_save(struct kist *k, const struct kist_image_save *save, struct kist_error *err);
+
+struct kist_commit {
+	const char *name;         /* NULL: none */
+	const char *author, *message;
+	char *const *changes;     /* as for import */
+	bool pause;               /* freeze a running container meanwhile */
+	bool docker;              /* manifest of docker's media types */
+};
+/* An image of the container's writable layer above the layers of its image. */
+int kist_container_commit(struct kist_container *c, const struct kist_commit *commit, char id[65], struct kist_error *err);
 int kist_image_tag(struct kist *k, const char *image, const char *name, struct kist_error *err);
 int kist_image_untag(struct kist *k, const char *image, const char *name, struct kist_error *err); /* NULL name: all */
 enum kist_image_remove_flags {

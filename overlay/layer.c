@@ -46,12 +46,20 @@ static int open_layer(struct kist_overlay *store, const char *layer, int *diff, 
 	return 0;
 }
 
+static int fail_forgotten(const char *layer, struct kist_error *err)
+{
+	return kist_fail(err, KIST_ERR_UNSUPPORTED, 0,
+	                 "layer %.12s cannot be given back: the archive that it came from names a file twice", layer);
+}
+
 int kist_overlay_export(struct kist_overlay *store, const char *layer, int to, struct kist_error *err)
 {
 	KIST_CLOSE int diff = -1, record = -1;
 	char digest[65];
 
 	int r = open_layer(store, layer, &diff, &record, err);
+	if (r == 0 && kist_split_is_forgotten(record))
+		r = fail_forgotten(layer, err);
 	if (r < 0)
 		return r;
 	r = kist_split_replay(record, diff, to, NULL, NULL, digest, err);
@@ -97,6 +105,8 @@ int kist_overlay_verify(struct kist_overlay *store, const char *layer,
 	char digest[65] = "";
 
 	int r = open_layer(store, layer, &diff, &record, err);
+	if (r == 0 && kist_split_is_forgotten(record))
+		r = fail_forgotten(layer, err);
 	if (r < 0)
 		return r;
 	r = kist_split_replay(record, diff, -1, count_changed, &count, digest, &problem);

@@ -24,6 +24,9 @@ struct kist_tar_limits {
 enum kist_tar_flags {
 	KIST_TAR_WHITEOUTS = 1, /* .wh.NAME and .wh..wh..opq become overlay whiteouts; else they are plain names */
 	KIST_TAR_NO_OWNER = 2,  /* keep the caller's owner */
+	KIST_TAR_OWNER = 4,     /* everything gets the owner that kist_tar_unpack names */
+	KIST_TAR_KEEP_KIND = 8, /* no directory takes the place of something else, and nothing else that of a directory */
+	KIST_TAR_NO_DEVICES = 16, /* character and block devices are left out */
 };
 
 struct kist_tar_result {
@@ -39,6 +42,17 @@ struct kist_tar_result {
  * by their first bytes. Errors name the entry: "entry 'a/b': ...". The whole stream is read to its end. */
 int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_limits *limits,
                      struct kist_tar_result *result, struct kist_error *err);
+
+/* The same with more to say. */
+struct kist_tar_unpack {
+	unsigned flags;
+	uint32_t uid, gid;  /* with KIST_TAR_OWNER */
+	const char *rename; /* takes the place of the first component of every name, so that nothing else is made in the
+	                     * directory; NULL: names are as they are */
+	const struct kist_tar_limits *limits;
+};
+int kist_tar_unpack(int from, int dir, const struct kist_tar_unpack *how, struct kist_tar_result *result,
+                    struct kist_error *err);
 
 /* --- store ---------------------------------------------------------------------------------------------------------
  */

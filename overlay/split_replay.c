@@ -270,6 +270,18 @@ int kist_split_length(int record, uint64_t *length)
 	return read_head(record, length);
 }
 
+int kist_split_forget(int record)
+{
+	return ftruncate(record, KIST_SPLIT_HEAD);
+}
+
+bool kist_split_is_forgotten(int record)
+{
+	struct stat st;
+
+	return fstat(record, &st) == 0 && st.st_size == KIST_SPLIT_HEAD;
+}
+
 static int replay_all(struct replay *r, struct kist_error *err)
 {
 	for (;;) {

@@ -246,7 +246,7 @@ static void draft_drop(struct draft *draft)
 	kist_close_fd(&draft->dir);
 }
 
-/* A record that does not give the stream back (a later entry took the place of a file) is worth nothing. */
+/* Of a record that does not give the stream back (a later entry took the place of a file) only the length is kept. */
 static int finish_split(struct draft *draft, struct kist_split *split, int diff, const char *diff_id,
                         struct kist_error *err)
 {
@@ -255,11 +255,13 @@ static int finish_split(struct draft *draft, struct kist_split *split, int diff,
 
 	if (r < 0 || !kist_split_is_doubtful(split))
 		return r;
-	KIST_CLOSE int record = openat(draft->dir, KIST_OVERLAY_SPLIT, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	KIST_CLOSE int record = openat(draft->dir, KIST_OVERLAY_SPLIT, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (record < 0)
 		return kist_fail_errno(err, errno, "open the layer's record");
-	if (kist_split_replay(record, diff, -1, NULL, NULL, again, NULL) < 0 || strcmp(again, diff_id) != 0)
-		unlinkat(draft->dir, KIST_OVERLAY_SPLIT, 0);
+	if (kist_split_replay(record, diff, -1, NULL, NULL, again, NULL) < 0 || strcmp(again, diff_id) != 0) {
+		if (kist_split_forget(record) < 0)
+			return kist_fail_errno(err, errno, "write the layer's record");
+	}
 	return 0;
 }
 
@@ -350,6 +352,12 @@ static int draft_commit(struct kist_overlay *store, struct draft *draft, const c
 	if (lock < 0)
 		return lock;
 	if (kist_overlay_has(store, layer)) {
+		char path[96];
+
+		/* One of an older version gets what it lacks. */
+		layer_path(path, layer, KIST_OVERLAY_SPLIT);
+		if (faccessat(store->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+			renameat(draft->dir, KIST_OVERLAY_SPLIT, store->dir, path);
 		draft_drop(draft);
 		return 0;
 	}

@@ -46,8 +46,11 @@ int kist_tar_extract_split(const struct kist_tar_source *from, int dir, unsigned
                            const struct kist_tar_limits *limits, struct kist_split *split,
                            struct kist_tar_result *result, struct kist_error *err);
 
-/* The length of the stream. -ENOENT: there is no record. */
+/* The length of the stream, which every record has. */
 int kist_split_length(int record, uint64_t *length);
+/* Keeps nothing but that; and whether that was done. */
+int kist_split_forget(int record);
+bool kist_split_is_forgotten(int record);
 /* Writes the stream to 'to' (-1: it is only read and hashed) from the record and the layer's files below diff, and
  * hashes it. changed: NULL, a file that is not what it was is an error; else it is called for each, and the digest is
  * then of no use. */

@@ -85,8 +85,8 @@ static void test_replaced(void **state)
 	import(*state, store, "a.tar", layer);
 	assert_true(export(*state, store, layer, &err) < 0);
 	assert_int_equal(err.kind, KIST_ERR_UNSUPPORTED);
-	assert_non_null(strstr(err.text, "has no record of the archive"));
-	must(*state, "test ! -e root/overlay/$L/split");
+	assert_non_null(strstr(err.text, "names a file twice"));
+	must(*state, "test 24 = $(stat -c %s root/overlay/$L/split)");
 	/* The same contents twice: nothing is lost. */
 	must(*state, "tar -C t -cf b.tar a; tar -C t -rf b.tar a");
 	round_trip(*state, store, "b.tar");
@@ -164,7 +164,7 @@ static void test_damaged_record(void **state)
 				assert_int_equal(pwrite(fd, &byte, 1, (off_t)i), 1);
 			/* Bytes of the header and of compression that carry nothing may differ. */
 			int r = verify(store, layer);
-			assert_true(r > 0 || (r == 0 && !cut && i < 40));
+			assert_true(r > 0 || (cut ? r == -EOPNOTSUPP || r == -ENOTSUP : r == 0 && i < 40));
 		}
 	}
 	free(noted);
