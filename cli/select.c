@@ -73,6 +73,10 @@ static bool has_status(const struct kist_container *c, const char *value)
 
 static bool has_volume(const struct kist_container_config *config, const char *value)
 {
+	for (size_t i = 0; i < config->n_named_volumes; i++)
+		if (kist_streq(config->named_volumes[i].destination, value) ||
+		    kist_streq(config->named_volumes[i].name, value))
+			return true;
 	for (size_t i = 0; i < config->n_mounts; i++)
 		if (kist_streq(config->mounts[i].destination, value) || kist_streq(config->mounts[i].source, value))
 			return true;

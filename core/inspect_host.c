@@ -1,6 +1,7 @@
 /* The inspect document's HostConfig and Mounts: what the container asks of the host. */
 #include "core/plan.h"
 #include "core/view.h"
+#include "core/volume.h"
 
 #include "core/base/clock.h"
 #include "core/base/str.h"
@@ -25,7 +26,8 @@ static bool is_propagation(const char *option)
 	return false;
 }
 
-static struct json_object *mount_entry(const struct kist_mount_config *mount)
+/* name: of a volume, NULL for others. */
+static struct json_object *mount_entry(const struct kist_mount_config *mount, const char *name)
 {
 	struct json_object *entry = json_object_new_object(), *options = json_object_new_array();
 	const char *propagation = "rprivate";
@@ -41,9 +43,11 @@ static struct json_object *mount_entry(const struct kist_mount_config *mount)
 			json_object_array_add(options, json_object_new_string(option));
 	}
 	json_object_object_add(entry, "Type", view_text(mount->type));
+	if (name)
+		json_object_object_add(entry, "Name", view_text(name));
 	json_object_object_add(entry, "Source", view_text(mount->source));
 	json_object_object_add(entry, "Destination", view_text(mount->destination));
-	json_object_object_add(entry, "Driver", view_text(NULL));
+	json_object_object_add(entry, "Driver", view_text(name ? "local" : NULL));
 	json_object_object_add(entry, "Mode", view_text(NULL));
 	json_object_object_add(entry, "Options", options);
 	json_object_object_add(entry, "RW", json_object_new_boolean(rw));
@@ -51,29 +55,46 @@ static struct json_object *mount_entry(const struct kist_mount_config *mount)
 	return entry;
 }
 
-/* As podman: binds are listed here, tmpfs in HostConfig. */
+/* As podman: volumes and binds are listed here, tmpfs in HostConfig. */
 struct json_object *view_mounts(const struct view *v)
 {
 	struct json_object *list = json_object_new_array();
 
+	for (size_t i = 0; i < v->config->n_named_volumes; i++) {
+		const struct kist_volume_mount_config *volume = &v->config->named_volumes[i];
+		KIST_FREE char *source = kist_volume_mountpoint(v->c->k, volume->name);
+		KIST_STRV char **options = kist_volume_mount_options(volume);
+		const struct kist_mount_config mount = { volume->destination, (char *)"volume", source, options };
+		json_object_array_add(list, mount_entry(&mount, volume->name));
+	}
 	for (size_t i = 0; i < v->config->n_mounts; i++)
 		if (kist_streq(v->config->mounts[i].type, "bind"))
-			json_object_array_add(list, mount_entry(&v->config->mounts[i]));
+			json_object_array_add(list, mount_entry(&v->config->mounts[i], NULL));
 	return list;
+}
+
+static void add_bind(struct json_object *list, const char *source, const char *destination, char *const *options)
+{
+	KIST_FREE char *joined = kist_strv_join(options, ",");
+	KIST_FREE char *text =
+	        kist_asprintf("%s:%s%s%s", source, destination, kist_empty(joined) ? "" : ":", joined ? joined : "");
+
+	json_object_array_add(list, json_object_new_string(text));
 }
 
 static struct json_object *binds(const struct view *v)
 {
 	struct json_object *list = json_object_new_array();
 
+	for (size_t i = 0; i < v->config->n_named_volumes; i++) {
+		const struct kist_volume_mount_config *volume = &v->config->named_volumes[i];
+		KIST_STRV char **options = kist_volume_mount_options(volume);
+		add_bind(list, volume->name, volume->destination, options);
+	}
 	for (size_t i = 0; i < v->config->n_mounts; i++) {
 		const struct kist_mount_config *mount = &v->config->mounts[i];
-		if (!kist_streq(mount->type, "bind"))
-			continue;
-		KIST_FREE char *options = kist_strv_join(mount->options, ",");
-		KIST_FREE char *text = kist_asprintf("%s:%s%s%s", mount->source, mount->destination,
-		                                     kist_empty(options) ? "" : ":", options ? options : "");
-		json_object_array_add(list, json_object_new_string(text));
+		if (kist_streq(mount->type, "bind"))
+			add_bind(list, mount->source, mount->destination, mount->options);
 	}
 	return list;
 }
@@ -87,6 +108,8 @@ static struct json_object *tmpfs(const struct view *v)
 		for (const char *const *place = plan_writable_places; *place; place++)
 			json_object_object_add(map, *place, json_object_new_string(options));
 	}
+	for (size_t i = 0; i < v->config->n_named_volumes; i++)
+		json_object_object_del(map, v->config->named_volumes[i].destination);
 	for (size_t i = 0; i < v->config->n_mounts; i++) {
 		const struct kist_mount_config *mount = &v->config->mounts[i];
 		KIST_FREE char *options = kist_strv_join(mount->options, ",");

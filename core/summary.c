@@ -78,6 +78,8 @@ static struct json_object *mount_places(const struct kist_container_config *conf
 {
 	struct json_object *list = json_object_new_array();
 
+	for (size_t i = 0; i < config->n_named_volumes; i++)
+		json_object_array_add(list, view_text(config->named_volumes[i].destination));
 	for (size_t i = 0; i < config->n_mounts; i++)
 		json_object_array_add(list, view_text(config->mounts[i].destination));
 	return list;

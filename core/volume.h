@@ -52,6 +52,8 @@ void kist_volumes_forget(struct kist *k, const char *id, bool anonymous);
 
 /* The mounts of the plan for one volume; with a root file system, its content is prepared. */
 int kist_volume_plan(struct plan *p, const struct kist_volume_mount_config *mount, struct kist_error *err);
+/* The options of its mount, defaults included; the caller frees. */
+char **kist_volume_mount_options(const struct kist_volume_mount_config *mount);
 /* What is checked at create. */
 int kist_volume_check(const struct kist_volume_mount_config *mount, struct kist_error *err);
 /* The options type, device and o can be used: for create. */

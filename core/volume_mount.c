@@ -57,7 +57,7 @@ static bool no_copy(const struct kist_volume *v, const struct kist_volume_mount_
 }
 
 /* What the mount of the plan gets: the rest is ours. podman mounts volumes nosuid and nodev unless told otherwise. */
-static char **mount_options(const struct kist_volume_mount_config *mount)
+char **kist_volume_mount_options(const struct kist_volume_mount_config *mount)
 {
 	static const char *const ours[] = { "copy", "nocopy", "U", "O", "z", "Z", "nocreate" };
 	bool suid = false, dev = false, bind = false, propagation = false;
@@ -255,7 +255,7 @@ static int prepare(struct plan *p, const struct kist_volume_mount_config *mount,
 int kist_volume_plan(struct plan *p, const struct kist_volume_mount_config *mount, struct kist_error *err)
 {
 	KIST_FREE char *source = NULL;
-	KIST_STRV char **options = mount_options(mount);
+	KIST_STRV char **options = kist_volume_mount_options(mount);
 
 	int r = kist_volume_check(mount, err);
 	if (r < 0)
