@@ -89,7 +89,7 @@ int create_env(struct kist_cli *cli, const struct create_options *o, const struc
 	char ***env = &config->env;
 	int r = 0;
 
-	for (size_t i = 0; settings->env && settings->env[i]; i++)
+	for (size_t i = 0; !o->unset_env_all && settings->env && settings->env[i]; i++)
 		kist_env_put(env, settings->env[i]);
 	if (o->http_proxy)
 		env_proxies(env);
@@ -99,6 +99,8 @@ int create_env(struct kist_cli *cli, const struct create_options *o, const struc
 			kist_env_put(env, image->config.env[i]);
 	for (size_t i = 0; o->unset_env && o->unset_env[i]; i++)
 		kist_env_unset(env, o->unset_env[i]);
+	config->unset_env = kist_strv_copy(o->unset_env);
+	config->unset_env_all = o->unset_env_all;
 	for (char **host = environ; o->env_host && host && *host; host++)
 		if (strchr(*host, '=') && (*host)[0] != '=')
 			kist_env_put(env, *host);

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 /* --- resources ------------------------------------------------------------------------------------------------------ */
 
@@ -315,6 +316,11 @@ static int security_option(struct kist_container_config *config, const char *tex
 	} else if (kist_streq(key, "proc-opts")) {
 		free(config->proc_opts);
 		config->proc_opts = kist_strdup(value);
+	} else if (kist_streq(key, "label") && access("/sys/fs/selinux/enforce", F_OK) < 0) {
+		/* Labels are SELinux's: on a kernel without it there is nothing to turn off or to set. */
+		return kist_streq(value, "disable")
+			       ? 0
+			       : kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "security-opt '%s': this host has no SELinux", text);
 	} else if (kist_streq(key, "mask") || kist_streq(key, "unmask")) {
 		paths = kist_strv_split(value, ':');
 		to = kist_streq(key, "mask") ? config->mask : config->unmask;

@@ -77,6 +77,8 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRV, cmd),
 	CONFIG(STRV, create_command),
 	CONFIG(STRV, env),
+	CONFIG(STRV, unset_env),
+	CONFIG(BOOL, unset_env_all),
 	CONFIG(MAP, labels),
 	CONFIG(MAP, annotations),
 	CONFIG(STRING, workdir),

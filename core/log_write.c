@@ -146,8 +146,11 @@ static void record(struct kist_log_writer *w, int stream, const char *when, cons
 		kist_str_add(&w->out, "{\"log\":\"");
 		json_text(&w->out, text, len);
 		kist_str_addf(&w->out, "%s\",\"stream\":\"%s\"", partial ? "" : "\\n", name);
-		if (w->tag)
-			kist_str_addf(&w->out, ",\"attrs\":{\"tag\":\"%s\"}", w->tag);
+		if (w->tag) {
+			kist_str_add(&w->out, ",\"attrs\":{\"tag\":\"");
+			json_text(&w->out, w->tag, strlen(w->tag));
+			kist_str_add(&w->out, "\"}");
+		}
 		kist_str_addf(&w->out, ",\"time\":\"%s\"}\n", when);
 	}
 	if (w->out.len >= 65536)

@@ -9,13 +9,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_PATH  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define DEFAULT_PATH  "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define DEFAULT_LIMIT 1048576 /* nofile and nproc, as podman */
 #define PROFILE_MAX   (4u << 20)
 
@@ -229,13 +230,26 @@ static void env_default(char ***env, const char *key, const char *value)
 		kist_env_set(env, key, value);
 }
 
+/* A default that the user did not take away with --unsetenv. */
+static void env_unless_unset(const struct kist_container_config *config, char ***env, const char *key, const char *value)
+{
+	if (!config->unset_env_all && !kist_strv_has(config->unset_env, key))
+		env_default(env, key, value);
+}
+
 char *kist_plan_hostname(const struct kist_container_config *config)
 {
 	enum kist_ns_mode mode;
 
 	if (kist_ns_mode_parse(config->uts_ns, &mode, NULL) < 0 || mode != KIST_NS_PRIVATE)
 		return NULL;
-	return kist_empty(config->hostname) ? kist_strndup(config->id, 12) : kist_strdup(config->hostname);
+	if (!kist_empty(config->hostname))
+		return kist_strdup(config->hostname);
+	/* Who answers at the host's addresses has the host's name, as podman has it. */
+	char host[HOST_NAME_MAX + 1] = "";
+	if (kist_streq(config->net_ns, "host") && gethostname(host, sizeof(host) - 1) == 0 && *host)
+		return kist_strdup(host);
+	return kist_strndup(config->id, 12);
 }
 
 char **kist_plan_env(const struct kist_container_config *config, const char *home)
@@ -243,11 +257,10 @@ char **kist_plan_env(const struct kist_container_config *config, const char *hom
 	KIST_FREE char *hostname = kist_plan_hostname(config);
 	char **env = kist_strv_copy(config->env);
 
-	if (!kist_env_get(env, "PATH"))
-		kist_env_put(&env, DEFAULT_PATH);
+	env_unless_unset(config, &env, "PATH", DEFAULT_PATH);
 	if (config->tty)
-		env_default(&env, "TERM", "xterm");
-	env_default(&env, "container", "kist");
+		env_unless_unset(config, &env, "TERM", "xterm");
+	env_unless_unset(config, &env, "container", "kist");
 	if (hostname)
 		env_default(&env, "HOSTNAME", hostname);
 	if (home)
@@ -265,6 +278,17 @@ static bool is_mounted_over(const struct plan *p, const char *path)
 			return true;
 	}
 	return false;
+}
+
+/* Old programs read /etc/mtab; an image that has one keeps it, and one without /etc needs none. */
+static void make_mtab(int rootfs)
+{
+	KIST_CLOSE int etc = kist_open_in_root(rootfs, "etc", O_PATH | O_DIRECTORY, 0);
+	struct stat st;
+
+	if (etc >= 0 && fstatat(etc, "mtab", &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
+	    symlinkat("/proc/mounts", etc, "mtab") < 0)
+		kist_debug("make /etc/mtab: %m");
 }
 
 static int make_workdir(const struct plan *p, const char *path, struct kist_error *err)
@@ -400,8 +424,10 @@ static int plan_build(struct plan *p, struct kist_error *err)
 		plan_paths(p);
 		plan_sysctls(p);
 	}
-	if (r == 0 && p->rootfs >= 0)
+	if (r == 0 && p->rootfs >= 0) {
+		make_mtab(p->rootfs);
 		r = make_workdir(p, spec->process->cwd, err);
+	}
 	return r;
 }
 

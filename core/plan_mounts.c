@@ -183,6 +183,25 @@ static int by_destination(const void *a, const void *b)
 	return strcmp(x->destination, y->destination);
 }
 
+/* A tmpfs takes the mode of what it covers; where the image has nothing it is for all, like /tmp. */
+static void tmpfs_mode(const struct plan *p, const struct kist_mount_config *mount, char ***options)
+{
+	for (char **option = mount->options; option && *option; option++)
+		if (kist_has_prefix(*option, "mode="))
+			return;
+	KIST_CLOSE int there = kist_open_in_root(p->rootfs, mount->destination, O_PATH, 0);
+	if (there >= 0)
+		return;
+	/* Nothing to copy up but the mount point that is about to be made, with its mode. */
+	char **kept = NULL;
+	for (char **option = *options; option && *option; option++)
+		if (!kist_streq(*option, "tmpcopyup"))
+			kist_strv_add(&kept, *option);
+	kist_strv_add(&kept, "mode=1777");
+	kist_strv_free(*options);
+	*options = kept;
+}
+
 static int mount_user(struct plan *p, const struct kist_mount_config *mount, struct kist_error *err)
 {
 	KIST_FREE char *source = kist_strdup(mount->source);
@@ -204,6 +223,8 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 	}
 	if (r < 0)
 		return kist_context(err, "mount %s", mount->destination);
+	if (kist_streq(mount->type, "tmpfs") && p->rootfs >= 0)
+		tmpfs_mode(p, mount, &options);
 	add_mount(p, mount->destination, mount->type, source, (const char *const *)options);
 	return 0;
 }

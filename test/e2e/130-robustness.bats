@@ -161,7 +161,7 @@ monitor_of()
 @test "a reader that stops reading does not stop the container" {
 	mkfifo "$STORE/fifo"
 	exec 8<>"$STORE/fifo"
-	$(run_command) --name c busybox sh -c 'head -c 5000000 /dev/zero; echo done >&2; exit 3' >"$STORE/fifo" 2>/dev/null 3>&- &
+	$(run_command) --name c busybox sh -c 'head -c 5000000 /dev/zero; echo done >&2; exit 3' >"$STORE/fifo" 2>/dev/null 3>&- 8>&- &
 	local front=$!
 	in_state c running 5 || true
 	run -0 kist ps -a
