@@ -104,6 +104,8 @@ struct kist_container_config {
 	char **entrypoint, **cmd; /* for inspect and commit */
 	char **create_command;    /* the command line that made it, for inspect */
 	char **env;               /* complete: image, defaults and user */
+	char **unset_env;         /* defaults that are left out; names */
+	bool unset_env_all;
 	char **labels;            /* "key=value" */
 	char **annotations;       /* "key=value" */
 	char *workdir;            /* absolute; made in-root when missing; NULL: / */
