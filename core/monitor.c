@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@
 
 #define LOCK_RETRY_MS   10
 #define EXEC_END_ROUNDS 100
+#define STACK_USED      (256u << 10) /* more than the launch can have used */
 
 /* --- the loop -------------------------------------------------------------------------------------------------------
  */
@@ -392,6 +394,19 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 	return r;
 }
 
+/* From here on little is needed of what the launch used, and a monitor stays for years: the heap's free pages go back
+ * to the kernel, and so does the stack below this frame. */
+static void memory_trim(void)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
+
+	malloc_trim(0);
+	/* The page below is left for this call's own frames. Where the stack does not reach that far nothing is mapped:
+	 * the kernel keeps a gap of 1 MiB below it. */
+	madvise((void *)(here - page - STACK_USED), STACK_USED, MADV_DONTNEED);
+}
+
 static void run(struct monitor *m, const struct monitor_args *args)
 {
 	struct kist_error err = { 0 };
@@ -407,7 +422,7 @@ static void run(struct monitor *m, const struct monitor_args *args)
 	monitor_client_send(m, m->control, m->phase == MONITOR_RUNNING ? KIST_MSG_STARTED : KIST_MSG_CREATED, NULL, 0);
 	/* The starting command holds the lock until it has read that. */
 	kist_container_unlock(m->c);
-	malloc_trim(0);
+	memory_trim();
 	while (m->phase != MONITOR_DEAD) {
 		loop_round(m, m->abandoned && m->phase == MONITOR_GATE ? LOCK_RETRY_MS : monitor_clients_timeout(m));
 		if (m->abandoned)
