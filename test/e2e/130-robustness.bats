@@ -82,7 +82,7 @@ monitor_of()
 		pid=$!
 		sleep "0.0$(printf %02d $((RANDOM % 30)))"
 		for file in /proc/[0-9]*; do
-			[[ $(readlink "$file/exe") == */kist* ]] && kill -9 "${file#/proc/}" 2>/dev/null
+			if [[ $(readlink "$file/exe") == */kist* ]]; then kill -9 "${file#/proc/}" 2>/dev/null || true; fi
 		done
 		wait $pid 2>/dev/null || true
 	done
