@@ -30,27 +30,37 @@ int kist_exit_write(struct kist_container *c, const struct kist_exit *record, st
 	return run < 0 ? run : kist_record_write(run, "exit", &kist_exit_table, record, NULL, false, err);
 }
 
+static int exit_read(int dir, const char *name, struct kist_exit *record)
+{
+	struct kist_exit found;
+
+	/* What has its default value is not in the file. */
+	kist_table_init(&kist_exit_table, &found);
+	int r = dir < 0 ? -ENOENT : kist_record_read(dir, name, &kist_exit_table, &found, NULL, NULL);
+	if (r == 0)
+		*record = found;
+	return r;
+}
+
 int kist_exit_read(struct kist_container *c, struct kist_exit *record)
 {
-	struct kist_exit other = { 0 };
-	int r = kist_record_read(kist_container_dir(c), "exit", &kist_exit_table, record, NULL, NULL);
+	struct kist_exit here = { 0 }, fallback;
 
+	int r = exit_read(kist_container_dir(c), "exit", &here);
 	/* The fall-back of a full disk, when it is of a later run. */
-	int run = openat(c->k->run_containers, c->config.id, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (run < 0)
-		return r;
-	if (kist_record_read(run, "exit", &kist_exit_table, &other, NULL, NULL) == 0 &&
-	    (r < 0 || other.run > record->run)) {
-		*record = other;
+	KIST_CLOSE int run = openat(c->k->run_containers, c->config.id, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (exit_read(run, "exit", &fallback) == 0 && (r < 0 || fallback.run > here.run)) {
+		here = fallback;
 		r = 0;
 	}
-	kist_close_fd(&run);
+	if (r == 0)
+		*record = here;
 	return r;
 }
 
 int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record)
 {
-	return kist_record_read(k->exits, id, &kist_exit_table, record, NULL, NULL);
+	return exit_read(k->exits, id, record);
 }
 
 static void exits_prune(struct kist *k)
