@@ -151,8 +151,10 @@ static int join_keyring(struct kist_error *err)
 }
 
 /* What needs nothing of the parent: done while it writes its records. */
-static int prepare_program(struct kist_ns_plan *plan, struct kist_ns_program *program, struct kist_error *err)
+static int prepare_program(struct kist_ns_plan *plan, struct kist_ns_program *program, int master,
+                           struct kist_error *err)
 {
+	int gate = plan->launch->gate_fd > 0 ? plan->launch->gate_fd : -1;
 	int r = plan->launch->new_keyring ? join_keyring(err) : 0;
 
 	if (r == 0 && program->console >= 0)
@@ -164,9 +166,50 @@ static int prepare_program(struct kist_ns_plan *plan, struct kist_ns_program *pr
 	if (r < 0)
 		return r;
 	/* Before the directory is changed: its path may lead through /proc/self/fd (CVE-2024-21626). */
-	const int keep[] = { plan->sync, program->init_fd, program->proc_fd, plan->policy.seccomp.listener };
+	const int keep[] = {
+		plan->sync, program->init_fd, program->proc_fd, plan->policy.seccomp.listener, gate, master
+	};
 	kist_ns_close_others(3 + program->listen_fds, keep, KIST_COUNT(keep));
 	return kist_ns_program_chdir(program, err);
+}
+
+static void say_created(const struct kist_ns_plan *plan, int *master)
+{
+	if (kist_ns_stage_send(plan->sync, KIST_NS_STAGE_CREATED, 0, *master) < 0)
+		_exit(1);
+	kist_close_fd(master);
+}
+
+/* The gate is the parent's word. An error of the last preparations waits until the parent listens again. */
+static int wait_for_parent(struct kist_ns_plan *plan, struct kist_ns_program *program, int *master,
+                           struct kist_error *err)
+{
+	say_created(plan, master);
+	umask(022);
+	int r = prepare_program(plan, program, -1, err);
+	if (kist_ns_stage_await(plan->sync, KIST_NS_STAGE_START) < 0)
+		_exit(1);
+	return r;
+}
+
+/* The gate is a socket that others find by its name: the parent is about to go, so what can fail fails before. Until
+ * its RELEASE the end of the parent is the child's. */
+static int wait_at_own_gate(struct kist_ns_plan *plan, struct kist_ns_program *program, int *master,
+                            struct kist_error *err)
+{
+	umask(022);
+	int r = prepare_program(plan, program, *master, err);
+	if (r == 0)
+		r = kist_ns_program_check(program, err);
+	if (r < 0)
+		return r;
+	prctl(PR_SET_PDEATHSIG, 0);
+	say_created(plan, master);
+	if (kist_ns_stage_await(plan->sync, KIST_NS_STAGE_RELEASE) < 0)
+		_exit(1);
+	kist_close_fd(&plan->sync);
+	plan->sync = kist_ns_gate_await(plan->launch->gate_fd);
+	return 0;
 }
 
 static int launch(struct kist_ns_plan *plan, struct kist_error *err)
@@ -197,11 +240,6 @@ static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 		r = kist_ns_policy_apply_limits(&plan->policy, 0, plan->proc_fd, err);
 	if (r < 0)
 		return r;
-	if (kist_ns_stage_send(plan->sync, KIST_NS_STAGE_CREATED, 0, master) < 0)
-		_exit(1);
-	kist_close_fd(&master);
-	umask(022);
-
 	struct kist_ns_program program = {
 		.process = plan->process,
 		.policy = &plan->policy,
@@ -213,10 +251,8 @@ static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 		.proc_fd = kist_ns_program_needs_proc(&plan->policy) ? plan->proc_fd : -1,
 		.in_user_namespace = kist_ns_plan_has_user(plan),
 	};
-	r = prepare_program(plan, &program, err);
-	/* The gate. An error so far waits until the parent listens again. */
-	if (kist_ns_stage_await(plan->sync, KIST_NS_STAGE_START) < 0)
-		_exit(1);
+	r = plan->launch->gate_fd > 0 ? wait_at_own_gate(plan, &program, &master, err)
+	                              : wait_for_parent(plan, &program, &master, err);
 	prctl(PR_SET_PDEATHSIG, 0);
 	if (r == 0 && hooks)
 		r = run_hooks(plan, hooks->start_container, hooks->n_start_container, "startContainer", err);

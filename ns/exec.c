@@ -216,7 +216,7 @@ int kist_ns_exec(const struct kist_ns_exec *exec, struct kist_ns_child *child, s
 	kist_close_fd(&plan.null_fd);
 	kist_close_fd(&made.sync);
 	if (r < 0) {
-		kist_ns_destroy(&made);
+		kist_ns_child_destroy(&made);
 		return r;
 	}
 	*child = made;

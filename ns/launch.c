@@ -35,8 +35,7 @@ void kist_ns_child_close(struct kist_ns_child *child)
 	kist_close_fd(&child->mount_ns);
 }
 
-/* Ends and reaps a child that must not live on. */
-void kist_ns_destroy(struct kist_ns_child *child)
+void kist_ns_child_destroy(struct kist_ns_child *child)
 {
 	if (child->pid > 0) {
 		kill(child->pid, SIGKILL);
@@ -429,7 +428,7 @@ int kist_ns_create(const struct kist_ns_launch *launch, struct kist_ns_child *ch
 		r = open_mount_ns(&plan, &made, err);
 	plan_close(&plan);
 	if (r < 0) {
-		kist_ns_destroy(&made);
+		kist_ns_child_destroy(&made);
 		return r;
 	}
 	*child = made;
@@ -446,7 +445,7 @@ int kist_ns_start(struct kist_ns_child *child, struct kist_error *err)
 	if (r == 0 && sent < 0)
 		r = kist_fail(err, KIST_ERR_SYSTEM, EPIPE, "the container's first process died before its start");
 	if (r < 0)
-		kist_ns_destroy(child);
+		kist_ns_child_destroy(child);
 	kist_close_fd(&child->sync);
 	return r;
 }

@@ -115,8 +115,12 @@ int kist_ns_console_control(int slave, struct kist_error *err);
  */
 /* The host's /proc, and its /dev/null when one of stdio is -1 and there is no terminal. */
 int kist_ns_open_common(const int stdio[3], bool terminal, int *proc_fd, int *null_fd, struct kist_error *err);
-/* Kills and reaps a child that must not live on, closes its fds. */
-void kist_ns_destroy(struct kist_ns_child *child);
+
+/* --- gate.c --------------------------------------------------------------------------------------------------------
+ */
+/* In the child: the first connection that says START. Never returns without. The gate stays open: as long as it is, the
+ * container counts as created. */
+int kist_ns_gate_await(int gate);
 
 /* --- child.c -------------------------------------------------------------------------------------------------------
  */

@@ -7,7 +7,12 @@
  *   kist_ns_create   clone3 into the cgroup, user maps, mounts, pivot; the child then waits at the gate ('created')
  *   kist_ns_start    opens the gate; returns when execve(2) succeeded, or with the error that stopped it
  * An error of the child travels back whole (struct kist_error over the socketpair). If the parent dies the child
- * dies before the gate (EOF on the socketpair). Nothing is left behind when either call fails: the child is killed and reaped. */
+ * dies before the gate (EOF on the socketpair). Nothing is left behind when either call fails: the child is killed and reaped.
+ *
+ * With a gate of its own (gate_fd) the child outlives its maker:
+ *   kist_ns_create   as above; the program is looked for, so that a missing one is an error here
+ *   kist_ns_release  the child no longer depends on this process; until then it dies with it
+ *   kist_ns_gate_start, from any process that reaches the gate's name: as kist_ns_start */
 #ifndef KIST_NS_H
 #define KIST_NS_H
 
@@ -41,6 +46,7 @@ struct kist_ns_launch {
 	int init_fd;                    /* --init: fd of the binary that is pid 1 (executed as 'kist-init -- args'), -1: none */
 	bool no_pivot;                  /* move-mount and chroot even where pivot_root works */
 	bool new_keyring;               /* join a new session keyring */
+	int gate_fd;                    /* of kist_ns_gate_listen: the child waits there once it is released; 0: none */
 	int seccomp_cache;              /* directory fd for compiled filters, -1: none */
 	const uint64_t *default_seccomp_caps; /* the built-in profile for these capabilities (kist_ns_cap_mask), linux.seccomp absent; NULL:
 					   linux.seccomp alone. Cheaper than putting kist_ns_seccomp_default into the plan */
@@ -63,6 +69,19 @@ int kist_ns_create(const struct kist_ns_launch *launch, struct kist_ns_child *ch
 /* KIST_ERR_EXEC_MISSING / KIST_ERR_EXEC_ACCESS tell 127 from 126. */
 int kist_ns_start(struct kist_ns_child *child, struct kist_error *err);
 void kist_ns_child_close(struct kist_ns_child *child); /* closes fds; neither kills nor reaps */
+/* Kills and reaps a child that must not live on, and closes its fds. */
+void kist_ns_child_destroy(struct kist_ns_child *child);
+
+/* The gate of a child that outlives its maker: a socket by name in a directory that only the engine can search. It is
+ * held open by the child alone, which closes it by execve(2) or by its end: that is how a container that waits is told
+ * from one that was started. A caller that goes away before its word leaves the child waiting. */
+int kist_ns_gate_listen(int dir, const char *name, struct kist_error *err);
+/* The child lets go of its maker. KIST_ERR_SYSTEM when it has died. child->sync is -1 on return. */
+int kist_ns_release(struct kist_ns_child *child, struct kist_error *err);
+/* A connection to the gate; -ENOENT, -ECONNREFUSED when nobody waits there any more, -EAGAIN when too many knock. */
+int kist_ns_gate_connect(int dir, const char *name);
+/* Opens the gate through that connection, which is closed; returns as kist_ns_start does, and reaps nothing. */
+int kist_ns_gate_start(int connection, struct kist_error *err);
 
 /* A further process in a running container. */
 struct kist_ns_exec {

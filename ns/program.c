@@ -138,8 +138,26 @@ static int fail_exec(const char *name, int errnum, struct kist_error *err)
 	}
 }
 
-/* The search of execvp(3) in the container's PATH. Only execve(2) is called: a seccomp filter is in force. */
-static int exec_search(const char *name, char *const *argv, char *const *env)
+static int try_exec(const char *file, char *const *argv, char *const *env)
+{
+	execve(file, argv, env);
+	return errno;
+}
+
+/* As root, like the rest of the preparations: what the user may not execute is told by execve(2). */
+static int try_look(const char *file, char *const *argv KIST_UNUSED, char *const *env KIST_UNUSED)
+{
+	struct stat st;
+
+	if (stat(file, &st) < 0)
+		return errno;
+	return S_ISREG(st.st_mode) && st.st_mode & 0111 ? 0 : EACCES;
+}
+
+/* The search of execvp(3) in the container's PATH. Only what 'try' calls is called: a seccomp filter may be in force.
+ * Returns 0 or an errno. */
+static int search(const char *name, char *const *argv, char *const *env,
+                  int (*try)(const char *file, char *const *argv, char *const *env))
 {
 	static char *const no_env[] = { NULL };
 	const char *path = kist_env_get(env, "PATH");
@@ -148,10 +166,8 @@ static int exec_search(const char *name, char *const *argv, char *const *env)
 
 	if (!env)
 		env = no_env;
-	if (strchr(name, '/') || !*name) {
-		execve(name, argv, env);
-		return errno;
-	}
+	if (strchr(name, '/') || !*name)
+		return try(name, argv, env);
 	for (const char *dir = path ? path : DEFAULT_PATH; dir;) {
 		const char *end = strchrnul(dir, ':');
 		int n = (int)(end - dir);
@@ -160,13 +176,25 @@ static int exec_search(const char *name, char *const *argv, char *const *env)
 		dir = *end ? end + 1 : NULL;
 		if (len < 0 || (size_t)len >= sizeof(file))
 			continue;
-		execve(file, argv, env);
-		if (errno == EACCES)
+		int r = try(file, argv, env);
+		if (r == EACCES)
 			refused = EACCES;
-		else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG)
-			return errno;
+		else if (r != ENOENT && r != ENOTDIR && r != ELOOP && r != ENAMETOOLONG)
+			return r;
 	}
 	return refused ? refused : ENOENT;
+}
+
+int kist_ns_program_check(const struct kist_ns_program *program, struct kist_error *err)
+{
+	char *const *args = program->process->args;
+
+	if (!args || !args[0])
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.args is empty");
+	if (program->init_fd >= 0)
+		return 0;
+	int r = search(args[0], args, program->process->env, try_look);
+	return r ? fail_exec(args[0], r, err) : 0;
 }
 
 static int exec_init(const struct kist_ns_program *program, struct kist_error *err)
@@ -202,5 +230,5 @@ int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err
 		close(program->proc_fd);
 	if (program->init_fd >= 0)
 		return exec_init(program, err);
-	return fail_exec(args[0], exec_search(args[0], args, program->process->env), err);
+	return fail_exec(args[0], search(args[0], args, program->process->env, try_exec), err);
 }

@@ -32,6 +32,8 @@ int kist_ns_program_chdir(const struct kist_ns_program *program, struct kist_err
 /* A program that opens /dev/stdout again needs to own it. Only pipes, which are the engine's: files and terminals may
  * be anyone's. */
 int kist_ns_program_give_stdio(const int stdio[3], uid_t uid, gid_t gid, struct kist_error *err);
+/* Whether the program is there and is a file that somebody may execute, without executing it. */
+int kist_ns_program_check(const struct kist_ns_program *program, struct kist_error *err);
 /* Drops privileges and executes. Returns only on failure, with KIST_ERR_EXEC_MISSING or KIST_ERR_EXEC_ACCESS when it
  * was the command. */
 int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err);

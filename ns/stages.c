@@ -7,9 +7,13 @@
 #include <sys/socket.h>
 
 static const char *const stage_names[] = {
-	[KIST_NS_STAGE_PID] = "joining namespaces", [KIST_NS_STAGE_MAPPED] = "user maps",
-	[KIST_NS_STAGE_MOUNTED] = "mounts",         [KIST_NS_STAGE_PIVOT] = "hooks",
-	[KIST_NS_STAGE_CREATED] = "creation",       [KIST_NS_STAGE_START] = "start",
+	[KIST_NS_STAGE_PID] = "joining namespaces",
+	[KIST_NS_STAGE_MAPPED] = "user maps",
+	[KIST_NS_STAGE_MOUNTED] = "mounts",
+	[KIST_NS_STAGE_PIVOT] = "hooks",
+	[KIST_NS_STAGE_CREATED] = "creation",
+	[KIST_NS_STAGE_RELEASE] = "release",
+	[KIST_NS_STAGE_START] = "start",
 	[KIST_NS_STAGE_FAILED] = "failure",
 };
 

@@ -4,10 +4,15 @@
  *   stage     from     when                                           sent only if
  *   PID       joiner   the init has been cloned; value: its pid       a user namespace is joined
  *   MAPPED    parent   user maps are written, the cgroup is entered   a user namespace is made, or CLONE_INTO_CGROUP
- * failed MOUNTED   child    all mounts are made, the pivot is next         the parent has something to do then PIVOT
- * parent   prestart and createRuntime hooks are done      MOUNTED was sent CREATED   child    at the gate; carries the
- * terminal's master     always START     parent   the gate opens                                 always (EOF)     child
- * execve(2) succeeded: its end is close-on-exec FAILED    child    instead of any of the above; carries the error whole
+ *                                                                     failed
+ *   MOUNTED   child    all mounts are made, the pivot is next         the parent has something to do then
+ *   PIVOT     parent   prestart and createRuntime hooks are done      MOUNTED was sent
+ *   CREATED   child    at the gate; carries the terminal's master     always
+ *   RELEASE   parent   the child no longer depends on the parent      the gate is a socket of its own; what follows
+ *                                                                     goes over a connection made there
+ *   START     parent   the gate opens                                 always
+ *   (EOF)     child    execve(2) succeeded: its end is close-on-exec
+ *   FAILED    child    instead of any of the above; carries the error whole
  *
  * In the other direction EOF means that the parent is gone: the child then leaves without a word. */
 #ifndef KIST_NS_STAGES_H
@@ -21,6 +26,7 @@ enum kist_ns_stage {
 	KIST_NS_STAGE_MOUNTED,
 	KIST_NS_STAGE_PIVOT,
 	KIST_NS_STAGE_CREATED,
+	KIST_NS_STAGE_RELEASE,
 	KIST_NS_STAGE_START,
 	KIST_NS_STAGE_FAILED,
 };
