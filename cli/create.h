@@ -37,17 +37,19 @@ struct create_options {
 
 extern const struct kist_option create_option_rows[];
 
-/* The configuration that the options, the image and the arguments make. argv[0] is the image or, with --rootfs, the directory. */
-int create_config(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container_config *config,
-		  struct kist_error *err);
+/* The configuration that the options, the image and the arguments make. argv[0] is the image or, with --rootfs, the
+ * directory. */
+int create_config(struct kist_cli *cli, const struct create_options *o, int argc, char **argv,
+                  struct kist_container_config *config, struct kist_error *err);
 /* Makes the container; removes the one it replaces, writes the cid file. */
-int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container **out,
-		     struct kist_error *err);
+int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv,
+                     struct kist_container **out, struct kist_error *err);
 
 /* Parts of create_config. */
 int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
-		  struct kist_container_config *config, struct kist_error *err);
-int create_secrets(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
+                  struct kist_container_config *config, struct kist_error *err);
+int create_secrets(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                   struct kist_error *err);
 /* A path in the container as one text for one place. The caller frees *out. */
 int create_check_destination(const char *path, const char *option, char **out, struct kist_error *err);
 int create_check_bind_option(const char *option, struct kist_error *err);
@@ -59,13 +61,15 @@ struct create_volume {
 };
 int create_add_volume(struct kist_container_config *config, const struct create_volume *volume, struct kist_error *err);
 /* CONTAINER[:OPTIONS] */
-int create_volumes_from(struct kist_cli *cli, const char *text, struct kist_container_config *config, struct kist_error *err);
-int create_image_volumes(const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
-			 struct kist_error *err);
-int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
+int create_volumes_from(struct kist_cli *cli, const char *text, struct kist_container_config *config,
+                        struct kist_error *err);
+int create_image_volumes(const struct create_options *o, const struct kist_image *image,
+                         struct kist_container_config *config, struct kist_error *err);
+int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                  struct kist_error *err);
 int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
-int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
-	       struct kist_error *err);
+int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
+               struct kist_container_config *config, struct kist_error *err);
 int create_read_lines(const char *path, char ***lines, struct kist_error *err); /* without comments and empty lines */
 
 #endif

@@ -45,7 +45,8 @@ int create_read_lines(const char *path, char ***lines, struct kist_error *err)
 	return 0;
 }
 
-/* --- environment ---------------------------------------------------------------------------------------------------- */
+/* --- environment ----------------------------------------------------------------------------------------------------
+ */
 
 /* "NAME=value" as it is; "NAME" and "PRE*" are the user's word for the host's variables. */
 static int env_from_user(char ***env, const char *entry, struct kist_error *err)
@@ -63,7 +64,8 @@ static int env_from_user(char ***env, const char *entry, struct kist_error *err)
 		if (!equals)
 			continue;
 		size_t length = (size_t)(equals - *host);
-		bool matches = entry[n - 1] == '*' ? strncmp(*host, entry, n - 1) == 0 : length == n && strncmp(*host, entry, n) == 0;
+		bool matches = entry[n - 1] == '*' ? strncmp(*host, entry, n - 1) == 0
+		                                   : length == n && strncmp(*host, entry, n) == 0;
 		if (matches)
 			kist_env_put(env, *host);
 	}
@@ -72,8 +74,8 @@ static int env_from_user(char ***env, const char *entry, struct kist_error *err)
 
 static void env_proxies(char ***env)
 {
-	static const char *const names[] = { "http_proxy",  "https_proxy", "ftp_proxy",	 "no_proxy",
-					     "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY" };
+	static const char *const names[] = { "http_proxy", "https_proxy", "ftp_proxy", "no_proxy",
+		                             "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY" };
 
 	for (size_t i = 0; i < KIST_COUNT(names); i++) {
 		const char *value = getenv(names[i]);
@@ -82,8 +84,8 @@ static void env_proxies(char ***env)
 	}
 }
 
-int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
-	       struct kist_error *err)
+int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
+               struct kist_container_config *config, struct kist_error *err)
 {
 	const struct kist_settings *settings = kist_settings(cli->k);
 	char ***env = &config->env;
@@ -115,7 +117,8 @@ int create_env(struct kist_cli *cli, const struct create_options *o, const struc
 	return r;
 }
 
-/* --- command -------------------------------------------------------------------------------------------------------- */
+/* --- command --------------------------------------------------------------------------------------------------------
+ */
 
 /* A JSON array, or one word. */
 static int parse_entrypoint(const char *text, char ***out, struct kist_error *err)
@@ -140,7 +143,7 @@ static int parse_entrypoint(const char *text, char ***out, struct kist_error *er
 }
 
 static int set_command(const struct create_options *o, const struct kist_image *image, int argc, char **argv,
-		       struct kist_container_config *config, struct kist_error *err)
+                       struct kist_container_config *config, struct kist_error *err)
 {
 	if (o->entrypoint) {
 		int r = parse_entrypoint(o->entrypoint, &config->entrypoint, err);
@@ -162,7 +165,7 @@ static int set_command(const struct create_options *o, const struct kist_image *
 }
 
 static int set_image(struct kist_cli *cli, const struct create_options *o, const char *name, struct kist_image **image,
-		     struct kist_container_config *config, struct kist_error *err)
+                     struct kist_container_config *config, struct kist_error *err)
 {
 	if (o->rootfs) {
 		size_t n = strlen(name);
@@ -173,14 +176,17 @@ static int set_image(struct kist_cli *cli, const struct create_options *o, const
 	}
 	int r = kist_image_open(cli->k, name, image, err);
 	if (r < 0)
-		return err && err->kind == KIST_ERR_NOT_FOUND ? kist_remedy(err, "'kist import' makes one from a tar; 'kist images' lists them") : r;
+		return err && err->kind == KIST_ERR_NOT_FOUND
+		               ? kist_remedy(err, "'kist import' makes one from a tar; 'kist images' lists them")
+		               : r;
 	config->image = kist_strdup((*image)->id);
 	config->image_name = kist_strdup((*image)->names && (*image)->names[0] ? (*image)->names[0] : (*image)->id);
 	config->layers = kist_strv_copy((*image)->layers);
 	return 0;
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------------------- */
+/* --- the rest -------------------------------------------------------------------------------------------------------
+ */
 
 static int add_pairs(const char *option, char *const *items, char ***to, struct kist_error *err)
 {
@@ -192,8 +198,8 @@ static int add_pairs(const char *option, char *const *items, char ***to, struct 
 	return 0;
 }
 
-static int set_labels(const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
-		      struct kist_error *err)
+static int set_labels(const struct create_options *o, const struct kist_image *image,
+                      struct kist_container_config *config, struct kist_error *err)
 {
 	int r = 0;
 
@@ -209,20 +215,24 @@ static int set_labels(const struct create_options *o, const struct kist_image *i
 		r = add_pairs("label", o->label, &config->labels, err);
 	for (size_t i = 0; r == 0 && o->annotation && o->annotation[i]; i++)
 		if (!strchr(o->annotation[i], '='))
-			r = kist_fail(err, KIST_ERR_INVALID, 0, "annotation '%s': expected KEY=value", o->annotation[i]);
+			r = kist_fail(err, KIST_ERR_INVALID, 0, "annotation '%s': expected KEY=value",
+			              o->annotation[i]);
 	return r < 0 ? r : add_pairs("annotation", o->annotation, &config->annotations, err);
 }
 
 /* "CONTAINER:HOST:SIZE" */
-static int add_maps(const char *option, char *const *texts, struct kist_spec_id_map **list, size_t *n, struct kist_error *err)
+static int add_maps(const char *option, char *const *texts, struct kist_spec_id_map **list, size_t *n,
+                    struct kist_error *err)
 {
 	for (size_t i = 0; texts && texts[i]; i++) {
 		KIST_STRV char **parts = kist_strv_split(texts[i], ':');
 		struct kist_spec_id_map map = { .size = 1 };
 		size_t count = kist_strv_len(parts);
-		if (count < 2 || count > 3 || kist_parse_u32(parts[0], &map.container_id) < 0 || kist_parse_u32(parts[1], &map.host_id) < 0 ||
+		if (count < 2 || count > 3 || kist_parse_u32(parts[0], &map.container_id) < 0 ||
+		    kist_parse_u32(parts[1], &map.host_id) < 0 ||
 		    (count == 3 && kist_parse_u32(parts[2], &map.size) < 0) || map.size == 0)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected CONTAINER:HOST[:SIZE]", option, texts[i]);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected CONTAINER:HOST[:SIZE]", option,
+			                 texts[i]);
 		*list = kist_grow(*list, *n + 1, sizeof(**list));
 		(*list)[(*n)++] = map;
 	}
@@ -250,15 +260,18 @@ static int set_mode(struct kist_cli *cli, const char *option, const char *value,
 }
 
 static int set_namespaces(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
-			  struct kist_error *err)
+                          struct kist_error *err)
 {
 	const struct {
 		const char *option, *value;
 		char **to;
 	} modes[] = {
-		{ "pid", o->pid, &config->pid_ns },	  { "ipc", o->ipc, &config->ipc_ns },
-		{ "uts", o->uts, &config->uts_ns },	  { "userns", o->userns, &config->user_ns },
-		{ "cgroupns", o->cgroupns, &config->cgroup_ns }, { "network", o->network, &config->net_ns },
+		{ "pid", o->pid, &config->pid_ns },
+		{ "ipc", o->ipc, &config->ipc_ns },
+		{ "uts", o->uts, &config->uts_ns },
+		{ "userns", o->userns, &config->user_ns },
+		{ "cgroupns", o->cgroupns, &config->cgroup_ns },
+		{ "network", o->network, &config->net_ns },
 	};
 	bool mapped = o->uidmap || o->gidmap;
 
@@ -270,13 +283,15 @@ static int set_namespaces(struct kist_cli *cli, const struct create_options *o, 
 	if (config->net_ns && !kist_streq(config->net_ns, "none") && !kist_streq(config->net_ns, "host") &&
 	    !kist_has_prefix(config->net_ns, "ns:") && !kist_has_prefix(config->net_ns, "container:")) {
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-				 "network '%s' is not supported: use none, host, ns:PATH or container:ID", config->net_ns);
+		                 "network '%s' is not supported: use none, host, ns:PATH or container:ID",
+		                 config->net_ns);
 	}
 	if (kist_streq(config->net_ns, "private"))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "network 'private' is not supported: use none");
 	if (mapped && o->userns && !kist_streq(o->userns, "private"))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "--uidmap and --gidmap make a private user namespace: they exclude --userns=%s",
-				 o->userns);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "--uidmap and --gidmap make a private user namespace: they exclude --userns=%s",
+		                 o->userns);
 	if (mapped)
 		set_string(&config->user_ns, "private");
 	int r = add_maps("uidmap", o->uidmap, &config->uid_map, &config->n_uid_map, err);
@@ -298,25 +313,30 @@ static int log_option(struct kist_container_config *config, const char *text, st
 	value++;
 	if (kist_streq(key, "path")) {
 		if (value[0] != '/')
-			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt path '%s': expected an absolute path", value);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt path '%s': expected an absolute path",
+			                 value);
 		set_string(&config->log_path, value);
 	} else if (kist_streq(key, "max-size")) {
 		if (kist_streq(value, "-1"))
 			config->log_max_size = 0;
 		else if (kist_parse_size(value, &config->log_max_size) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt max-size '%s': expected a size such as 10m", value);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt max-size '%s': expected a size such as 10m",
+			                 value);
 	} else if (kist_streq(key, "max-file")) {
-		if (kist_parse_u32(value, &config->log_max_files) < 0 || config->log_max_files == 0 || config->log_max_files > 1000)
+		if (kist_parse_u32(value, &config->log_max_files) < 0 || config->log_max_files == 0 ||
+		    config->log_max_files > 1000)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "log-opt max-file '%s': expected 1 to 1000", value);
 	} else if (kist_streq(key, "tag")) {
 		set_string(&config->log_tag, value);
 	} else {
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "log-opt '%s' is not supported: use path, max-size, max-file or tag", key);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "log-opt '%s' is not supported: use path, max-size, max-file or tag", key);
 	}
 	return 0;
 }
 
-static int set_log(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
+static int set_log(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                   struct kist_error *err)
 {
 	const struct kist_settings *settings = kist_settings(cli->k);
 	int r = 0;
@@ -330,21 +350,24 @@ static int set_log(struct kist_cli *cli, const struct create_options *o, struct 
 }
 
 static int set_stop(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
-		    struct kist_container_config *config, struct kist_error *err)
+                    struct kist_container_config *config, struct kist_error *err)
 {
 	const char *signal_name = o->stop_signal ? o->stop_signal : image ? image->config.stop_signal : NULL;
 
-	config->stop_timeout = o->stop_timeout.set ? (uint32_t)o->stop_timeout.value : kist_settings(cli->k)->stop_timeout;
+	config->stop_timeout =
+	        o->stop_timeout.set ? (uint32_t)o->stop_timeout.value : kist_settings(cli->k)->stop_timeout;
 	if (o->stop_timeout.set && (uint64_t)o->stop_timeout.value > UINT32_MAX)
 		return kist_fail(err, KIST_ERR_INVALID, ERANGE, "stop-timeout is out of range");
 	if (kist_empty(signal_name))
 		return 0;
 	config->stop_signal = kist_parse_signal(signal_name);
-	return config->stop_signal <= 0 ? kist_fail(err, KIST_ERR_INVALID, 0, "stop-signal '%s' is not a signal", signal_name) : 0;
+	return config->stop_signal <= 0
+	               ? kist_fail(err, KIST_ERR_INVALID, 0, "stop-signal '%s' is not a signal", signal_name)
+	               : 0;
 }
 
 static int set_plain(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
-		     struct kist_container_config *config, struct kist_error *err)
+                     struct kist_container_config *config, struct kist_error *err)
 {
 	uint32_t umask_;
 
@@ -360,9 +383,11 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 		return kist_fail(err, KIST_ERR_INVALID, 0, "workdir '%s': expected an absolute path", config->workdir);
 	KIST_FREE char *here = getcwd(NULL, 0);
 	if (o->pidfile)
-		config->pidfile = o->pidfile[0] == '/' ? kist_strdup(o->pidfile) : kist_asprintf("%s/%s", here ? here : "", o->pidfile);
+		config->pidfile = o->pidfile[0] == '/' ? kist_strdup(o->pidfile)
+		                                       : kist_asprintf("%s/%s", here ? here : "", o->pidfile);
 	if (o->cidfile)
-		config->cidfile = o->cidfile[0] == '/' ? kist_strdup(o->cidfile) : kist_asprintf("%s/%s", here ? here : "", o->cidfile);
+		config->cidfile = o->cidfile[0] == '/' ? kist_strdup(o->cidfile)
+		                                       : kist_asprintf("%s/%s", here ? here : "", o->cidfile);
 	config->groups = kist_strv_copy(o->group_add);
 	config->add_hosts = kist_strv_copy(o->add_host);
 	config->no_hosts = o->no_hosts;
@@ -381,8 +406,8 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 	return 0;
 }
 
-int create_config(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container_config *config,
-		  struct kist_error *err)
+int create_config(struct kist_cli *cli, const struct create_options *o, int argc, char **argv,
+                  struct kist_container_config *config, struct kist_error *err)
 {
 	struct kist_image *image = NULL;
 
@@ -421,7 +446,8 @@ static int cidfile_open(const char *path, struct kist_error *err)
 	if (fd >= 0)
 		return fd;
 	if (errno == EEXIST)
-		return kist_fail(err, KIST_ERR_EXISTS, EEXIST, "container id file %s exists: remove it, or name another", path);
+		return kist_fail(err, KIST_ERR_EXISTS, EEXIST,
+		                 "container id file %s exists: remove it, or name another", path);
 	return kist_fail_errno(err, errno, "make container id file %s", path);
 }
 
@@ -441,8 +467,8 @@ static int replace_old(struct kist_cli *cli, const char *name, struct kist_error
 	return r;
 }
 
-int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv, struct kist_container **out,
-		     struct kist_error *err)
+int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv,
+                     struct kist_container **out, struct kist_error *err)
 {
 	struct kist_container_config config;
 	KIST_CLOSE int cidfile = -1;

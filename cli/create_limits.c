@@ -11,7 +11,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* --- resources ------------------------------------------------------------------------------------------------------ */
+/* --- resources ------------------------------------------------------------------------------------------------------
+ */
 
 static struct kist_spec_resources *resources_of(struct kist_container_config *config)
 {
@@ -57,7 +58,8 @@ static int limit_memory(const struct create_options *o, struct kist_container_co
 		memory_of(config)->reservation = o->memory_reservation;
 	if (o->memory_swap.set) {
 		if (!o->memory.set)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "memory-swap is a limit of memory and swap together: give --memory too");
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "memory-swap is a limit of memory and swap together: give --memory too");
 		if (o->memory_swap.value != -1 && o->memory_swap.value < o->memory.value)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "memory-swap must not be less than memory");
 		memory_of(config)->swap = o->memory_swap;
@@ -65,7 +67,8 @@ static int limit_memory(const struct create_options *o, struct kist_container_co
 		/* As podman and docker: as much swap again as memory. */
 		memory_of(config)->swap = (struct kist_opt){ true, o->memory.value * 2 };
 	}
-	if (o->memory_reservation.set && o->memory.set && o->memory.value > 0 && o->memory_reservation.value > o->memory.value)
+	if (o->memory_reservation.set && o->memory.set && o->memory.value > 0 &&
+	    o->memory_reservation.value > o->memory.value)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "memory-reservation must not be more than memory");
 	return 0;
 }
@@ -73,7 +76,8 @@ static int limit_memory(const struct create_options *o, struct kist_container_co
 static int limit_cpu(const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
 {
 	if (o->cpus.set && (o->cpu_quota.set || o->cpu_period.set))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "--cpus sets quota and period: it excludes --cpu-quota and --cpu-period");
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "--cpus sets quota and period: it excludes --cpu-quota and --cpu-period");
 	if (o->cpus.set) {
 		const int64_t period = 100000;
 		if (o->cpus.value < 10000000)
@@ -95,7 +99,8 @@ static int limit_cpu(const struct create_options *o, struct kist_container_confi
 }
 
 /* "/dev/sda:VALUE" */
-static int block_device(const char *option, const char *text, int64_t *major_, int64_t *minor_, const char **value, struct kist_error *err)
+static int block_device(const char *option, const char *text, int64_t *major_, int64_t *minor_, const char **value,
+                        struct kist_error *err)
 {
 	const char *colon = strrchr(text, ':');
 	struct stat st;
@@ -113,7 +118,8 @@ static int block_device(const char *option, const char *text, int64_t *major_, i
 	return 0;
 }
 
-static int limit_rates(const char *option, char *const *texts, struct kist_spec_throttle_device **list, size_t *n, struct kist_error *err)
+static int limit_rates(const char *option, char *const *texts, struct kist_spec_throttle_device **list, size_t *n,
+                       struct kist_error *err)
 {
 	for (size_t i = 0; texts && texts[i]; i++) {
 		struct kist_spec_throttle_device device = { 0 };
@@ -122,7 +128,8 @@ static int limit_rates(const char *option, char *const *texts, struct kist_spec_
 		if (r < 0)
 			return r;
 		if (kist_parse_size(value, &device.rate) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': '%s' is not a rate", option, texts[i], value);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': '%s' is not a rate", option, texts[i],
+			                 value);
 		*list = kist_grow(*list, *n + 1, sizeof(**list));
 		(*list)[(*n)++] = device;
 	}
@@ -137,33 +144,38 @@ static int limit_blkio(const struct create_options *o, struct kist_container_con
 		struct kist_spec_weight_device device = { 0 };
 		const char *value;
 		uint32_t weight;
-		int r = block_device("blkio-weight-device", o->blkio_weight_device[i], &device.major, &device.minor, &value, err);
+		int r = block_device("blkio-weight-device", o->blkio_weight_device[i], &device.major, &device.minor,
+		                     &value, err);
 		if (r < 0)
 			return r;
 		if (kist_parse_u32(value, &weight) < 0 || weight < 10 || weight > 1000)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "blkio-weight-device '%s': expected a weight of 10 to 1000", value);
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "blkio-weight-device '%s': expected a weight of 10 to 1000", value);
 		device.weight = (struct kist_opt){ true, weight };
 		struct kist_spec_blkio *blkio = blkio_of(config);
 		blkio->weight_device = kist_grow(blkio->weight_device, blkio->n_weight_device + 1, sizeof(device));
 		blkio->weight_device[blkio->n_weight_device++] = device;
 	}
-	struct kist_spec_blkio *blkio = o->read_bps || o->write_bps || o->read_iops || o->write_iops ? blkio_of(config) : NULL;
+	struct kist_spec_blkio *blkio =
+	        o->read_bps || o->write_bps || o->read_iops || o->write_iops ? blkio_of(config) : NULL;
 	if (!blkio)
 		return 0;
-	int r = limit_rates("device-read-bps", o->read_bps, &blkio->throttle_read_bps_device, &blkio->n_throttle_read_bps_device, err);
+	int r = limit_rates("device-read-bps", o->read_bps, &blkio->throttle_read_bps_device,
+	                    &blkio->n_throttle_read_bps_device, err);
 	if (r == 0)
-		r = limit_rates("device-write-bps", o->write_bps, &blkio->throttle_write_bps_device, &blkio->n_throttle_write_bps_device,
-				err);
+		r = limit_rates("device-write-bps", o->write_bps, &blkio->throttle_write_bps_device,
+		                &blkio->n_throttle_write_bps_device, err);
 	if (r == 0)
 		r = limit_rates("device-read-iops", o->read_iops, &blkio->throttle_read_iops_device,
-				&blkio->n_throttle_read_iops_device, err);
+		                &blkio->n_throttle_read_iops_device, err);
 	if (r == 0)
 		r = limit_rates("device-write-iops", o->write_iops, &blkio->throttle_write_iops_device,
-				&blkio->n_throttle_write_iops_device, err);
+		                &blkio->n_throttle_write_iops_device, err);
 	return r;
 }
 
-int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
+int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                  struct kist_error *err)
 {
 	const struct kist_settings *settings = kist_settings(cli->k);
 
@@ -176,14 +188,16 @@ int create_limits(struct kist_cli *cli, const struct create_options *o, struct k
 		return r;
 	for (size_t i = 0; o->cgroup_conf && o->cgroup_conf[i]; i++) {
 		if (!strchr(o->cgroup_conf[i], '='))
-			return kist_fail(err, KIST_ERR_INVALID, 0, "cgroup-conf '%s': expected FILE=VALUE", o->cgroup_conf[i]);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "cgroup-conf '%s': expected FILE=VALUE",
+			                 o->cgroup_conf[i]);
 		kist_env_put(&resources_of(config)->unified, o->cgroup_conf[i]);
 	}
 	bool no_cgroup = kist_streq(o->cgroups, "disabled");
 	if (no_cgroup && (config->resources || o->pids_limit.set))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "limits need a cgroup: they exclude --cgroups=disabled");
 	if (o->pids_limit.set) {
-		resources_of(config)->pids_limit = (struct kist_opt){ true, o->pids_limit.value == 0 ? -1 : o->pids_limit.value };
+		resources_of(config)->pids_limit =
+		        (struct kist_opt){ true, o->pids_limit.value == 0 ? -1 : o->pids_limit.value };
 	} else if (settings->pids_limit > 0 && !no_cgroup) {
 		resources_of(config)->pids_limit = (struct kist_opt){ true, settings->pids_limit };
 		config->pids_limit_default = true;
@@ -191,7 +205,8 @@ int create_limits(struct kist_cli *cli, const struct create_options *o, struct k
 	return 0;
 }
 
-/* --- devices, rlimits, security ------------------------------------------------------------------------------------- */
+/* --- devices, rlimits, security -------------------------------------------------------------------------------------
+ */
 
 static bool is_access(const char *text)
 {
@@ -206,8 +221,11 @@ static int add_device(struct kist_container_config *config, const char *text, st
 	const char *destination = n > 1 && !is_access(parts[1]) ? parts[1] : parts[0];
 	const char *access = n == 3 ? parts[2] : n == 2 && is_access(parts[1]) ? parts[1] : "rwm";
 
-	if (n < 1 || n > 3 || parts[0][0] != '/' || destination[0] != '/' || !is_access(access) || (n == 3 && is_access(parts[1])))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "device '%s': expected HOST[:CONTAINER][:ACCESS] such as /dev/fuse:/dev/fuse:rw", text);
+	if (n < 1 || n > 3 || parts[0][0] != '/' || destination[0] != '/' || !is_access(access) ||
+	    (n == 3 && is_access(parts[1])))
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "device '%s': expected HOST[:CONTAINER][:ACCESS] such as /dev/fuse:/dev/fuse:rw",
+		                 text);
 	config->devices = kist_grow(config->devices, config->n_devices + 1, sizeof(*config->devices));
 	config->devices[config->n_devices++] = (struct kist_device_config){
 		.source = kist_strdup(parts[0]),
@@ -248,7 +266,8 @@ static void set_limit(struct kist_container_config *config, const char *type, ui
 			return;
 		}
 	config->rlimits = kist_grow(config->rlimits, config->n_rlimits + 1, sizeof(*config->rlimits));
-	config->rlimits[config->n_rlimits++] = (struct kist_spec_rlimit){ .type = kist_strdup(type), .soft = soft, .hard = hard };
+	config->rlimits[config->n_rlimits++] =
+	        (struct kist_spec_rlimit){ .type = kist_strdup(type), .soft = soft, .hard = hard };
 }
 
 static int parse_limit(const char *text, uint64_t *out)
@@ -278,7 +297,8 @@ static int add_ulimit(struct kist_container_config *config, const char *text, st
 	KIST_STRV char **values = equals ? kist_strv_split(equals + 1, ':') : NULL;
 	size_t n = kist_strv_len(values);
 	if (n < 1 || n > 2 || parse_limit(values[0], &soft) < 0 || (n == 2 && parse_limit(values[1], &hard) < 0))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "ulimit '%s': expected NAME=SOFT[:HARD] such as nofile=1024:2048", text);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "ulimit '%s': expected NAME=SOFT[:HARD] such as nofile=1024:2048", text);
 	if (n == 1)
 		hard = soft;
 	if (soft > hard)
@@ -318,9 +338,9 @@ static int security_option(struct kist_container_config *config, const char *tex
 		config->proc_opts = kist_strdup(value);
 	} else if (kist_streq(key, "label") && access("/sys/fs/selinux/enforce", F_OK) < 0) {
 		/* Labels are SELinux's: on a kernel without it there is nothing to turn off or to set. */
-		return kist_streq(value, "disable")
-			       ? 0
-			       : kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "security-opt '%s': this host has no SELinux", text);
+		return kist_streq(value, "disable") ? 0
+		                                    : kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                                                "security-opt '%s': this host has no SELinux", text);
 	} else if (kist_streq(key, "mask") || kist_streq(key, "unmask")) {
 		paths = kist_strv_split(value, ':');
 		to = kist_streq(key, "mask") ? config->mask : config->unmask;

@@ -11,10 +11,12 @@
 /* Options that name what this version does not do yet: refused by name, never ignored. 1: it has no effect here. */
 int create_check_bind_option(const char *option, struct kist_error *err)
 {
-	static const char *const known[] = { "ro",	 "rw",	   "rbind",  "bind",	 "rprivate", "private",	    "rshared",
-					     "shared",	 "rslave", "slave",  "unbindable", "runbindable", "nosuid", "suid",
-					     "nodev",	 "dev",	   "noexec", "exec",	 "noatime",  "nodiratime", "relatime",
-					     "strictatime", "rro",	  "nosymfollow", "U",	     "O",	 "idmap",      "ridmap" };
+	static const char *const known[] = { "ro",         "rw",          "rbind",  "bind",        "rprivate",
+		                             "private",    "rshared",     "shared", "rslave",      "slave",
+		                             "unbindable", "runbindable", "nosuid", "suid",        "nodev",
+		                             "dev",        "noexec",      "exec",   "noatime",     "nodiratime",
+		                             "relatime",   "strictatime", "rro",    "nosymfollow", "U",
+		                             "O",          "idmap",       "ridmap" };
 
 	for (size_t i = 0; i < KIST_COUNT(known); i++)
 		if (kist_streq(known[i], option))
@@ -28,7 +30,7 @@ int create_check_bind_option(const char *option, struct kist_error *err)
 }
 
 static struct kist_mount_config *add_mount(struct kist_container_config *config, const char *type, const char *source,
-					   const char *destination)
+                                           const char *destination)
 {
 	config->mounts = kist_grow(config->mounts, config->n_mounts + 1, sizeof(*config->mounts));
 	struct kist_mount_config *mount = &config->mounts[config->n_mounts++];
@@ -41,7 +43,8 @@ static struct kist_mount_config *add_mount(struct kist_container_config *config,
 	return mount;
 }
 
-/* "/a//b/../c/" as one text names one place: lexical, for comparing destinations; links are resolved in the container later. */
+/* "/a//b/../c/" as one text names one place: lexical, for comparing destinations; links are resolved in the container
+ * later. */
 static char *clean_path(const char *path)
 {
 	KIST_STRV char **parts = kist_strv_split(path, '/');
@@ -68,7 +71,8 @@ static char *clean_path(const char *path)
 int create_check_destination(const char *path, const char *option, char **out, struct kist_error *err)
 {
 	if (kist_empty(path) || path[0] != '/')
-		return kist_fail(err, KIST_ERR_INVALID, 0, "%s: container path '%s' must be absolute", option, path ? path : "");
+		return kist_fail(err, KIST_ERR_INVALID, 0, "%s: container path '%s' must be absolute", option,
+		                 path ? path : "");
 	*out = clean_path(path);
 	if (kist_streq(*out, "/")) {
 		free(*out);
@@ -86,8 +90,8 @@ static char *absolute_source(const char *source)
 	return kist_asprintf("%s/%s", here ? here : "", source);
 }
 
-static int add_bind(struct kist_container_config *config, const char *source, const char *destination, char *const *options,
-		    const char *option, struct kist_error *err)
+static int add_bind(struct kist_container_config *config, const char *source, const char *destination,
+                    char *const *options, const char *option, struct kist_error *err)
 {
 	KIST_FREE char *place = NULL;
 	bool propagation = false, bind = false;
@@ -104,7 +108,8 @@ static int add_bind(struct kist_container_config *config, const char *source, co
 		if (r == 1)
 			continue;
 		const char *name = options[i];
-		propagation |= strstr(name, "private") || strstr(name, "shared") || strstr(name, "slave") || strstr(name, "unbindable");
+		propagation |= strstr(name, "private") || strstr(name, "shared") || strstr(name, "slave") ||
+		               strstr(name, "unbindable");
 		bind |= kist_streq(name, "bind") || kist_streq(name, "rbind");
 		kist_strv_add(&mount->options, name);
 	}
@@ -123,10 +128,13 @@ static int add_volume(struct kist_container_config *config, const char *text, st
 	size_t n = kist_strv_len(parts);
 
 	if (n < 1 || n > 3 || !parts[0][0] || (n == 1 && parts[0][0] != '/'))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "volume '%s': expected [HOST|NAME:]CONTAINER[:OPTIONS]", text);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "volume '%s': expected [HOST|NAME:]CONTAINER[:OPTIONS]",
+		                 text);
 	if (n == 3)
 		options = kist_strv_split(parts[2], ',');
-	struct create_volume volume = { .name = parts[0], .destination = parts[n - 1 > 0 ? 1 : 0], .options = options, .option = "volume" };
+	struct create_volume volume = {
+		.name = parts[0], .destination = parts[n - 1 > 0 ? 1 : 0], .options = options, .option = "volume"
+	};
 	if (n == 1)
 		volume.name = NULL;
 	if (n == 1 || (parts[0][0] != '/' && parts[0][0] != '.'))
@@ -134,12 +142,16 @@ static int add_volume(struct kist_container_config *config, const char *text, st
 	return add_bind(config, parts[0], parts[1], options, "volume", err);
 }
 
-static int add_tmpfs_options(struct kist_mount_config *mount, char *const *options, const char *option, struct kist_error *err)
+static int add_tmpfs_options(struct kist_mount_config *mount, char *const *options, const char *option,
+                             struct kist_error *err)
 {
-	static const char *const flags[] = { "rw",	 "ro",	  "nosuid",    "suid",	  "nodev",	 "dev",	     "noexec",
-					     "exec",	 "sync",  "async",     "dirsync", "noatime",	 "atime",    "nodiratime",
-					     "diratime", "relatime", "norelatime", "strictatime", "tmpcopyup", "notmpcopyup", "noswap" };
-	static const char *const values[] = { "size=", "mode=", "uid=", "gid=", "nr_inodes=", "nr_blocks=", "huge=", "mpol=" };
+	static const char *const flags[] = { "rw",       "ro",         "nosuid",      "suid",       "nodev",
+		                             "dev",      "noexec",     "exec",        "sync",       "async",
+		                             "dirsync",  "noatime",    "atime",       "nodiratime", "diratime",
+		                             "relatime", "norelatime", "strictatime", "tmpcopyup",  "notmpcopyup",
+		                             "noswap" };
+	static const char *const values[] = { "size=",      "mode=",      "uid=",  "gid=",
+		                              "nr_inodes=", "nr_blocks=", "huge=", "mpol=" };
 	bool suid = false, dev = false, exec = false, copy = false;
 
 	for (size_t i = 0; options && options[i]; i++) {
@@ -149,7 +161,8 @@ static int add_tmpfs_options(struct kist_mount_config *mount, char *const *optio
 		for (size_t j = 0; j < KIST_COUNT(values); j++)
 			known |= kist_has_prefix(options[i], values[j]);
 		if (!known)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "%s %s: option '%s' is not known", option, mount->destination, options[i]);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s %s: option '%s' is not known", option,
+			                 mount->destination, options[i]);
 		suid |= kist_streq(options[i], "suid") || kist_streq(options[i], "nosuid");
 		dev |= kist_streq(options[i], "dev") || kist_streq(options[i], "nodev");
 		exec |= kist_streq(options[i], "exec") || kist_streq(options[i], "noexec");
@@ -183,7 +196,8 @@ static int add_tmpfs(struct kist_container_config *config, const char *text, str
 	return add_tmpfs_options(add_mount(config, "tmpfs", "tmpfs", place), options, "tmpfs", err);
 }
 
-/* --- --mount -------------------------------------------------------------------------------------------------------- */
+/* --- --mount --------------------------------------------------------------------------------------------------------
+ */
 
 struct mount_words {
 	const char *type, *source, *destination, *subpath;
@@ -202,13 +216,15 @@ static const char *value_of(const char *word, const char *const *names)
 
 static int mount_word(struct mount_words *m, const char *word, struct kist_error *err)
 {
-	static const char *const types[] = { "type", NULL }, *const sources[] = { "source", "src", NULL },
-				 *const destinations[] = { "destination", "dst", "target", NULL },
-				 *const readonly[] = { "readonly", "ro", NULL }, *const sizes[] = { "tmpfs-size", "size", NULL },
-				 *const modes[] = { "tmpfs-mode", "mode", NULL }, *const propagations[] = { "bind-propagation", NULL },
-				 *const recursive[] = { "bind-nonrecursive", NULL },
-				 *const subpaths[] = { "subpath", "volume-subpath", NULL }, *const owners[] = { "U", "chown", NULL },
-				 *const relabels[] = { "relabel", NULL }, *const nocopies[] = { "volume-nocopy", "nocopy", NULL };
+	static const char *const
+	        types[] = { "type", NULL },
+	        *const sources[] = { "source", "src", NULL },
+	        *const destinations[] = { "destination", "dst", "target", NULL },
+	        *const readonly[] = { "readonly", "ro", NULL }, *const sizes[] = { "tmpfs-size", "size", NULL },
+	        *const modes[] = { "tmpfs-mode", "mode", NULL }, *const propagations[] = { "bind-propagation", NULL },
+	        *const recursive[] = { "bind-nonrecursive", NULL },
+	        *const subpaths[] = { "subpath", "volume-subpath", NULL }, *const owners[] = { "U", "chown", NULL },
+	        *const relabels[] = { "relabel", NULL }, *const nocopies[] = { "volume-nocopy", "nocopy", NULL };
 	const char *value;
 	bool flag;
 
@@ -256,7 +272,8 @@ static int mount_word(struct mount_words *m, const char *word, struct kist_error
 	return 0;
 }
 
-static int mount_of_type(struct kist_container_config *config, const struct mount_words *m, const char *text, struct kist_error *err)
+static int mount_of_type(struct kist_container_config *config, const struct mount_words *m, const char *text,
+                         struct kist_error *err)
 {
 	KIST_FREE char *place = NULL;
 	const char *type = m->type ? m->type : "volume";
@@ -264,12 +281,16 @@ static int mount_of_type(struct kist_container_config *config, const struct moun
 	if (!m->destination)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': destination= is missing", text);
 	if (kist_streq(type, "volume")) {
-		struct create_volume volume = { .name = kist_empty(m->source) ? NULL : m->source, .destination = m->destination,
-						.subpath = m->subpath, .options = m->options, .option = "mount" };
+		struct create_volume volume = { .name = kist_empty(m->source) ? NULL : m->source,
+			                        .destination = m->destination,
+			                        .subpath = m->subpath,
+			                        .options = m->options,
+			                        .option = "mount" };
 		return create_add_volume(config, &volume, err);
 	}
 	if (m->subpath)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "mount '%s': subpath= is supported for type=volume only", text);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "mount '%s': subpath= is supported for type=volume only", text);
 	if (kist_streq(type, "bind")) {
 		if (kist_empty(m->source))
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': source= is missing", text);
@@ -288,8 +309,9 @@ static int mount_of_type(struct kist_container_config *config, const struct moun
 		mount->options = kist_strv_copy(m->options);
 		return 0;
 	}
-	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "mount '%s': type '%s' is not supported: use bind, volume, tmpfs, ramfs or devpts", text,
-			 type);
+	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+	                 "mount '%s': type '%s' is not supported: use bind, volume, tmpfs, ramfs or devpts", text,
+	                 type);
 }
 
 static int add_mount_option(struct kist_container_config *config, const char *text, struct kist_error *err)
@@ -309,7 +331,7 @@ static int add_mount_option(struct kist_container_config *config, const char *te
 }
 
 int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
-		  struct kist_container_config *config, struct kist_error *err)
+                  struct kist_container_config *config, struct kist_error *err)
 {
 	int r = 0;
 

@@ -16,11 +16,14 @@ static const char *value_of(const char *word, const char *key)
 
 static int number(const char *word, const char *value, uint32_t *out, struct kist_error *err)
 {
-	return kist_parse_u32(value, out) < 0 ? kist_fail(err, KIST_ERR_INVALID, 0, "secret: '%s': expected a number", word) : 0;
+	return kist_parse_u32(value, out) < 0
+	               ? kist_fail(err, KIST_ERR_INVALID, 0, "secret: '%s': expected a number", word)
+	               : 0;
 }
 
 /* NAME or source=NAME first, then key=value in any order. */
-static int parse_word(struct kist_secret_config *secret, const char *word, bool first, bool *file_only, struct kist_error *err)
+static int parse_word(struct kist_secret_config *secret, const char *word, bool first, bool *file_only,
+                      struct kist_error *err)
 {
 	const char *value;
 	uint32_t mode;
@@ -47,12 +50,14 @@ static int parse_word(struct kist_secret_config *secret, const char *word, bool 
 			return kist_fail(err, KIST_ERR_INVALID, 0, "secret: '%s': expected an octal number", word);
 		secret->mode = (struct kist_opt){ true, mode };
 	} else {
-		return kist_fail(err, KIST_ERR_INVALID, 0, "secret: option '%s' is not known: use type, target, uid, gid or mode", word);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "secret: option '%s' is not known: use type, target, uid, gid or mode", word);
 	}
 	return 0;
 }
 
-static int add_secret(struct kist_cli *cli, const char *text, struct kist_container_config *config, struct kist_error *err)
+static int add_secret(struct kist_cli *cli, const char *text, struct kist_container_config *config,
+                      struct kist_error *err)
 {
 	KIST_STRV char **words = NULL;
 	struct kist_secret *found = NULL;
@@ -81,7 +86,8 @@ static int add_secret(struct kist_cli *cli, const char *text, struct kist_contai
 	return 0;
 }
 
-int create_secrets(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
+int create_secrets(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                   struct kist_error *err)
 {
 	int r = 0;
 

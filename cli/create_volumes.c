@@ -19,14 +19,16 @@ static bool is_taken(const struct kist_container_config *config, const char *des
 	return false;
 }
 
-static struct kist_volume_mount_config *add(struct kist_container_config *config, const char *name, const char *destination)
+static struct kist_volume_mount_config *add(struct kist_container_config *config, const char *name,
+                                            const char *destination)
 {
-	config->named_volumes = kist_grow(config->named_volumes, config->n_named_volumes + 1, sizeof(*config->named_volumes));
+	config->named_volumes =
+	        kist_grow(config->named_volumes, config->n_named_volumes + 1, sizeof(*config->named_volumes));
 	struct kist_volume_mount_config *mount = &config->named_volumes[config->n_named_volumes++];
 
-	*mount = (struct kist_volume_mount_config){
-		.name = kist_strdup(name), .destination = kist_strdup(destination), .anonymous = !name
-	};
+	*mount = (struct kist_volume_mount_config){ .name = kist_strdup(name),
+		                                    .destination = kist_strdup(destination),
+		                                    .anonymous = !name };
 	return mount;
 }
 
@@ -88,8 +90,8 @@ static int parse_from(const char *text, struct from_options *out, struct kist_er
 			continue;
 		}
 		int r = kist_streq(*word, "z") ? create_check_bind_option(*word, err)
-		                               : kist_fail(err, KIST_ERR_INVALID, 0, "volumes-from: option '%s': expected ro, rw or z",
-		                                           *word);
+		                               : kist_fail(err, KIST_ERR_INVALID, 0,
+		                                           "volumes-from: option '%s': expected ro, rw or z", *word);
 		if (r < 0)
 			return r;
 	}
@@ -101,14 +103,16 @@ static char **options_from(char *const *options, const char *access)
 	char **out = NULL;
 
 	for (; options && *options; options++)
-		if (!access || !(kist_streq(*options, "ro") || kist_streq(*options, "rw") || kist_streq(*options, "rro")))
+		if (!access ||
+		    !(kist_streq(*options, "ro") || kist_streq(*options, "rw") || kist_streq(*options, "rro")))
 			kist_strv_add(&out, *options);
 	if (access)
 		kist_strv_add(&out, access);
 	return out;
 }
 
-static void copy_from(const struct kist_container_config *other, const char *access, struct kist_container_config *config)
+static void copy_from(const struct kist_container_config *other, const char *access,
+                      struct kist_container_config *config)
 {
 	for (size_t i = 0; i < other->n_named_volumes; i++) {
 		const struct kist_volume_mount_config *theirs = &other->named_volumes[i];
@@ -134,7 +138,8 @@ static void copy_from(const struct kist_container_config *other, const char *acc
 	}
 }
 
-int create_volumes_from(struct kist_cli *cli, const char *text, struct kist_container_config *config, struct kist_error *err)
+int create_volumes_from(struct kist_cli *cli, const char *text, struct kist_container_config *config,
+                        struct kist_error *err)
 {
 	const char *colon = strchr(text, ':');
 	KIST_FREE char *name = kist_strndup(text, colon ? (size_t)(colon - text) : strlen(text));
@@ -160,14 +165,14 @@ static void add_tmpfs(struct kist_container_config *config, const char *place)
 	config->mounts = kist_grow(config->mounts, config->n_mounts + 1, sizeof(*config->mounts));
 	struct kist_mount_config *mount = &config->mounts[config->n_mounts++];
 
-	*mount = (struct kist_mount_config){
-		.destination = kist_strdup(place), .type = kist_strdup("tmpfs"), .source = kist_strdup("tmpfs")
-	};
+	*mount = (struct kist_mount_config){ .destination = kist_strdup(place),
+		                             .type = kist_strdup("tmpfs"),
+		                             .source = kist_strdup("tmpfs") };
 	mount->options = kist_strv_split("rprivate,rw,nodev,exec,tmpcopyup", ',');
 }
 
-int create_image_volumes(const struct create_options *o, const struct kist_image *image, struct kist_container_config *config,
-			 struct kist_error *err)
+int create_image_volumes(const struct create_options *o, const struct kist_image *image,
+                         struct kist_container_config *config, struct kist_error *err)
 {
 	char *const *paths = image && !kist_streq(o->image_volume, "ignore") ? image->config.volumes : NULL;
 

@@ -1,4 +1,5 @@
-/* Commands that take several containers: all of them, the latest, or those named; one failure does not stop the rest. */
+/* Commands that take several containers: all of them, the latest, or those named; one failure does not stop the rest.
+ */
 #include "cli/cli.h"
 
 #include "core/base/fs.h"
@@ -105,8 +106,8 @@ static void act_on_cidfile(struct each *e, const char *path)
 	act_on_name(e, id);
 }
 
-int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act, void *arg,
-		  struct kist_error *err)
+int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act,
+                  void *arg, struct kist_error *err)
 {
 	struct each e = { .cli = cli, .targets = targets, .act = act, .arg = arg };
 	KIST_FILTERS struct kist_filters filters = { 0 };

@@ -17,15 +17,18 @@ struct exec_options {
 
 static const struct kist_option exec_rows[] = {
 	ROW(FLAG, detach, "detach", 'd', .help = "Run in the background and print the session's id"),
-	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .fallback = "ctrl-p,ctrl-q", .help = "Keys that detach"),
+	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .fallback = "ctrl-p,ctrl-q",
+	    .help = "Keys that detach"),
 	ROW(LIST, env, "env", 'e', .metavar = "name=value", .help = "Set an environment variable"),
-	ROW(LIST, env_file, "env-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE, .help = "Read environment variables from a file"),
+	ROW(LIST, env_file, "env-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
+	    .help = "Read environment variables from a file"),
 	ROW(FLAG, interactive, "interactive", 'i', .help = "Pass stdin on"),
 	ROW(FLAG, latest, "latest", 'l', .help = "In the container created last"),
 	ROW(OPT_U64, preserve_fds, "preserve-fds", 0, .metavar = "n", .help = "Pass file descriptors 3 to 3+n-1 on"),
 	ROW(FLAG, privileged, "privileged", 0, .help = "Give the process all capabilities, and no seccomp filter"),
 	ROW(FLAG, tty, "tty", 't', .help = "Give the process a terminal"),
-	ROW(STRING, user, "user", 'u', .metavar = "user[:group]", .help = "User of the process, by the container's own files or by number"),
+	ROW(STRING, user, "user", 'u', .metavar = "user[:group]",
+	    .help = "User of the process, by the container's own files or by number"),
 	ROW(STRING, workdir, "workdir", 'w', .metavar = "directory", .help = "Working directory in the container"),
 	{ 0 },
 };
@@ -53,7 +56,8 @@ static int collect_env(const struct exec_options *o, char ***env, struct kist_er
 		char *entry = (*env)[i];
 		const char *value = strchr(entry, '=') ? NULL : getenv(entry);
 		if (entry[0] == '=' || !*entry)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "environment entry '%s': expected NAME=value", entry);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "environment entry '%s': expected NAME=value",
+			                 entry);
 		if (strchr(entry, '='))
 			continue;
 		(*env)[i] = kist_asprintf("%s=%s", entry, value ? value : "");
@@ -103,7 +107,8 @@ const struct kist_command kist_command_exec = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER COMMAND [ARG...]",
 	.summary = "Run a process in a running container",
-	.description = "The exit code is the process's; 125: kist failed, 126: the command cannot be invoked, 127: it does not exist.",
+	.description = "The exit code is the process's; 125: kist failed, 126: the command cannot be invoked, 127: it "
+	               "does not exist.",
 	.examples = (const char *const[]){ "exec -it web sh", "exec -u 1000 web id", NULL },
 	.options = (const struct kist_option_set[]){ { exec_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct exec_options),

@@ -14,17 +14,20 @@
 #include <unistd.h>
 
 static const struct kist_option global_rows[] = {
-	KIST_OPTION(struct kist_cli, STRING, config_file, "config", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
-		    .help = "Settings file instead of /etc/kist.conf"),
+	KIST_OPTION(struct kist_cli, STRING, config_file, "config", 0, .metavar = "file",
+	            .completes = KIST_COMPLETE_FILE, .help = "Settings file instead of /etc/kist.conf"),
 	KIST_OPTION(struct kist_cli, STRING, log_format, "log-format", 0, .metavar = "format", .fallback = "text",
-		    .choices = (const char *const[]){ "text", "json", NULL }, .help = "Form of log messages: text or json"),
+	            .choices = (const char *const[]){ "text", "json", NULL },
+	            .help = "Form of log messages: text or json"),
 	KIST_OPTION(struct kist_cli, STRING, log_level, "log-level", 0, .metavar = "level", .fallback = "warn",
-		    .choices = (const char *const[]){ "debug", "info", "warn", "error", "fatal", NULL }, .help = "Log messages above this level"),
-	KIST_OPTION(struct kist_cli, STRING, root, "root", 0, .metavar = "directory", .completes = KIST_COMPLETE_DIRECTORY,
-		    .help = "Where containers and images are kept"),
-	KIST_OPTION(struct kist_cli, STRING, runroot, "runroot", 0, .metavar = "directory", .completes = KIST_COMPLETE_DIRECTORY,
-		    .help = "Where the state of this boot is kept"),
-	KIST_OPTION(struct kist_cli, LIST, set, "set", 0, .metavar = "key=value", .help = "Set a value of kist.conf for this call"),
+	            .choices = (const char *const[]){ "debug", "info", "warn", "error", "fatal", NULL },
+	            .help = "Log messages above this level"),
+	KIST_OPTION(struct kist_cli, STRING, root, "root", 0, .metavar = "directory",
+	            .completes = KIST_COMPLETE_DIRECTORY, .help = "Where containers and images are kept"),
+	KIST_OPTION(struct kist_cli, STRING, runroot, "runroot", 0, .metavar = "directory",
+	            .completes = KIST_COMPLETE_DIRECTORY, .help = "Where the state of this boot is kept"),
+	KIST_OPTION(struct kist_cli, LIST, set, "set", 0, .metavar = "key=value",
+	            .help = "Set a value of kist.conf for this call"),
 	{ 0 },
 };
 
@@ -37,14 +40,21 @@ const struct kist_command kist_command_container = {
 };
 
 static const struct kist_command *const commands[] = {
-	&kist_command_container, &kist_command_create,	&kist_command_exec,   &kist_command_exists, &kist_command_kill,
-	&kist_command_pause,	 &kist_command_rename,	&kist_command_restart, &kist_command_rm,     &kist_command_run,
-	&kist_command_start,	 &kist_command_stop,	&kist_command_unpause, &kist_command_wait,
-	KIST_IMAGE_COMMANDS
-	KIST_ARCHIVE_COMMANDS
-	KIST_VOLUME_COMMANDS
-	KIST_VIEW_COMMANDS
-	NULL,
+	&kist_command_container,
+	&kist_command_create,
+	&kist_command_exec,
+	&kist_command_exists,
+	&kist_command_kill,
+	&kist_command_pause,
+	&kist_command_rename,
+	&kist_command_restart,
+	&kist_command_rm,
+	&kist_command_run,
+	&kist_command_start,
+	&kist_command_stop,
+	&kist_command_unpause,
+	&kist_command_wait,
+	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_VOLUME_COMMANDS KIST_VIEW_COMMANDS NULL,
 };
 
 static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)
@@ -52,15 +62,18 @@ static int before(struct kist_cli *cli, const struct kist_command *command, stru
 	enum kist_log_level level;
 
 	if (kist_log_level_parse(cli->log_level, &level) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "log-level '%s': expected debug, info, warn, error or fatal", cli->log_level);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "log-level '%s': expected debug, info, warn, error or fatal",
+		                 cli->log_level);
 	bool json = kist_streq(cli->log_format, "json");
 	if (!json && !kist_streq(cli->log_format, "text"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "log-format '%s': expected text or json", cli->log_format);
 	kist_log_setup(level, json, 2);
 	if (!(command->needs & KIST_NEEDS_STORE))
 		return 0;
-	struct kist_options options = { .root = cli->root, .runroot = cli->runroot, .config_file = cli->config_file,
-					.set = (const char *const *)cli->set };
+	struct kist_options options = { .root = cli->root,
+		                        .runroot = cli->runroot,
+		                        .config_file = cli->config_file,
+		                        .set = (const char *const *)cli->set };
 	return kist_open(&cli->k, &options, err);
 }
 
@@ -76,7 +89,8 @@ static void complete_containers(struct kist_cli *cli, enum kist_complete kind, c
 	static const unsigned masks[] = {
 		[KIST_COMPLETE_RUNNING] = 1u << KIST_RUNNING | 1u << KIST_STOPPING,
 		[KIST_COMPLETE_PAUSED] = 1u << KIST_PAUSED,
-		[KIST_COMPLETE_STOPPED] = 1u << KIST_CONFIGURED | 1u << KIST_CREATED | 1u << KIST_STOPPED | 1u << KIST_EXITED,
+		[KIST_COMPLETE_STOPPED] =
+		        1u << KIST_CONFIGURED | 1u << KIST_CREATED | 1u << KIST_STOPPED | 1u << KIST_EXITED,
 	};
 	unsigned mask = kind < KIST_COUNT(masks) ? masks[kind] : 0;
 	struct kist_container **list = NULL;
@@ -85,7 +99,8 @@ static void complete_containers(struct kist_cli *cli, enum kist_complete kind, c
 	if (kist_container_list(cli->k, &list, &n, NULL, NULL) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
-		if ((!mask || mask & (1u << kist_container_state(list[i])->status)) && kist_has_prefix(kist_container_name(list[i]), prefix))
+		if ((!mask || mask & (1u << kist_container_state(list[i])->status)) &&
+		    kist_has_prefix(kist_container_name(list[i]), prefix))
 			kist_strv_add(names, kist_container_name(list[i]));
 	kist_container_list_free(list, n);
 }

@@ -15,13 +15,15 @@ struct rm_options {
 
 static const struct kist_option rm_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Remove all containers"),
-	ROW(LIST, cidfile, "cidfile", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE, .help = "Read the container's id from a file"),
+	ROW(LIST, cidfile, "cidfile", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
+	    .help = "Read the container's id from a file"),
 	ROW(FLAG, depend, "depend", 0, .help = "Remove the containers that share its namespaces first"),
 	ROW(LIST, filter, "filter", 0, .metavar = "key=value", .help = "Remove the containers that match"),
 	ROW(FLAG, force, "force", 'f', .help = "Stop it when it runs; a missing container is no error"),
 	ROW(FLAG, ignore, "ignore", 'i', .help = "A missing container is no error"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Remove the container created last"),
-	ROW(OPT_I64, time, "time", 't', .metavar = "seconds", .help = "With --force: time between the stop signal and SIGKILL"),
+	ROW(OPT_I64, time, "time", 't', .metavar = "seconds",
+	    .help = "With --force: time between the stop signal and SIGKILL"),
 	ROW(FLAG, volumes, "volumes", 'v', .help = "Remove its anonymous volumes too"),
 	{ 0 },
 };
@@ -40,7 +42,8 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 
 static unsigned flags_of(const struct rm_options *o)
 {
-	return (o->force ? KIST_REMOVE_FORCE : 0) | (o->depend ? KIST_REMOVE_DEPEND : 0) | (o->volumes ? KIST_REMOVE_VOLUMES : 0);
+	return (o->force ? KIST_REMOVE_FORCE : 0) | (o->depend ? KIST_REMOVE_DEPEND : 0) |
+	       (o->volumes ? KIST_REMOVE_VOLUMES : 0);
 }
 
 static int rm_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
@@ -140,7 +143,8 @@ const struct kist_command kist_command_rm = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [CONTAINER...]",
 	.summary = "Remove containers",
-	.description = "Exit code 1: a container did not exist; 2: one was running or paused and --force was not given.",
+	.description =
+	        "Exit code 1: a container did not exist; 2: one was running or paused and --force was not given.",
 	.options = (const struct kist_option_set[]){ { rm_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct rm_options),
 	.max_args = -1,

@@ -20,12 +20,15 @@ struct run_options {
 };
 
 static const struct kist_option run_rows[] = {
-	KIST_OPTION(struct run_options, COMMAS, attach, "attach", 'a', .metavar = "stream", .help = "Attach only to stdin, stdout or stderr"),
+	KIST_OPTION(struct run_options, COMMAS, attach, "attach", 'a', .metavar = "stream",
+	            .help = "Attach only to stdin, stdout or stderr"),
 	KIST_OPTION(struct run_options, FLAG, detach, "detach", 'd', .help = "Run in the background and print the id"),
-	KIST_OPTION(struct run_options, STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .fallback = "ctrl-p,ctrl-q",
-		    .help = "Keys that detach from the container"),
-	KIST_OPTION(struct run_options, OPT_U64, preserve_fds, "preserve-fds", 0, .metavar = "n", .help = "Pass file descriptors 3 to 3+n-1 on"),
-	KIST_OPTION(struct run_options, FLAG, sig_proxy, "sig-proxy", 0, .fallback = "true", .help = "Pass signals on to the container"),
+	KIST_OPTION(struct run_options, STRING, detach_keys, "detach-keys", 0, .metavar = "keys",
+	            .fallback = "ctrl-p,ctrl-q", .help = "Keys that detach from the container"),
+	KIST_OPTION(struct run_options, OPT_U64, preserve_fds, "preserve-fds", 0, .metavar = "n",
+	            .help = "Pass file descriptors 3 to 3+n-1 on"),
+	KIST_OPTION(struct run_options, FLAG, sig_proxy, "sig-proxy", 0, .fallback = "true",
+	            .help = "Pass signals on to the container"),
 	{ 0 },
 };
 
@@ -56,7 +59,7 @@ const struct kist_command kist_command_create = {
 	.synopsis = "[options] IMAGE [COMMAND [ARG...]]",
 	.summary = "Create a container without starting it",
 	.description = "Creates a container from an image, or with --rootfs from a directory, and prints its id.\n"
-		       "'kist start' starts it.",
+	               "'kist start' starts it.",
 	.options = create_sets,
 	.options_size = sizeof(struct create_options),
 	.min_args = 1,
@@ -67,7 +70,8 @@ const struct kist_command kist_command_create = {
 	.run = create_run,
 };
 
-/* --- run ------------------------------------------------------------------------------------------------------------ */
+/* --- run ------------------------------------------------------------------------------------------------------------
+ */
 
 static int attach_streams(const struct run_options *o, struct kist_attach_io *io, struct kist_error *err)
 {
@@ -82,7 +86,8 @@ static int attach_streams(const struct run_options *o, struct kist_attach_io *io
 		else if (kist_streq(name, "stderr"))
 			errors = true;
 		else
-			return kist_fail(err, KIST_ERR_INVALID, 0, "attach '%s': expected stdin, stdout or stderr", name);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "attach '%s': expected stdin, stdout or stderr",
+			                 name);
 	}
 	*io = (struct kist_attach_io){
 		.in = in ? 0 : -1,
@@ -106,7 +111,8 @@ void cli_window_size(struct kist_start *start)
 		}
 }
 
-int cli_attach(struct kist_container *c, struct kist_attach *session, const struct kist_attach_io *io, struct kist_error *err)
+int cli_attach(struct kist_container *c, struct kist_attach *session, const struct kist_attach_io *io,
+               struct kist_error *err)
 {
 	int code = 0;
 	int r = kist_attach_run(session, io, &code, err);
@@ -114,8 +120,9 @@ int cli_attach(struct kist_container *c, struct kist_attach *session, const stru
 	if (r == KIST_ATTACH_DETACHED)
 		return 0;
 	if (r == KIST_ATTACH_LOST)
-		return kist_fail(err, KIST_ERR_INTERNAL, EPIPE, "container %s: its monitor was killed: the exit code is unknown",
-				 kist_container_name(c));
+		return kist_fail(err, KIST_ERR_INTERNAL, EPIPE,
+		                 "container %s: its monitor was killed: the exit code is unknown",
+		                 kist_container_name(c));
 	return r < 0 ? r : code;
 }
 
@@ -133,7 +140,8 @@ static int run_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 	if (o->preserve_fds.set && o->preserve_fds.value > 1024)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--preserve-fds: at most 1024");
 	if (kist_detach_keys_parse(o->detach_keys, keys) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "detach-keys '%s': expected characters or ctrl-X, comma separated", o->detach_keys);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "detach-keys '%s': expected characters or ctrl-X, comma separated", o->detach_keys);
 	int r = attach_streams(o, &io, err);
 	if (r == 0)
 		r = create_container(cli, &o->create, argc - 1, argv + 1, &c, err);
@@ -162,9 +170,9 @@ const struct kist_command kist_command_run = {
 	.synopsis = "[options] IMAGE [COMMAND [ARG...]]",
 	.summary = "Run a command in a new container",
 	.description = "Creates a container and starts it. In the foreground the exit code is the container's;\n"
-		       "125: kist failed, 126: the command cannot be invoked, 127: it does not exist.",
-	.examples = (const char *const[]){ "run --rm busybox echo hello", "run -it --rm busybox sh", "run -d --name web -v /srv/www:/www:ro busybox httpd -f",
-					   NULL },
+	               "125: kist failed, 126: the command cannot be invoked, 127: it does not exist.",
+	.examples = (const char *const[]){ "run --rm busybox echo hello", "run -it --rm busybox sh",
+	                                   "run -d --name web -v /srv/www:/www:ro busybox httpd -f", NULL },
 	.options = run_sets,
 	.options_size = sizeof(struct run_options),
 	.min_args = 1,

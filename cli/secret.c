@@ -38,7 +38,8 @@ struct create_options {
 	bool env, replace, ignore;
 };
 
-#define ROW(type, member, name, letter, ...) KIST_OPTION(struct create_options, type, member, name, letter, ##__VA_ARGS__)
+#define ROW(type, member, name, letter, ...)                                                                           \
+	KIST_OPTION(struct create_options, type, member, name, letter, ##__VA_ARGS__)
 
 static const struct kist_option create_rows[] = {
 	ROW(STRING, driver, "driver", 'd', .metavar = "name", .fallback = "file", .help = "Driver of the secret: file"),
@@ -67,7 +68,8 @@ static int read_value(const struct create_options *o, const char *from, struct k
 		return kist_fail_errno(err, errno, "open %s", standard ? "standard input" : from);
 	int r = kist_read_fd(fd, KIST_SECRET_MAX, value);
 	if (r == -EFBIG)
-		return kist_fail(err, KIST_ERR_INVALID, EFBIG, "a secret's value must have 1 to %d bytes", KIST_SECRET_MAX);
+		return kist_fail(err, KIST_ERR_INVALID, EFBIG, "a secret's value must have 1 to %d bytes",
+		                 KIST_SECRET_MAX);
 	return r < 0 ? kist_fail_errno(err, -r, "read %s", from) : 0;
 }
 
@@ -111,9 +113,11 @@ const struct kist_command kist_command_secret_create = {
 	.parent = "secret",
 	.synopsis = "[options] NAME FILE|-",
 	.summary = "Create a secret",
-	.description = "Creates a secret from a file, from standard input (-), or from a variable (--env), and prints its id. Give it "
+	.description = "Creates a secret from a file, from standard input (-), or from a variable (--env), and prints "
+	               "its id. Give it "
 	               "to containers with 'kist run --secret'.",
-	.examples = (const char *const[]){ "secret create password password.txt", "secret create --env token TOKEN", NULL },
+	.examples =
+	        (const char *const[]){ "secret create password password.txt", "secret create --env token TOKEN", NULL },
 	.options = (const struct kist_option_set[]){ { create_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct create_options),
 	.min_args = 2,
@@ -133,8 +137,10 @@ struct ls_options {
 };
 
 static const struct kist_option ls_rows[] = {
-	KIST_OPTION(struct ls_options, LIST, filter, "filter", 'f', .metavar = "key=value", .help = "Show the secrets that match: id, name"),
-	KIST_OPTION(struct ls_options, STRING, format, "format", 0, .metavar = "template", .help = "Print by a Go template, or as json"),
+	KIST_OPTION(struct ls_options, LIST, filter, "filter", 'f', .metavar = "key=value",
+	            .help = "Show the secrets that match: id, name"),
+	KIST_OPTION(struct ls_options, STRING, format, "format", 0, .metavar = "template",
+	            .help = "Print by a Go template, or as json"),
 	KIST_OPTION(struct ls_options, FLAG, noheading, "noheading", 'n', .help = "Leave the header row out"),
 	KIST_OPTION(struct ls_options, FLAG, quiet, "quiet", 'q', .help = "Show ids alone"),
 	{ 0 },
@@ -207,7 +213,8 @@ static int ls_run(struct kist_cli *cli, void *options, int argc, char **argv, st
 	free(list);
 	for (char **id = broken; id && *id; id++) {
 		struct kist_error problem = { 0 };
-		kist_fail(&problem, KIST_ERR_CORRUPT, EBADMSG, "secret %s is damaged ('kist secret rm %s' removes it)", *id, *id);
+		kist_fail(&problem, KIST_ERR_CORRUPT, EBADMSG, "secret %s is damaged ('kist secret rm %s' removes it)",
+		          *id, *id);
 		kist_complain(cli->program, &problem);
 	}
 	if (r == 0)
@@ -250,7 +257,8 @@ struct inspect_options {
 };
 
 static const struct kist_option inspect_rows[] = {
-	KIST_OPTION(struct inspect_options, STRING, format, "format", 'f', .metavar = "template", .help = "Print by a Go template, or as json"),
+	KIST_OPTION(struct inspect_options, STRING, format, "format", 'f', .metavar = "template",
+	            .help = "Print by a Go template, or as json"),
 	KIST_OPTION(struct inspect_options, FLAG, pretty, "pretty", 0, .help = "Print for reading"),
 	KIST_OPTION(struct inspect_options, FLAG, showsecret, "showsecret", 0, .help = "Print the value too"),
 	{ 0 },
@@ -268,13 +276,14 @@ static int inspect_check(const void *options, int argc, char **argv, struct kist
 
 static void make_pretty(struct json_object *json, struct kist_str *out)
 {
-	struct json_object *spec = json_object_object_get(json, "Spec"), *driver = json_object_object_get(spec, "Driver"), *value = NULL;
+	struct json_object *spec = json_object_object_get(json, "Spec"),
+	                   *driver = json_object_object_get(spec, "Driver"), *value = NULL;
 
 	kist_str_addf(out, "ID:              %s\n", json_object_get_string(json_object_object_get(json, "ID")));
 	kist_str_addf(out, "Name:            %s\n", json_object_get_string(json_object_object_get(spec, "Name")));
 	kist_str_add(out, "Labels:\n");
 	json_object_object_foreach(json_object_object_get(spec, "Labels"), key, label)
-		kist_str_addf(out, " - %s=%s\n", key, json_object_get_string(label));
+	        kist_str_addf(out, " - %s=%s\n", key, json_object_get_string(label));
 	kist_str_addf(out, "Driver:          %s\n", json_object_get_string(json_object_object_get(driver, "Name")));
 	kist_str_addf(out, "Created at:      %s\n", json_object_get_string(json_object_object_get(json, "CreatedAt")));
 	kist_str_addf(out, "Updated at:      %s\n", json_object_get_string(json_object_object_get(json, "UpdatedAt")));
@@ -360,7 +369,8 @@ static int rm_check(const void *options, int argc, char **argv, struct kist_erro
 	(void)argv;
 	if (o->all == (argc > 1))
 		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 o->all ? "--all and names of secrets exclude each other" : "name at least one secret, or use --all");
+		                 o->all ? "--all and names of secrets exclude each other"
+		                        : "name at least one secret, or use --all");
 	return 0;
 }
 
@@ -408,7 +418,8 @@ const struct kist_command kist_command_secret_rm = {
 	.parent = "secret",
 	.synopsis = "[options] SECRET [SECRET...]",
 	.summary = "Remove secrets",
-	.description = "Removes secrets. Containers that were given one have it until they end, and cannot be started again without it.",
+	.description = "Removes secrets. Containers that were given one have it until they end, and cannot be started "
+	               "again without it.",
 	.examples = (const char *const[]){ "secret rm password", "secret rm --all", NULL },
 	.options = (const struct kist_option_set[]){ { rm_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct rm_options),

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- start ---------------------------------------------------------------------------------------------------------- */
+/* --- start ----------------------------------------------------------------------------------------------------------
+ */
 
 struct start_options {
 	bool all, attach, interactive, latest, sig_proxy;
@@ -15,16 +16,19 @@ struct start_options {
 	char **filter;
 };
 
-#define ROW(type, member, name, letter, ...) KIST_OPTION(struct start_options, type, member, name, letter, ##__VA_ARGS__)
+#define ROW(type, member, name, letter, ...)                                                                           \
+	KIST_OPTION(struct start_options, type, member, name, letter, ##__VA_ARGS__)
 
 static const struct kist_option start_rows[] = {
 	ROW(FLAG, all, "all", 0, .help = "Start all containers that do not run"),
 	ROW(FLAG, attach, "attach", 'a', .help = "Show the container's output, and return its exit code"),
-	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .fallback = "ctrl-p,ctrl-q", .help = "Keys that detach"),
+	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .fallback = "ctrl-p,ctrl-q",
+	    .help = "Keys that detach"),
 	ROW(LIST, filter, "filter", 'f', .metavar = "key=value", .help = "Start the containers that match"),
 	ROW(FLAG, interactive, "interactive", 'i', .help = "Pass stdin on"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Start the container created last"),
-	ROW(FLAG, sig_proxy, "sig-proxy", 0, .fallback = "true", .help = "With --attach: pass signals on to the container"),
+	ROW(FLAG, sig_proxy, "sig-proxy", 0, .fallback = "true",
+	    .help = "With --attach: pass signals on to the container"),
 	{ 0 },
 };
 
@@ -34,7 +38,8 @@ static int start_check(const void *options, int argc, char **argv, struct kist_e
 
 	(void)argv;
 	if ((o->attach || o->interactive) && (o->all || o->filter || argc > 2))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "only one container can be started with --attach or --interactive");
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "only one container can be started with --attach or --interactive");
 	return kist_cli_check_targets(o->all || o->filter, o->latest, argc, err);
 }
 
@@ -84,7 +89,9 @@ static int start_run(struct kist_cli *cli, void *options, int argc, char **argv,
 		.all = o->all,
 		.latest = o->latest,
 		.filters = o->filter,
-		.status_mask = o->all ? 1u << KIST_CONFIGURED | 1u << KIST_CREATED | 1u << KIST_STOPPED | 1u << KIST_EXITED : 0,
+		.status_mask =
+		        o->all ? 1u << KIST_CONFIGURED | 1u << KIST_CREATED | 1u << KIST_STOPPED | 1u << KIST_EXITED
+		               : 0,
 		.print_input = true,
 	};
 	return kist_cli_each(cli, &targets, argc, argv, start_one, NULL, err);
@@ -106,7 +113,8 @@ const struct kist_command kist_command_start = {
 	.run = start_run,
 };
 
-/* --- wait ----------------------------------------------------------------------------------------------------------- */
+/* --- wait -----------------------------------------------------------------------------------------------------------
+ */
 
 struct wait_options {
 	char **condition;
@@ -114,8 +122,10 @@ struct wait_options {
 };
 
 static const struct kist_option wait_rows[] = {
-	KIST_OPTION(struct wait_options, COMMAS, condition, "condition", 0, .metavar = "state", .help = "State to wait for instead of stopped"),
-	KIST_OPTION(struct wait_options, FLAG, ignore, "ignore", 0, .help = "A missing container is no error; its code is -1"),
+	KIST_OPTION(struct wait_options, COMMAS, condition, "condition", 0, .metavar = "state",
+	            .help = "State to wait for instead of stopped"),
+	KIST_OPTION(struct wait_options, FLAG, ignore, "ignore", 0,
+	            .help = "A missing container is no error; its code is -1"),
 	KIST_OPTION(struct wait_options, FLAG, latest, "latest", 'l', .help = "Wait for the container created last"),
 	{ 0 },
 };
@@ -133,7 +143,8 @@ static int wait_one(struct kist_cli *cli, const struct wait_options *o, const ch
 	struct kist_error err = { 0 };
 	int code = -1;
 
-	if (kist_container_wait(cli->k, name, mask, &code, &err) < 0 && !(o->ignore && err.kind == KIST_ERR_NOT_FOUND)) {
+	if (kist_container_wait(cli->k, name, mask, &code, &err) < 0 &&
+	    !(o->ignore && err.kind == KIST_ERR_NOT_FOUND)) {
 		kist_complain(cli->program, &err);
 		return KIST_EXIT_ENGINE;
 	}
@@ -152,7 +163,8 @@ static int wait_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 	for (size_t i = 0; o->condition && o->condition[i]; i++) {
 		enum kist_status status;
 		if (kist_status_parse(o->condition[i], &status) < 0)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "condition '%s' is not a state of a container", o->condition[i]);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "condition '%s' is not a state of a container",
+			                 o->condition[i]);
 		mask |= 1u << status;
 	}
 	if (o->latest) {
@@ -186,7 +198,8 @@ const struct kist_command kist_command_wait = {
 	.run = wait_run,
 };
 
-/* --- rename, exists ------------------------------------------------------------------------------------------------- */
+/* --- rename, exists -------------------------------------------------------------------------------------------------
+ */
 
 static int rename_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {

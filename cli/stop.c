@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define RUNNING (1u << KIST_RUNNING)
-#define LIVE (RUNNING | 1u << KIST_STOPPING | 1u << KIST_PAUSED | 1u << KIST_CREATED)
+#define LIVE    (RUNNING | 1u << KIST_STOPPING | 1u << KIST_PAUSED | 1u << KIST_CREATED)
 
 struct act_options {
 	bool all, latest, ignore, running;
@@ -19,13 +19,14 @@ struct act_options {
 };
 
 #define ROW(type, member, name, letter, ...) KIST_OPTION(struct act_options, type, member, name, letter, ##__VA_ARGS__)
-#define ROW_ALL ROW(FLAG, all, "all", 'a', .help = "Act on all containers")
-#define ROW_LATEST ROW(FLAG, latest, "latest", 'l', .help = "Act on the container created last")
-#define ROW_FILTER ROW(LIST, filter, "filter", 'f', .metavar = "key=value", .help = "Act on the containers that match")
-#define ROW_CIDFILE                                                                                                                \
-	ROW(LIST, cidfile, "cidfile", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE, .help = "Read the container's id from a file")
-#define ROW_TIME                                                                                                                   \
-	ROW(OPT_I64, time, "time", 't', .metavar = "seconds", .aliases = (const char *const[]){ "timeout", NULL },                 \
+#define ROW_ALL                              ROW(FLAG, all, "all", 'a', .help = "Act on all containers")
+#define ROW_LATEST                           ROW(FLAG, latest, "latest", 'l', .help = "Act on the container created last")
+#define ROW_FILTER                           ROW(LIST, filter, "filter", 'f', .metavar = "key=value", .help = "Act on the containers that match")
+#define ROW_CIDFILE                                                                                                    \
+	ROW(LIST, cidfile, "cidfile", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,                           \
+	    .help = "Read the container's id from a file")
+#define ROW_TIME                                                                                                       \
+	ROW(OPT_I64, time, "time", 't', .metavar = "seconds", .aliases = (const char *const[]){ "timeout", NULL },     \
 	    .help = "Time between the stop signal and SIGKILL, instead of the container's own; -1: its own")
 
 static int check_targets(const void *options, int argc, char **argv, struct kist_error *err)
@@ -53,7 +54,8 @@ static struct kist_cli_targets targets_of(const struct act_options *o, unsigned 
 	};
 }
 
-/* --- stop ----------------------------------------------------------------------------------------------------------- */
+/* --- stop -----------------------------------------------------------------------------------------------------------
+ */
 
 static int stop_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {
@@ -63,7 +65,8 @@ static int stop_one(struct kist_cli *cli, struct kist_container *c, void *arg, s
 	(void)cli;
 	int r = kist_container_stop(c, o->time.set ? o->time.value : -1, &problem);
 	/* As podman: stopping what is stopped is no failure. */
-	if (r < 0 && (problem.kind == KIST_ERR_STOPPED || (problem.kind == KIST_ERR_STATE && kist_container_state(c)->status == KIST_CONFIGURED)))
+	if (r < 0 && (problem.kind == KIST_ERR_STOPPED ||
+	              (problem.kind == KIST_ERR_STATE && kist_container_state(c)->status == KIST_CONFIGURED)))
 		return 0;
 	if (r < 0)
 		*err = problem;
@@ -79,7 +82,10 @@ static int stop_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 }
 
 static const struct kist_option stop_rows[] = {
-	ROW_ALL, ROW_CIDFILE, ROW_FILTER, ROW(FLAG, ignore, "ignore", 'i', .help = "A missing container is no error"), ROW_LATEST, ROW_TIME, { 0 },
+	ROW_ALL,    ROW_CIDFILE,
+	ROW_FILTER, ROW(FLAG, ignore, "ignore", 'i', .help = "A missing container is no error"),
+	ROW_LATEST, ROW_TIME,
+	{ 0 },
 };
 
 const struct kist_command kist_command_stop = {
@@ -99,7 +105,8 @@ const struct kist_command kist_command_stop = {
 	.run = stop_run,
 };
 
-/* --- restart -------------------------------------------------------------------------------------------------------- */
+/* --- restart --------------------------------------------------------------------------------------------------------
+ */
 
 static int restart_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {
@@ -118,8 +125,13 @@ static int restart_run(struct kist_cli *cli, void *options, int argc, char **arg
 }
 
 static const struct kist_option restart_rows[] = {
-	ROW_ALL,    ROW_CIDFILE, ROW_FILTER, ROW_LATEST, ROW(FLAG, running, "running", 0, .help = "Restart the running containers only"),
-	ROW_TIME, { 0 },
+	ROW_ALL,
+	ROW_CIDFILE,
+	ROW_FILTER,
+	ROW_LATEST,
+	ROW(FLAG, running, "running", 0, .help = "Restart the running containers only"),
+	ROW_TIME,
+	{ 0 },
 };
 
 const struct kist_command kist_command_restart = {
@@ -138,7 +150,8 @@ const struct kist_command kist_command_restart = {
 	.run = restart_run,
 };
 
-/* --- kill ----------------------------------------------------------------------------------------------------------- */
+/* --- kill -----------------------------------------------------------------------------------------------------------
+ */
 
 static int kill_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {
@@ -163,7 +176,8 @@ static const struct kist_option kill_rows[] = {
 	ROW_ALL,
 	ROW_CIDFILE,
 	ROW_LATEST,
-	ROW(STRING, signal_name, "signal", 's', .metavar = "signal", .fallback = "KILL", .help = "Signal to send, by name or number"),
+	ROW(STRING, signal_name, "signal", 's', .metavar = "signal", .fallback = "KILL",
+	    .help = "Signal to send, by name or number"),
 	{ 0 },
 };
 
@@ -183,7 +197,8 @@ const struct kist_command kist_command_kill = {
 	.run = kill_run,
 };
 
-/* --- pause, unpause ------------------------------------------------------------------------------------------------- */
+/* --- pause, unpause -------------------------------------------------------------------------------------------------
+ */
 
 static int pause_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {

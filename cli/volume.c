@@ -35,14 +35,17 @@ struct create_options {
 	bool ignore;
 };
 
-#define ROW(type, member, name, letter, ...) KIST_OPTION(struct create_options, type, member, name, letter, ##__VA_ARGS__)
+#define ROW(type, member, name, letter, ...)                                                                           \
+	KIST_OPTION(struct create_options, type, member, name, letter, ##__VA_ARGS__)
 
 static const struct kist_option create_rows[] = {
-	ROW(STRING, driver, "driver", 'd', .metavar = "name", .fallback = "local", .help = "Driver of the volume: local"),
+	ROW(STRING, driver, "driver", 'd', .metavar = "name", .fallback = "local",
+	    .help = "Driver of the volume: local"),
 	ROW(OPT_U64, gid, "gid", 0, .metavar = "id", .help = "Group of its directory"),
 	ROW(FLAG, ignore, "ignore", 0, .help = "A volume of that name is no error"),
 	ROW(LIST, labels, "label", 'l', .metavar = "key=value", .help = "Add a label"),
-	ROW(LIST, options, "opt", 'o', .metavar = "key=value", .help = "Set an option: type=, device=, o=, copy, nocopy"),
+	ROW(LIST, options, "opt", 'o', .metavar = "key=value",
+	    .help = "Set an option: type=, device=, o=, copy, nocopy"),
 	ROW(OPT_U64, uid, "uid", 0, .metavar = "id", .help = "Owner of its directory"),
 	{ 0 },
 };
@@ -55,7 +58,8 @@ static int print_name(const char *name, struct kist_error *err)
 	return kist_cli_print(&out, err);
 }
 
-static int create(struct kist_cli *cli, const struct create_options *o, struct kist_volume *config, struct kist_error *err)
+static int create(struct kist_cli *cli, const struct create_options *o, struct kist_volume *config,
+                  struct kist_error *err)
 {
 	struct kist_error problem = { 0 };
 	struct kist_volume *v = NULL;
@@ -74,9 +78,12 @@ static int create(struct kist_cli *cli, const struct create_options *o, struct k
 static int create_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct create_options *o = options;
-	struct kist_volume config = { .name = argc > 1 ? argv[1] : NULL, .driver = (char *)o->driver, .uid = o->uid, .gid = o->gid };
+	struct kist_volume config = {
+		.name = argc > 1 ? argv[1] : NULL, .driver = (char *)o->driver, .uid = o->uid, .gid = o->gid
+	};
 
-	if ((o->uid.set && (uint64_t)o->uid.value >= UINT32_MAX) || (o->gid.set && (uint64_t)o->gid.value >= UINT32_MAX))
+	if ((o->uid.set && (uint64_t)o->uid.value >= UINT32_MAX) ||
+	    (o->gid.set && (uint64_t)o->gid.value >= UINT32_MAX))
 		return kist_fail(err, KIST_ERR_INVALID, ERANGE, "uid and gid must be below 4294967295");
 	int r = cli_add_pairs("label", o->labels, &config.labels, err);
 	if (r == 0)
@@ -93,12 +100,14 @@ const struct kist_command kist_command_volume_create = {
 	.parent = "volume",
 	.synopsis = "[options] [NAME]",
 	.summary = "Create a volume",
-	.description = "Creates a volume and prints its name; without a name, one of 64 random digits.\n"
-	               "With --opt type= and device= the volume is a file system of its own, mounted for the containers that "
-	               "use it: a tmpfs, a directory of the host (o=bind), or any device. o= has the mount options.",
-	.examples = (const char *const[]){ "volume create data", "volume create --opt type=tmpfs --opt o=size=64m scratch",
-	                                   "volume create --opt type=ext4 --opt device=/dev/sdb1 disk",
-	                                   "volume create --opt o=bind --opt device=/srv/www www", NULL },
+	.description =
+	        "Creates a volume and prints its name; without a name, one of 64 random digits.\n"
+	        "With --opt type= and device= the volume is a file system of its own, mounted for the containers that "
+	        "use it: a tmpfs, a directory of the host (o=bind), or any device. o= has the mount options.",
+	.examples =
+	        (const char *const[]){ "volume create data", "volume create --opt type=tmpfs --opt o=size=64m scratch",
+	                               "volume create --opt type=ext4 --opt device=/dev/sdb1 disk",
+	                               "volume create --opt o=bind --opt device=/srv/www www", NULL },
 	.options = (const struct kist_option_set[]){ { create_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct create_options),
 	.max_args = 1,
@@ -117,7 +126,8 @@ struct rm_options {
 
 static const struct kist_option rm_rows[] = {
 	KIST_OPTION(struct rm_options, FLAG, all, "all", 'a', .help = "Remove all volumes"),
-	KIST_OPTION(struct rm_options, FLAG, force, "force", 'f', .help = "Remove the containers that use it first; a missing volume is no error"),
+	KIST_OPTION(struct rm_options, FLAG, force, "force", 'f',
+	            .help = "Remove the containers that use it first; a missing volume is no error"),
 	KIST_OPTION(struct rm_options, OPT_I64, time, "time", 't', .metavar = "seconds",
 	            .help = "With --force: time between the stop signal and SIGKILL"),
 	{ 0 },
@@ -130,7 +140,8 @@ static int rm_check(const void *options, int argc, char **argv, struct kist_erro
 	(void)argv;
 	if (o->all == (argc > 1))
 		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 o->all ? "--all and names of volumes exclude each other" : "name at least one volume, or use --all");
+		                 o->all ? "--all and names of volumes exclude each other"
+		                        : "name at least one volume, or use --all");
 	return o->time.set && !o->force ? kist_fail(err, KIST_ERR_INVALID, 0, "--time needs --force") : 0;
 }
 
@@ -138,7 +149,8 @@ static int rm_one(struct kist_cli *cli, struct rm_options *o, const char *name, 
 {
 	struct kist_error problem = { 0 };
 
-	int r = kist_volume_remove(cli->k, name, o->force ? KIST_REMOVE_FORCE : 0, o->time.set ? o->time.value : -1, &problem);
+	int r = kist_volume_remove(cli->k, name, o->force ? KIST_REMOVE_FORCE : 0, o->time.set ? o->time.value : -1,
+	                           &problem);
 	if (r == 0)
 		return print_name(name, err);
 	if (problem.kind == KIST_ERR_NOT_FOUND && (o->force || o->all))
@@ -204,8 +216,9 @@ struct prune_options {
 };
 
 static const struct kist_option prune_rows[] = {
-	KIST_OPTION(struct prune_options, LIST, filter, "filter", 0, .metavar = "key=value",
-	            .help = "Remove the unused volumes that match: after, driver, label, name, opt, scope, since, until"),
+	KIST_OPTION(
+	        struct prune_options, LIST, filter, "filter", 0, .metavar = "key=value",
+	        .help = "Remove the unused volumes that match: after, driver, label, name, opt, scope, since, until"),
 	KIST_OPTION(struct prune_options, FLAG, force, "force", 'f', .help = "Do not ask"),
 	{ 0 },
 };
@@ -214,8 +227,9 @@ static bool confirmed(const struct cli_volumes *volumes)
 {
 	char line[16];
 
-	fprintf(stderr, "WARNING! This will remove all volumes not used by at least one container. The following volumes will "
-	                "be removed:\n");
+	fprintf(stderr,
+	        "WARNING! This will remove all volumes not used by at least one container. The following volumes will "
+	        "be removed:\n");
 	for (size_t i = 0; i < volumes->n; i++)
 		fprintf(stderr, "%s\n", volumes->items[i]->name);
 	fprintf(stderr, "Are you sure you want to continue? [y/N] ");
@@ -308,8 +322,9 @@ const struct kist_command kist_command_volume_reload = {
 	.parent = "volume",
 	.synopsis = "",
 	.summary = "Bring the store of volumes up to date",
-	.description = "There are no plugins whose volumes could change: what crashes left behind is swept, half-made volumes "
-	               "and marks of containers that are gone.",
+	.description =
+	        "There are no plugins whose volumes could change: what crashes left behind is swept, half-made volumes "
+	        "and marks of containers that are gone.",
 	.needs = KIST_NEEDS_STORE,
 	.run = reload_run,
 };

@@ -37,7 +37,7 @@ void cli_volumes_clear(struct cli_volumes *volumes);
 /* "KEY=value"; a key alone has the empty value. For labels and options. */
 int cli_add_pairs(const char *option, char *const *items, char ***to, struct kist_error *err);
 /* Documents, which are put, by --format to stdout. */
-int cli_print_documents(const struct kist_format *format, struct json_object *const *documents, size_t n, bool noheading,
-                        struct kist_error *err);
+int cli_print_documents(const struct kist_format *format, struct json_object *const *documents, size_t n,
+                        bool noheading, struct kist_error *err);
 
 #endif

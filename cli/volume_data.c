@@ -16,15 +16,16 @@ struct export_options {
 };
 
 static const struct kist_option export_rows[] = {
-	KIST_OPTION(struct export_options, STRING, output, "output", 'o', .metavar = "file", .completes = KIST_COMPLETE_FILE,
-	            .help = "Write to a file instead of standard output"),
+	KIST_OPTION(struct export_options, STRING, output, "output", 'o', .metavar = "file",
+	            .completes = KIST_COMPLETE_FILE, .help = "Write to a file instead of standard output"),
 	{ 0 },
 };
 
 static int open_output(const char *path, struct kist_error *err)
 {
 	if (!path && isatty(1))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "standard output is a terminal: redirect it, or use --output");
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "standard output is a terminal: redirect it, or use --output");
 	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : fcntl(1, F_DUPFD_CLOEXEC, 3);
 	return fd < 0 ? kist_fail_errno(err, errno, "open %s", path ? path : "standard output") : fd;
 }
@@ -49,9 +50,11 @@ const struct kist_command kist_command_volume_export = {
 	.parent = "volume",
 	.synopsis = "[options] VOLUME",
 	.summary = "Write a volume's content as a tar archive",
-	.description = "Writes the content of a volume as a tar archive, with owners, modes, times, extended attributes, ACLs and "
+	.description = "Writes the content of a volume as a tar archive, with owners, modes, times, extended "
+	               "attributes, ACLs and "
 	               "holes. Sockets are left out.",
-	.examples = (const char *const[]){ "volume export --output data.tar data", "volume export data | zstd >data.tar.zst", NULL },
+	.examples = (const char *const[]){ "volume export --output data.tar data",
+	                                   "volume export data | zstd >data.tar.zst", NULL },
 	.options = (const struct kist_option_set[]){ { export_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct export_options),
 	.min_args = 1,
@@ -69,7 +72,8 @@ static int open_input(const char *path, struct kist_error *err)
 	bool standard = !path || kist_streq(path, "-");
 
 	if (standard && isatty(0))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "standard input is a terminal: redirect a tar archive to it");
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "standard input is a terminal: redirect a tar archive to it");
 	int fd = standard ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? kist_fail_errno(err, errno, "open %s", standard ? "standard input" : path) : fd;
 }
@@ -93,7 +97,8 @@ const struct kist_command kist_command_volume_import = {
 	.parent = "volume",
 	.synopsis = "VOLUME [SOURCE]",
 	.summary = "Unpack a tar archive into a volume",
-	.description = "Unpacks a tar archive, plain or compressed by gzip or zstd, into a volume that exists. What the volume "
+	.description = "Unpacks a tar archive, plain or compressed by gzip or zstd, into a volume that exists. What "
+	               "the volume "
 	               "has stays, unless the archive has an entry of its name. SOURCE - or none is standard input.",
 	.examples = (const char *const[]){ "volume import data data.tar", "volume import data - <data.tar.gz", NULL },
 	.min_args = 1,
@@ -134,7 +139,8 @@ const struct kist_command kist_command_volume_mount = {
 	.parent = "volume",
 	.synopsis = "VOLUME",
 	.summary = "Mount a volume on the host",
-	.description = "Prints the path of a volume's content. A volume with a file system of its own (--opt type=) is mounted there "
+	.description = "Prints the path of a volume's content. A volume with a file system of its own (--opt type=) is "
+	               "mounted there "
 	               "until it was unmounted as often as it was mounted; containers that start meanwhile share it.",
 	.examples = (const char *const[]){ "volume mount data", NULL },
 	.min_args = 1,

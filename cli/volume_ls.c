@@ -11,8 +11,8 @@
 
 static const char *const maps[] = { "Labels", "Options", NULL };
 
-int cli_print_documents(const struct kist_format *format, struct json_object *const *documents, size_t n, bool noheading,
-                        struct kist_error *err)
+int cli_print_documents(const struct kist_format *format, struct json_object *const *documents, size_t n,
+                        bool noheading, struct kist_error *err)
 {
 	struct kist_template_view view = { .maps = maps, .escape = isatty(1) };
 	KIST_STR struct kist_str out = { 0 };
@@ -156,9 +156,11 @@ struct ls_options {
 };
 
 static const struct kist_option ls_rows[] = {
-	KIST_OPTION(struct ls_options, LIST, filter, "filter", 'f', .metavar = "key=value",
-	            .help = "Show the volumes that match: after, dangling, driver, label, name, opt, scope, since, until"),
-	KIST_OPTION(struct ls_options, STRING, format, "format", 0, .metavar = "template", .help = "Print by a Go template, or as json"),
+	KIST_OPTION(
+	        struct ls_options, LIST, filter, "filter", 'f', .metavar = "key=value",
+	        .help = "Show the volumes that match: after, dangling, driver, label, name, opt, scope, since, until"),
+	KIST_OPTION(struct ls_options, STRING, format, "format", 0, .metavar = "template",
+	            .help = "Print by a Go template, or as json"),
 	KIST_OPTION(struct ls_options, FLAG, noheading, "noheading", 'n', .help = "Leave the header row out"),
 	KIST_OPTION(struct ls_options, FLAG, quiet, "quiet", 'q', .help = "Show names alone"),
 	{ 0 },
@@ -166,8 +168,8 @@ static const struct kist_option ls_rows[] = {
 
 static const struct kist_header headers[] = { { "Name", "VOLUME NAME" }, { 0 } };
 
-static int print_volumes(struct kist_cli *cli, const struct kist_format *format, struct kist_volume *const *items, size_t n,
-                         bool noheading, struct kist_error *err)
+static int print_volumes(struct kist_cli *cli, const struct kist_format *format, struct kist_volume *const *items,
+                         size_t n, bool noheading, struct kist_error *err)
 {
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
 	size_t made = 0;
@@ -249,7 +251,8 @@ static int inspect_check(const void *options, int argc, char **argv, struct kist
 	(void)argv;
 	if (o->all == (argc > 1))
 		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 o->all ? "--all and names of volumes exclude each other" : "name at least one volume, or use --all");
+		                 o->all ? "--all and names of volumes exclude each other"
+		                        : "name at least one volume, or use --all");
 	return 0;
 }
 

@@ -6,8 +6,8 @@
 
 struct kist_attach {
 	int sock;
-	bool tty;      /* the container has a terminal */
-	bool stdin_;   /* its stdin is open */
+	bool tty;    /* the container has a terminal */
+	bool stdin_; /* its stdin is open */
 };
 
 struct kist_container;

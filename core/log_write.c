@@ -16,15 +16,15 @@
 #include <unistd.h>
 
 #define LINE_MAX_LENGTH 16384 /* longer lines are cut into partial ones, as kubelet expects */
-#define RETRY_NS (1 * KIST_NSEC_PER_SEC)
-#define LOG_MODE 0640
+#define RETRY_NS        (1 * KIST_NSEC_PER_SEC)
+#define LOG_MODE        0640
 
 struct kist_log_writer {
 	bool json;
-	int dir;          /* of the log file, owned */
+	int dir; /* of the log file, owned */
 	char *name;
 	char *tag;
-	int fd;           /* -1: to be opened again */
+	int fd; /* -1: to be opened again */
 	uint64_t size, max_size;
 	uint32_t max_files;
 	struct kist_str partial[2]; /* stdout, stderr: a line without its end */
@@ -40,8 +40,8 @@ int kist_log_check(const char *driver, struct kist_error *err)
 	for (size_t i = 0; i < KIST_COUNT(drivers); i++)
 		if (kist_streq(drivers[i], driver))
 			return 0;
-	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "log driver '%s' is not supported: use k8s-file, json-file or none",
-			 driver ? driver : "");
+	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+	                 "log driver '%s' is not supported: use k8s-file, json-file or none", driver ? driver : "");
 }
 
 static int file_open(struct kist_log_writer *w)
@@ -217,7 +217,9 @@ int kist_log_place(const struct kist_container_config *config, int dir, int *out
 		*out = fcntl(dir, F_DUPFD_CLOEXEC, 3);
 		*name = kist_strdup("ctr.log");
 	} else {
-		KIST_FREE char *parent = !slash ? kist_strdup(".") : slash == path ? kist_strdup("/") : kist_strndup(path, (size_t)(slash - path));
+		KIST_FREE char *parent = !slash          ? kist_strdup(".")
+		                         : slash == path ? kist_strdup("/")
+		                                         : kist_strndup(path, (size_t)(slash - path));
 		*out = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		*name = kist_strdup(slash ? slash + 1 : path);
 	}
@@ -228,7 +230,8 @@ int kist_log_place(const struct kist_container_config *config, int dir, int *out
 	return kist_fail_errno(err, errno, "open directory of log %s", path ? path : "ctr.log");
 }
 
-int kist_log_writer_open(struct kist_log_writer **out, const struct kist_container_config *config, int dir, struct kist_error *err)
+int kist_log_writer_open(struct kist_log_writer **out, const struct kist_container_config *config, int dir,
+                         struct kist_error *err)
 {
 	int place = -1;
 	char *name = NULL;

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #define KIST_MSG_DATA 32768 /* most data bytes in one packet */
-/* A command sends at most this much stdin ahead of KIST_MSG_TAKEN: the monitor never stops reading a connection, so that a signal is
- * not stuck behind input that the container does not want, and never keeps more than this for each. */
+/* A command sends at most this much stdin ahead of KIST_MSG_TAKEN: the monitor never stops reading a connection, so
+ * that a signal is not stuck behind input that the container does not want, and never keeps more than this for each. */
 #define KIST_MSG_WINDOW 131072
 
 enum kist_msg_type {
@@ -28,17 +28,17 @@ enum kist_msg_type {
 	/* monitor -> command */
 	KIST_MSG_CREATED = 'C',
 	KIST_MSG_STARTED = 'G',
-	KIST_MSG_FAILED = 'F', /* struct kist_error */
-	KIST_MSG_STDOUT = 'O', /* data */
-	KIST_MSG_STDERR = 'R', /* data */
-	KIST_MSG_TAKEN = 'T',  /* uint32_t: bytes of stdin that went on to the container, or nowhere */
-	KIST_MSG_EXITED = 'Z', /* int32_t exit code; of an exec session on the connection that asked for it */
-	KIST_MSG_RUNNING = 'Y',/* int32_t pid of an exec session; with a terminal, its master as fd */
+	KIST_MSG_FAILED = 'F',  /* struct kist_error */
+	KIST_MSG_STDOUT = 'O',  /* data */
+	KIST_MSG_STDERR = 'R',  /* data */
+	KIST_MSG_TAKEN = 'T',   /* uint32_t: bytes of stdin that went on to the container, or nowhere */
+	KIST_MSG_EXITED = 'Z',  /* int32_t exit code; of an exec session on the connection that asked for it */
+	KIST_MSG_RUNNING = 'Y', /* int32_t pid of an exec session; with a terminal, its master as fd */
 };
 
 struct kist_msg_attach {
-	uint8_t output;   /* wants stdout and stderr */
-	uint8_t owner;    /* the foreground command: the container is paced by its reader without bound */
+	uint8_t output; /* wants stdout and stderr */
+	uint8_t owner;  /* the foreground command: the container is paced by its reader without bound */
 };
 
 struct kist_msg_size {
@@ -73,11 +73,12 @@ enum {
 	KIST_MONITOR_ARGS,
 };
 #define KIST_MONITOR_VOLATILE 'v'
-#define KIST_MONITOR_START 's'  /* open the gate at once */
-#define KIST_MONITOR_ATTACH 'a' /* the starting command wants the output */
+#define KIST_MONITOR_START    's' /* open the gate at once */
+#define KIST_MONITOR_ATTACH   'a' /* the starting command wants the output */
 
-/* Fds of a fresh monitor: 0-2 as the command had them until it is ready, 3..3+preserve-1 for the container, then these two. */
+/* Fds of a fresh monitor: 0-2 as the command had them until it is ready, 3..3+preserve-1 for the container, then these
+ * two. */
 #define KIST_MONITOR_FD_CONTROL(preserve) (3 + (int)(preserve))
-#define KIST_MONITOR_FD_LOCK(preserve) (4 + (int)(preserve))
+#define KIST_MONITOR_FD_LOCK(preserve)    (4 + (int)(preserve))
 
 #endif

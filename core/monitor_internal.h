@@ -22,12 +22,12 @@ struct watch {
 struct client {
 	struct watch watch; /* first: the loop hands watches out */
 	struct client *next;
-	bool output;        /* wants stdout and stderr */
-	bool owner;         /* paced without bound */
-	bool gone;          /* freed after the round */
+	bool output;           /* wants stdout and stderr */
+	bool owner;            /* paced without bound */
+	bool gone;             /* freed after the round */
 	struct kist_str queue; /* packets that did not fit: uint32_t length, then the bytes */
-	uint32_t debt;      /* bytes of stdin that it has not been told of: KIST_MSG_TAKEN */
-	int64_t stalled;    /* boot time when the queue began, 0: empty */
+	uint32_t debt;         /* bytes of stdin that it has not been told of: KIST_MSG_TAKEN */
+	int64_t stalled;       /* boot time when the queue began, 0: empty */
 };
 
 struct exec_session {
@@ -47,9 +47,9 @@ struct monitor {
 	int epoll;
 	struct watch signals, listener, out, err, in, console;
 	struct client *clients, *control;
-	bool control_left;     /* the starting command went on purpose */
-	bool abandoned;        /* it went without a word, and the container waits at the gate */
-	bool hung;             /* nobody has the terminal open now; its next user wakes us */
+	bool control_left; /* the starting command went on purpose */
+	bool abandoned;    /* it went without a word, and the container waits at the gate */
+	bool hung;         /* nobody has the terminal open now; its next user wakes us */
 	struct exec_session *execs;
 	struct kist_str input; /* for the container's stdin, not yet taken */
 	bool input_ends;       /* EOF follows the input */
@@ -57,7 +57,8 @@ struct monitor {
 };
 
 /* loop (monitor.c) */
-void monitor_watch(struct monitor *m, struct watch *w, int fd, uint32_t events, void (*ready)(struct monitor *, struct watch *, uint32_t));
+void monitor_watch(struct monitor *m, struct watch *w, int fd, uint32_t events,
+                   void (*ready)(struct monitor *, struct watch *, uint32_t));
 void monitor_rewatch(struct monitor *m, struct watch *w, uint32_t events);
 void monitor_unwatch(struct monitor *m, struct watch *w); /* and closes the fd */
 
@@ -65,17 +66,18 @@ void monitor_unwatch(struct monitor *m, struct watch *w); /* and closes the fd *
 struct client *monitor_client_add(struct monitor *m, int sock);
 void monitor_client_send(struct monitor *m, struct client *client, char type, const void *data, size_t len);
 void monitor_broadcast(struct monitor *m, char type, const void *data, size_t len); /* to those that want output */
-void monitor_clients_reap(struct monitor *m);   /* frees those that are gone */
+void monitor_clients_reap(struct monitor *m);                                       /* frees those that are gone */
 bool monitor_clients_pending(const struct monitor *m);
-int monitor_clients_timeout(struct monitor *m); /* ms until the next stalled one is dropped, -1: none; drops those due */
-void monitor_clients_credit(struct monitor *m); /* the input was taken */
+int monitor_clients_timeout(
+        struct monitor *m); /* ms until the next stalled one is dropped, -1: none; drops those due */
+void monitor_clients_credit(struct monitor *m);  /* the input was taken */
 void monitor_clients_dismiss(struct monitor *m); /* at the end: those that do not wait for output */
 void monitor_listen(struct monitor *m, struct kist_error *err);
 
 /* stdio (monitor_stdio.c) */
 void monitor_stdio_open(struct monitor *m);
-void monitor_stdio_pace(struct monitor *m);    /* reads on or stops, as the clients keep up */
-void monitor_stdio_drain(struct monitor *m);   /* after the end: all that is left in the pipes */
+void monitor_stdio_pace(struct monitor *m);  /* reads on or stops, as the clients keep up */
+void monitor_stdio_drain(struct monitor *m); /* after the end: all that is left in the pipes */
 void monitor_stdio_input(struct monitor *m, const void *data, size_t len);
 void monitor_stdio_input_end(struct monitor *m);
 void monitor_stdio_resize(struct monitor *m, unsigned rows, unsigned cols);
@@ -84,8 +86,8 @@ void monitor_stdio_broken(struct monitor *m, int stream); /* the owner's reader 
 /* exec (exec_monitor.c) */
 void monitor_exec(struct monitor *m, struct client *client, const char *text, size_t len, int *fds, size_t n_fds);
 struct exec_session *monitor_exec_of(struct monitor *m, const struct client *client); /* NULL: the client has none */
-void monitor_exec_end_all(struct monitor *m); /* kills what is left of them */
-bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
+void monitor_exec_end_all(struct monitor *m);                                         /* kills what is left of them */
+bool monitor_exec_ended(struct monitor *m, pid_t pid, int code);                      /* false: not one of ours */
 
 int monitor_gate_open(struct monitor *m, struct kist_error *err);
 void monitor_gate_fail(struct monitor *m); /* with the lock in a command's hands, or free */

@@ -231,7 +231,8 @@ static void env_default(char ***env, const char *key, const char *value)
 }
 
 /* A default that the user did not take away with --unsetenv. */
-static void env_unless_unset(const struct kist_container_config *config, char ***env, const char *key, const char *value)
+static void env_unless_unset(const struct kist_container_config *config, char ***env, const char *key,
+                             const char *value)
 {
 	if (!config->unset_env_all && !kist_strv_has(config->unset_env, key))
 		env_default(env, key, value);

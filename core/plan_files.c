@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OPTIONS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define OPTIONS(...)  ((const char *const[]){ __VA_ARGS__, NULL })
 #define HOST_FILE_MAX (1u << 20)
 
 static int write_file(struct plan *p, const char *name, const struct kist_str *text, struct kist_error *err)
@@ -28,10 +28,12 @@ static int write_file(struct plan *p, const char *name, const struct kist_str *t
 
 static void mount_file(struct plan *p, const char *destination, const char *path)
 {
-	kist_spec_add_mount(p->spec, destination, "bind", path, OPTIONS("bind", "rprivate", "nosuid", "nodev", "noexec"));
+	kist_spec_add_mount(p->spec, destination, "bind", path,
+	                    OPTIONS("bind", "rprivate", "nosuid", "nodev", "noexec"));
 }
 
-static int own_file(struct plan *p, const char *destination, const char *name, const struct kist_str *text, struct kist_error *err)
+static int own_file(struct plan *p, const char *destination, const char *name, const struct kist_str *text,
+                    struct kist_error *err)
 {
 	if (plan_user_mounts(p, destination))
 		return 0;
@@ -75,7 +77,8 @@ static int hosts(struct plan *p, bool host_net, struct kist_error *err)
 	if (host_net) {
 		read_host("/etc/hosts", &text);
 	} else {
-		kist_str_add(&text, "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
+		kist_str_add(&text,
+		             "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
 		if (p->spec->hostname)
 			kist_str_addf(&text, "127.0.0.1\t%s %s\n", p->spec->hostname, p->config->name);
 	}
@@ -91,8 +94,8 @@ static int resolv_conf(struct plan *p, bool host_net, struct kist_error *err)
 	KIST_STRV char **lines = kist_strv_split(kist_str_get(&host), '\n');
 	for (size_t i = 0; lines && lines[i]; i++) {
 		/* A resolver on the host's loopback is not reachable from another network namespace. */
-		bool loopback = kist_has_prefix(lines[i], "nameserver") && (strstr(lines[i], " 127.") || strstr(lines[i], "\t127.") ||
-									    strstr(lines[i], " ::1"));
+		bool loopback = kist_has_prefix(lines[i], "nameserver") &&
+		                (strstr(lines[i], " 127.") || strstr(lines[i], "\t127.") || strstr(lines[i], " ::1"));
 		if (lines[i][0] && (host_net || !loopback))
 			kist_str_addf(&text, "%s\n", lines[i]);
 	}
@@ -107,7 +110,8 @@ static int shared_net_files(struct plan *p, const char *id)
 	} files[] = { { "hosts", "/etc/hosts" }, { "resolv.conf", "/etc/resolv.conf" } };
 
 	for (size_t i = 0; i < KIST_COUNT(files); i++) {
-		KIST_FREE char *path = kist_asprintf("%s/containers/%s/%s", p->c->k->settings.runroot, id, files[i].name);
+		KIST_FREE char *path =
+		        kist_asprintf("%s/containers/%s/%s", p->c->k->settings.runroot, id, files[i].name);
 		if (!plan_user_mounts(p, files[i].destination) && access(path, R_OK) == 0)
 			mount_file(p, files[i].destination, path);
 	}
@@ -122,8 +126,10 @@ static int containerenv(struct plan *p, struct kist_error *err)
 	if (plan_user_mounts(p, "/run") || (config->read_only && config->read_only_tmpfs))
 		return 0; /* its place is hidden by another mount */
 	if (config->privileged)
-		kist_str_addf(&text, "engine=\"kist-%s\"\nname=\"%s\"\nid=\"%s\"\nimage=\"%s\"\nimageid=\"%s\"\nrootless=0\n", KIST_VERSION,
-			      config->name, config->id, config->image_name ? config->image_name : "", config->image ? config->image : "");
+		kist_str_addf(&text,
+		              "engine=\"kist-%s\"\nname=\"%s\"\nid=\"%s\"\nimage=\"%s\"\nimageid=\"%s\"\nrootless=0\n",
+		              KIST_VERSION, config->name, config->id, config->image_name ? config->image_name : "",
+		              config->image ? config->image : "");
 	return own_file(p, "/run/.containerenv", "containerenv", &text, err);
 }
 

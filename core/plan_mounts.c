@@ -16,10 +16,11 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define OPTIONS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define OPTIONS(...)      ((const char *const[]){ __VA_ARGS__, NULL })
 #define DEVICE_WALK_DEPTH 3
 
-static void add_mount(struct plan *p, const char *destination, const char *type, const char *source, const char *const *options)
+static void add_mount(struct plan *p, const char *destination, const char *type, const char *source,
+                      const char *const *options)
 {
 	kist_spec_add_mount(p->spec, destination, type, source, options);
 }
@@ -118,15 +119,17 @@ static void mount_defaults(struct plan *p)
 	if (!plan_user_mounts(p, "/proc"))
 		mount_proc(p);
 	if (!plan_user_mounts(p, "/dev"))
-		add_mount(p, "/dev", "tmpfs", "tmpfs", OPTIONS("nosuid", "noexec", "strictatime", "mode=755", "size=65536k"));
+		add_mount(p, "/dev", "tmpfs", "tmpfs",
+		          OPTIONS("nosuid", "noexec", "strictatime", "mode=755", "size=65536k"));
 	if (!plan_user_mounts(p, "/dev/pts"))
 		add_mount(p, "/dev/pts", "devpts", "devpts",
-			  OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"));
+		          OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"));
 	if (!plan_user_mounts(p, "/dev/mqueue")) {
 		if (ipc)
 			add_mount(p, "/dev/mqueue", "mqueue", "mqueue", OPTIONS("nosuid", "noexec", "nodev"));
 		else if (access("/dev/mqueue", F_OK) == 0)
-			add_mount(p, "/dev/mqueue", "bind", "/dev/mqueue", OPTIONS("bind", "nosuid", "noexec", "nodev"));
+			add_mount(p, "/dev/mqueue", "bind", "/dev/mqueue",
+			          OPTIONS("bind", "nosuid", "noexec", "nodev"));
 	}
 	if (!plan_user_mounts(p, "/sys"))
 		mount_sys(p);
@@ -153,8 +156,10 @@ static int mount_timezone(struct plan *p, struct kist_error *err)
 	if (kist_empty(zone))
 		return 0;
 	if (!kist_streq(zone, "local") && (zone[0] == '/' || strstr(zone, "..")))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "time zone '%s': expected a name such as Europe/Paris, or local", zone);
-	KIST_FREE char *path = kist_streq(zone, "local") ? kist_strdup("/etc/localtime") : kist_asprintf("/usr/share/zoneinfo/%s", zone);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "time zone '%s': expected a name such as Europe/Paris, or local", zone);
+	KIST_FREE char *path = kist_streq(zone, "local") ? kist_strdup("/etc/localtime")
+	                                                 : kist_asprintf("/usr/share/zoneinfo/%s", zone);
 	KIST_FREE char *real = realpath(path, NULL);
 	if (!real || stat(real, &st) < 0 || !S_ISREG(st.st_mode))
 		return kist_fail(err, KIST_ERR_INVALID, ENOENT, "time zone '%s': this host has no %s", zone, path);
@@ -233,22 +238,25 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 static int mount_users(struct plan *p, struct kist_error *err)
 {
 	const struct kist_container_config *config = p->config;
-	KIST_FREE struct user_mount *order = kist_grow(NULL, config->n_mounts + config->n_named_volumes + 1, sizeof(*order));
+	KIST_FREE struct user_mount *order =
+	        kist_grow(NULL, config->n_mounts + config->n_named_volumes + 1, sizeof(*order));
 	size_t n = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < config->n_mounts; i++)
 		order[n++] = (struct user_mount){ config->mounts[i].destination, &config->mounts[i], NULL };
 	for (size_t i = 0; i < config->n_named_volumes; i++)
-		order[n++] = (struct user_mount){ config->named_volumes[i].destination, NULL, &config->named_volumes[i] };
+		order[n++] =
+		        (struct user_mount){ config->named_volumes[i].destination, NULL, &config->named_volumes[i] };
 	for (size_t i = 0; i < n; i++)
 		if (kist_empty(order[i].destination) || order[i].destination[0] != '/')
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount destination '%s': expected an absolute path",
-					 order[i].destination ? order[i].destination : "");
+			                 order[i].destination ? order[i].destination : "");
 	qsort(order, n, sizeof(*order), by_destination);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (i > 0 && kist_streq(order[i].destination, order[i - 1].destination))
-			return kist_fail(err, KIST_ERR_INVALID, EEXIST, "mount destination %s is given twice", order[i].destination);
+			return kist_fail(err, KIST_ERR_INVALID, EEXIST, "mount destination %s is given twice",
+			                 order[i].destination);
 		r = order[i].mount ? mount_user(p, order[i].mount, err) : kist_volume_plan(p, order[i].volume, err);
 	}
 	return r;
@@ -267,12 +275,16 @@ int plan_mounts(struct plan *p, struct kist_error *err)
 	return r;
 }
 
-/* --- masked and read-only paths ------------------------------------------------------------------------------------- */
+/* --- masked and read-only paths -------------------------------------------------------------------------------------
+ */
 
 static const char *const masked[] = {
-	"/proc/acpi",		"/proc/kcore",	      "/proc/keys",	 "/proc/latency_stats", "/proc/sched_debug",
-	"/proc/scsi",		"/proc/timer_list",   "/proc/timer_stats", "/proc/interrupts",	"/sys/devices/virtual/powercap",
-	"/sys/firmware",	"/sys/fs/selinux",
+	"/proc/acpi",        "/proc/kcore",
+	"/proc/keys",        "/proc/latency_stats",
+	"/proc/sched_debug", "/proc/scsi",
+	"/proc/timer_list",  "/proc/timer_stats",
+	"/proc/interrupts",  "/sys/devices/virtual/powercap",
+	"/sys/firmware",     "/sys/fs/selinux",
 };
 
 static const char *const readonly[] = {
@@ -326,7 +338,8 @@ void plan_paths(struct plan *p)
 			kist_strv_add(&l->readonly_paths, readonly[i]);
 }
 
-/* --- devices -------------------------------------------------------------------------------------------------------- */
+/* --- devices --------------------------------------------------------------------------------------------------------
+ */
 
 struct rule_row {
 	char type;
@@ -335,9 +348,9 @@ struct rule_row {
 };
 
 static const struct rule_row default_rules[] = {
-	{ 'c', -1, -1, "m" },  { 'b', -1, -1, "m" },  { 'c', 1, 3, "rwm" }, { 'c', 1, 5, "rwm" },   { 'c', 1, 7, "rwm" },
-	{ 'c', 1, 8, "rwm" },  { 'c', 1, 9, "rwm" },  { 'c', 5, 0, "rwm" }, { 'c', 5, 1, "rwm" },   { 'c', 5, 2, "rwm" },
-	{ 'c', 136, -1, "rwm" },
+	{ 'c', -1, -1, "m" }, { 'b', -1, -1, "m" }, { 'c', 1, 3, "rwm" },    { 'c', 1, 5, "rwm" },
+	{ 'c', 1, 7, "rwm" }, { 'c', 1, 8, "rwm" }, { 'c', 1, 9, "rwm" },    { 'c', 5, 0, "rwm" },
+	{ 'c', 5, 1, "rwm" }, { 'c', 5, 2, "rwm" }, { 'c', 136, -1, "rwm" },
 };
 
 static void add_rule(struct plan *p, bool allow, char type, int64_t major, int64_t minor, const char *access)
@@ -345,7 +358,8 @@ static void add_rule(struct plan *p, bool allow, char type, int64_t major, int64
 	kist_spec_add_device_rule(p->spec, allow, type, major, minor, access);
 }
 
-static int add_device(struct plan *p, const char *source, const char *destination, const char *access, struct kist_error *err)
+static int add_device(struct plan *p, const char *source, const char *destination, const char *access,
+                      struct kist_error *err)
 {
 	struct stat st;
 
@@ -354,15 +368,16 @@ static int add_device(struct plan *p, const char *source, const char *destinatio
 	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
 		return kist_fail(err, KIST_ERR_INVALID, ENODEV, "device %s: not a device", source);
 	char type = S_ISBLK(st.st_mode) ? 'b' : 'c';
-	kist_spec_add_device(p->spec, destination, type, major(st.st_rdev), minor(st.st_rdev), st.st_mode & 07777, st.st_uid, st.st_gid);
+	kist_spec_add_device(p->spec, destination, type, major(st.st_rdev), minor(st.st_rdev), st.st_mode & 07777,
+	                     st.st_uid, st.st_gid);
 	add_rule(p, true, type, major(st.st_rdev), minor(st.st_rdev), access);
 	return 0;
 }
 
 static bool is_default_node(const char *name)
 {
-	static const char *const names[] = { "null", "zero", "full", "random", "urandom", "tty", "console", "ptmx",
-					     "pts",  "shm",  "mqueue", "fd",   "stdin",	 "stdout", "stderr" };
+	static const char *const names[] = { "null", "zero", "full",   "random", "urandom", "tty",    "console", "ptmx",
+		                             "pts",  "shm",  "mqueue", "fd",     "stdin",   "stdout", "stderr" };
 
 	for (size_t i = 0; i < KIST_COUNT(names); i++)
 		if (kist_streq(names[i], name))
@@ -372,7 +387,7 @@ static bool is_default_node(const char *name)
 
 /* Every device of the host, for --privileged, and those below a directory given to --device. */
 static int add_device_tree(struct plan *p, const char *source, const char *destination, const char *access, int depth,
-			   struct kist_error *err)
+                           struct kist_error *err)
 {
 	DIR *dir = opendir(source);
 	int r = 0;
@@ -381,7 +396,8 @@ static int add_device_tree(struct plan *p, const char *source, const char *desti
 		return kist_fail_errno(err, errno, "device directory %s", source);
 	for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
 		struct stat st;
-		if (entry->d_name[0] == '.' || (depth == 0 && kist_streq(source, "/dev") && is_default_node(entry->d_name)))
+		if (entry->d_name[0] == '.' ||
+		    (depth == 0 && kist_streq(source, "/dev") && is_default_node(entry->d_name)))
 			continue;
 		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* unplugged meanwhile */
@@ -411,17 +427,19 @@ static int user_rule(struct plan *p, const char *text, struct kist_error *err)
 	KIST_STRV char **words = kist_strv_split(text, ' ');
 	int64_t numbers[2] = { -1, -1 };
 	bool good = kist_strv_len(words) == 3 && strlen(words[0]) == 1 && strchr("abc", words[0][0]) && words[2][0] &&
-		    words[2][strspn(words[2], "rwm")] == '\0';
+	            words[2][strspn(words[2], "rwm")] == '\0';
 
 	if (good) {
 		KIST_STRV char **pair = kist_strv_split(words[1], ':');
 		good = kist_strv_len(pair) == 2;
 		for (size_t i = 0; good && i < 2; i++)
-			good = kist_streq(pair[i], "*") || (kist_parse_i64(pair[i], &numbers[i]) == 0 && numbers[i] >= 0);
+			good = kist_streq(pair[i], "*") ||
+			       (kist_parse_i64(pair[i], &numbers[i]) == 0 && numbers[i] >= 0);
 	}
 	if (!good)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "device cgroup rule '%s': expected 'TYPE MAJOR:MINOR ACCESS' such as 'c 1:3 rwm'",
-				 text);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "device cgroup rule '%s': expected 'TYPE MAJOR:MINOR ACCESS' such as 'c 1:3 rwm'",
+		                 text);
 	add_rule(p, true, words[0][0], numbers[0], numbers[1], words[2]);
 	return 0;
 }
@@ -432,7 +450,8 @@ int plan_devices(struct plan *p, struct kist_error *err)
 	int r = 0;
 
 	if (config->privileged) {
-		/* Without rules there is no device program: all is allowed. In a user namespace nodes cannot be opened anyway. */
+		/* Without rules there is no device program: all is allowed. In a user namespace nodes cannot be opened
+		 * anyway. */
 		if (p->host_user && !plan_user_mounts(p, "/dev"))
 			r = add_device_tree(p, "/dev", "/dev", "rwm", 0, err);
 	} else if (p->spec->linux_.cgroups_path) {

@@ -5,8 +5,8 @@
  *   secrets/.lock       held while one is made or removed
  *   secrets/.tmp-XXXX   being made or removed, or left by a crash: the next writer removes it
  *
- * A name is unique. Of two with one name, which a crash while one replaced the other leaves, the newer counts, and the next
- * writer removes the older. */
+ * A name is unique. Of two with one name, which a crash while one replaced the other leaves, the newer counts, and the
+ * next writer removes the older. */
 #include "core/view.h"
 #include "core/volume.h"
 
@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ID_LENGTH 25
+#define ID_LENGTH              25
 #define ROW(type, member, ...) KIST_FIELD(struct kist_secret, type, member, ##__VA_ARGS__)
 
 static const struct kist_field fields[] = {
@@ -186,7 +186,8 @@ int kist_secret_open(struct kist *k, const char *text, struct kist_secret **out,
 		*out = list[at];
 		list[at] = NULL;
 	} else if (found) {
-		r = kist_fail(err, KIST_ERR_AMBIGUOUS, EEXIST, "'%s' is the beginning of more than one secret's id", text);
+		r = kist_fail(err, KIST_ERR_AMBIGUOUS, EEXIST, "'%s' is the beginning of more than one secret's id",
+		              text);
 	} else {
 		r = missing(text, err);
 	}
@@ -286,7 +287,8 @@ static int store(struct kist *k, const struct kist_secret *s, const void *data, 
 static int check_new(const struct kist_secret *s, size_t len, struct kist_error *err)
 {
 	if (s->driver && !kist_streq(s->driver, "file"))
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "secret driver '%s' is not supported: use file", s->driver);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "secret driver '%s' is not supported: use file",
+		                 s->driver);
 	if (s->driver_options)
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "the secret driver 'file' has no option '%s'",
 		                 s->driver_options[0]);
@@ -296,7 +298,8 @@ static int check_new(const struct kist_secret *s, size_t len, struct kist_error 
 	if (strlen(s->name) > 253)
 		return kist_fail(err, KIST_ERR_INVALID, ENAMETOOLONG, "a secret's name has at most 253 characters");
 	if (len == 0 || len > KIST_SECRET_MAX)
-		return kist_fail(err, KIST_ERR_INVALID, E2BIG, "a secret's value must have 1 to %d bytes", KIST_SECRET_MAX);
+		return kist_fail(err, KIST_ERR_INVALID, E2BIG, "a secret's value must have 1 to %d bytes",
+		                 KIST_SECRET_MAX);
 	return 0;
 }
 
@@ -318,8 +321,8 @@ static int find_old(struct kist *k, const char *name, struct kist_secret **old, 
 	return 0;
 }
 
-int kist_secret_create(struct kist *k, const struct kist_secret *config, const void *data, size_t len, bool replace, char id[26],
-                       struct kist_error *err)
+int kist_secret_create(struct kist *k, const struct kist_secret *config, const void *data, size_t len, bool replace,
+                       char id[26], struct kist_error *err)
 {
 	struct kist_secret *old = NULL, s;
 	char made[ID_LENGTH + 1];
@@ -340,7 +343,9 @@ int kist_secret_create(struct kist *k, const struct kist_secret *config, const v
 	}
 	if (r == 0) {
 		kist_random_hex(made, ID_LENGTH);
-		s = (struct kist_secret){ .id = made, .name = config->name, .driver = (char *)"file", .labels = config->labels };
+		s = (struct kist_secret){
+			.id = made, .name = config->name, .driver = (char *)"file", .labels = config->labels
+		};
 		s.updated = kist_now_wall();
 		/* The clock may have been set back: the newer must be the later. */
 		if (old && s.updated <= old->updated)
@@ -390,7 +395,8 @@ int kist_secret_remove(struct kist *k, const char *text, char id[26], struct kis
 /* --- inspect -------------------------------------------------------------------------------------------------------
  */
 
-int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_value, struct json_object **out, struct kist_error *err)
+int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_value, struct json_object **out,
+                        struct kist_error *err)
 {
 	KIST_STR struct kist_str value = { 0 };
 
@@ -399,7 +405,8 @@ int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_v
 		if (r < 0)
 			return r;
 	}
-	struct json_object *json = json_object_new_object(), *spec = json_object_new_object(), *driver = json_object_new_object();
+	struct json_object *json = json_object_new_object(), *spec = json_object_new_object(),
+	                   *driver = json_object_new_object();
 	json_object_object_add(json, "ID", view_text(s->id));
 	json_object_object_add(json, "CreatedAt", view_time(s->created));
 	json_object_object_add(json, "UpdatedAt", view_time(s->updated));
@@ -410,7 +417,8 @@ int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_v
 	json_object_object_add(spec, "Labels", view_map(s->labels));
 	json_object_object_add(json, "Spec", spec);
 	if (with_value)
-		json_object_object_add(json, "SecretData", json_object_new_string_len(kist_str_get(&value), (int)value.len));
+		json_object_object_add(json, "SecretData",
+		                       json_object_new_string_len(kist_str_get(&value), (int)value.len));
 	if (value.data)
 		explicit_bzero(value.data, value.len);
 	*out = json;

@@ -1,5 +1,5 @@
-/* Secrets of a container: files in its run directory, which goes with the run, or variables of its process. They are read
- * anew at each start. */
+/* Secrets of a container: files in its run directory, which goes with the run, or variables of its process. They are
+ * read anew at each start. */
 #include "core/plan.h"
 #include "core/volume.h"
 
@@ -22,7 +22,8 @@ int kist_secret_check(const struct kist_secret_config *secret, struct kist_error
 	if (kist_empty(secret->name))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "a secret needs a name");
 	if (secret->env && target && (!*target || strchr(target, '=')))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "secret %s: '%s' is not a variable's name", secret->name, target);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "secret %s: '%s' is not a variable's name", secret->name,
+		                 target);
 	if (!secret->env && target && !*target)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "secret %s: target is empty", secret->name);
 	if (secret->mode.set && secret->mode.value & ~07777)
@@ -50,7 +51,8 @@ static void forget(struct kist_str *value)
 /* --- files ---------------------------------------------------------------------------------------------------------
  */
 
-static int write_file(struct plan *p, int dir, const char *file, const struct kist_secret_config *secret, struct kist_error *err)
+static int write_file(struct plan *p, int dir, const char *file, const struct kist_secret_config *secret,
+                      struct kist_error *err)
 {
 	KIST_STR struct kist_str value = { 0 };
 	mode_t mode = secret->mode.set ? (mode_t)secret->mode.value : 0444;
@@ -126,7 +128,8 @@ int kist_secrets_env(struct kist_container *c, char ***env, struct kist_error *e
 			continue;
 		r = read_value(c->k, secret->name, &value, err);
 		if (r == 0 && memchr(kist_str_get(&value), '\0', value.len))
-			r = kist_fail(err, KIST_ERR_INVALID, 0, "secret %s has a zero byte: it cannot be a variable", secret->name);
+			r = kist_fail(err, KIST_ERR_INVALID, 0, "secret %s has a zero byte: it cannot be a variable",
+			              secret->name);
 		if (r == 0)
 			kist_env_set(env, variable(secret), kist_str_get(&value));
 		forget(&value);

@@ -1,5 +1,6 @@
-/* Sharing another container's mounts, such as /dev/shm: a child enters that container's mount namespace and sends back a detached copy
- * of the mount. Nothing is attached on the host, and no path of the other container is resolved outside of it. */
+/* Sharing another container's mounts, such as /dev/shm: a child enters that container's mount namespace and sends back
+ * a detached copy of the mount. Nothing is attached on the host, and no path of the other container is resolved outside
+ * of it. */
 #include "core/internal.h"
 
 #include "core/base/fs.h"

@@ -15,20 +15,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_LENGTH 64
-#define TRIES       100
+#define NAME_LENGTH            64
+#define TRIES                  100
 #define ROW(type, member, ...) KIST_FIELD(struct kist_volume, type, member, ##__VA_ARGS__)
 
 static const struct kist_field fields[] = {
-	ROW(STRING, name),
-	ROW(TIME, created),
-	ROW(STRING, driver, .fallback = "local"),
-	ROW(MAP, labels),
-	ROW(MAP, options),
-	ROW(BOOL, anonymous),
-	ROW(BOOL, copied),
-	ROW(BOOL, owned),
-	ROW(OPT_U32, uid),
+	ROW(STRING, name), ROW(TIME, created), ROW(STRING, driver, .fallback = "local"),
+	ROW(MAP, labels),  ROW(MAP, options),  ROW(BOOL, anonymous),
+	ROW(BOOL, copied), ROW(BOOL, owned),   ROW(OPT_U32, uid),
 	ROW(OPT_U32, gid),
 };
 const struct kist_table kist_volume_table = KIST_TABLE("volume config", struct kist_volume, fields);
@@ -203,8 +197,8 @@ static int find(struct kist *k, const char *text, char **out, struct kist_error 
 			n++;
 		}
 	if (n > 1)
-		return kist_fail(err, KIST_ERR_AMBIGUOUS, EEXIST, "'%s' is the beginning of more than one volume's name",
-		                 text);
+		return kist_fail(err, KIST_ERR_AMBIGUOUS, EEXIST,
+		                 "'%s' is the beginning of more than one volume's name", text);
 	if (n == 0)
 		return missing(text, err);
 	*out = kist_strdup(found);
@@ -342,8 +336,8 @@ static int draft_make(struct kist *k, const struct kist_volume *v, struct kist_e
 static int check_new(const struct kist_volume *v, struct kist_error *err)
 {
 	if (v->driver && !kist_streq(v->driver, "local"))
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "volume driver '%s' is not supported: use local",
-		                 v->driver);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "volume driver '%s' is not supported: use local", v->driver);
 	int r = v->name ? kist_name_check(v->name, err) : 0;
 	return r < 0 ? r : kist_volume_check_options(v, err);
 }
@@ -478,7 +472,8 @@ int kist_volume_remove(struct kist *k, const char *name, unsigned flags, int64_t
 			r = remove_users(k, users, timeout, err);
 	}
 	if (r == 0)
-		return kist_fail(err, KIST_ERR_IN_USE, EBUSY, "volume %s is used by containers that keep being created", full);
+		return kist_fail(err, KIST_ERR_IN_USE, EBUSY, "volume %s is used by containers that keep being created",
+		                 full);
 	return r < 0 ? r : 0;
 }
 

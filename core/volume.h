@@ -26,7 +26,7 @@ extern const struct kist_table kist_volume_table;
 int kist_volume_lock(struct kist *k, const char *name, struct kist_error *err);
 int kist_volume_load(int dir, const char *name, struct kist_volume **out, struct kist_error *err);
 int kist_volume_save(struct kist *k, int dir, const struct kist_volume *v, struct kist_error *err);
-char *kist_volume_path(struct kist *k, const char *name, const char *file); /* volumes/NAME/file on the host */
+char *kist_volume_path(struct kist *k, const char *name, const char *file);   /* volumes/NAME/file on the host */
 const char *kist_volume_option(const struct kist_volume *v, const char *key); /* NULL: not given */
 /* Takes a mount of its own off the host before it is removed. dir: locked. volume_data.c. */
 int kist_volume_detach(struct kist *k, const char *name, int dir, struct kist_error *err);
@@ -61,7 +61,8 @@ int kist_volume_check_options(const struct kist_volume *v, struct kist_error *er
 /* The top of its content: its directory, or what is mounted as its options say (on the host, in a container that runs
  * with it, or anew). dir: of the volume, locked. *tree: the detached mount that it is in, -1 when it is below
  * volumes/NAME/data. *fresh: a new tmpfs. Returns an fd that can be read. volume_data.c. */
-int kist_volume_content(struct kist *k, int dir, const struct kist_volume *v, int *tree, bool *fresh, struct kist_error *err);
+int kist_volume_content(struct kist *k, int dir, const struct kist_volume *v, int *tree, bool *fresh,
+                        struct kist_error *err);
 /* Host ids of the ids in the container's user namespace. */
 uid_t kist_plan_host_uid(const struct kist_container_config *config, uint32_t uid);
 gid_t kist_plan_host_gid(const struct kist_container_config *config, uint32_t gid);

@@ -54,7 +54,8 @@ static int check_words(const struct kist_volume *v, struct kist_error *err)
 			return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
 			                 "option o: '%s' is supported for type=tmpfs only", *word);
 		} else if (**word && !kist_streq(*word, "noquota")) {
-			return kist_fail(err, KIST_ERR_INVALID, 0, "option o: '%s' needs the options type and device", *word);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "option o: '%s' needs the options type and device",
+			                 *word);
 		}
 	}
 	return 0;
@@ -79,7 +80,8 @@ int kist_volume_check_options(const struct kist_volume *v, struct kist_error *er
 		return r;
 	if (is_bind(v)) {
 		if (device[0] != '/')
-			return kist_fail(err, KIST_ERR_INVALID, 0, "volume option device '%s': expected an absolute path", device);
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "volume option device '%s': expected an absolute path", device);
 		return 0;
 	}
 	if (!*type)
@@ -96,8 +98,8 @@ static bool is_mount(int fd)
 {
 	struct statx st;
 
-	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) == 0 && (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
-	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) == 0 &&
+	       (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
 static int mount_new(const struct kist_volume *v, struct kist_error *err)
@@ -134,7 +136,8 @@ static int mount_of_user(struct kist *k, const char *id, const struct kist_volum
 	}
 	kist_container_free(c);
 	/* How that container is restricted does not bind the next one. */
-	struct mount_attr attr = { .attr_clr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+	struct mount_attr attr = { .attr_clr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+		                               MOUNT_ATTR_NOEXEC };
 	if (fd >= 0 && mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		kist_debug("volume %s: restrictions of the shared mount stay: %m", v->name);
 	return fd;
@@ -154,7 +157,8 @@ static int mount_shared(struct kist *k, int dir, const struct kist_volume *v, bo
 	return mount_new(v, err);
 }
 
-int kist_volume_content(struct kist *k, int dir, const struct kist_volume *v, int *tree, bool *fresh, struct kist_error *err)
+int kist_volume_content(struct kist *k, int dir, const struct kist_volume *v, int *tree, bool *fresh,
+                        struct kist_error *err)
 {
 	int data = openat(dir, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 

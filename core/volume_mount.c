@@ -1,7 +1,7 @@
 /* Volumes in the plan: their content made ready, and the mounts that show it.
  *
- * What an image has at the place is copied into a volume once, and only while the volume is empty: a volume's data is never
- * replaced (CVE-2020-1726). Names in the image and in the volume are resolved inside of them, by descriptors. */
+ * What an image has at the place is copied into a volume once, and only while the volume is empty: a volume's data is
+ * never replaced (CVE-2020-1726). Names in the image and in the volume are resolved inside of them, by descriptors. */
 #include "core/plan.h"
 #include "core/volume.h"
 
@@ -130,7 +130,9 @@ static int recover(struct content *x, struct kist_error *err)
 		if (r < 0)
 			return kist_fail_errno(err, -r, "clear what an interrupted copy left");
 	}
-	return unlinkat(x->dir, COPYING, 0) < 0 && errno != ENOENT ? kist_fail_errno(err, errno, "end an interrupted copy") : 0;
+	return unlinkat(x->dir, COPYING, 0) < 0 && errno != ENOENT
+	               ? kist_fail_errno(err, errno, "end an interrupted copy")
+	               : 0;
 }
 
 static int copy_up(struct content *x, int image, struct kist_error *err)
@@ -204,7 +206,8 @@ static int own_all(struct plan *p, int fd, struct kist_error *err)
 {
 	const struct kist_spec_user *user = &p->spec->process->user;
 
-	return kist_chown_tree(fd, kist_plan_host_uid(p->config, user->uid), kist_plan_host_gid(p->config, user->gid), err);
+	return kist_chown_tree(fd, kist_plan_host_uid(p->config, user->uid), kist_plan_host_gid(p->config, user->gid),
+	                       err);
 }
 
 /* A directory or file in the volume. Links in the volume are the container's doing: none leads out of it. */
@@ -279,15 +282,15 @@ int kist_plan_own_source(struct plan *p, const char *path, struct kist_error *er
 {
 	/* What the host itself needs: a slip of the pen must not take it away from root. */
 	static const char *const refused[] = {
-		"/",	 "/bin", "/boot",  "/dev", "/etc", "/etc/passwd", "/etc/pki", "/etc/shadow", "/home", "/lib", "/lib64",
-		"/opt", "/proc", "/root", "/run", "/sbin", "/srv",	 "/sys",     "/usr",	     "/var",
+		"/",      "/bin", "/boot", "/dev",  "/etc", "/etc/passwd", "/etc/pki", "/etc/shadow", "/home", "/lib",
+		"/lib64", "/opt", "/proc", "/root", "/run", "/sbin",       "/srv",     "/sys",        "/usr",  "/var",
 	};
 	KIST_FREE char *real = realpath(path, NULL);
 
 	for (size_t i = 0; real && i < KIST_COUNT(refused); i++)
 		if (kist_streq(real, refused[i]))
-			return kist_fail(err, KIST_ERR_INVALID, EPERM, "option U: the owner of the host's %s is not changed",
-			                 real);
+			return kist_fail(err, KIST_ERR_INVALID, EPERM,
+			                 "option U: the owner of the host's %s is not changed", real);
 	KIST_CLOSE int fd = open(real ? real : path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return kist_fail_errno(err, errno, "open %s", path);

@@ -51,7 +51,8 @@ static int mark(struct kist_container *c, int dir, const char *name, struct kist
 
 	if (users < 0 && errno == ENOENT && mkdirat(dir, "users", 0700) == 0)
 		users = openat(dir, "users", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	KIST_CLOSE int fd = users < 0 ? -1 : openat(users, c->config.id, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	KIST_CLOSE int fd =
+	        users < 0 ? -1 : openat(users, c->config.id, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return kist_fail_errno(err, errno, "mark volume %s as used", name);
 	/* Before the record that it belongs to: a container must never be there without its mark. */
@@ -67,7 +68,8 @@ static int make(struct kist_container *c, struct kist_volume_mount_config *mount
 
 	for (size_t i = 0; mount->options && mount->options[i]; i++)
 		if (kist_streq(mount->options[i], "nocreate"))
-			return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such volume: %s (nocreate was given)", mount->name);
+			return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such volume: %s (nocreate was given)",
+			                 mount->name);
 	int r = kist_volume_create(c->k, &config, &v, err);
 	if (r < 0)
 		return r;

@@ -7,7 +7,8 @@
  *   kist_ns_create   clone3 into the cgroup, user maps, mounts, pivot; the child then waits at the gate ('created')
  *   kist_ns_start    opens the gate; returns when execve(2) succeeded, or with the error that stopped it
  * An error of the child travels back whole (struct kist_error over the socketpair). If the parent dies the child
- * dies before the gate (EOF on the socketpair). Nothing is left behind when either call fails: the child is killed and reaped.
+ * dies before the gate (EOF on the socketpair). Nothing is left behind when either call fails: the child is killed and
+ * reaped.
  *
  * With a gate of its own (gate_fd) the child outlives its maker:
  *   kist_ns_create   as above; the program is looked for, so that a missing one is an error here
@@ -23,47 +24,57 @@ struct kist_error;
 /* Where the parent may act while the child waits; called in the parent, in this order. A failure aborts the launch. */
 enum kist_ns_point {
 	KIST_NS_NAMESPACES, /* namespaces and user maps exist: network set-up. The child makes its mounts meanwhile */
-	KIST_NS_MOUNTED,    /* mounts are made, prestart and createRuntime hooks have been run (by kist_ns_create), pivot is next */
+	KIST_NS_MOUNTED, /* mounts are made, prestart and createRuntime hooks have been run (by kist_ns_create), pivot
+	                    is next */
 };
 
 struct kist_ns_hooks_runner {
-	/* Runs the OCI hooks of one stage in the calling process's namespaces; the state goes to their stdin. Called in the parent for
-	 * prestart and createRuntime, in the child for createContainer (before the pivot) and startContainer (after the gate opened).
-	 * poststart and poststop are the engine's. pid: the container's, as the parent sees it. */
-	int (*run)(void *arg, const struct kist_spec_hook *hooks, size_t n, const char *stage, pid_t pid, struct kist_error *err);
+	/* Runs the OCI hooks of one stage in the calling process's namespaces; the state goes to their stdin. Called in
+	 * the parent for prestart and createRuntime, in the child for createContainer (before the pivot) and
+	 * startContainer (after the gate opened). poststart and poststop are the engine's. pid: the container's, as the
+	 * parent sees it. */
+	int (*run)(void *arg, const struct kist_spec_hook *hooks, size_t n, const char *stage, pid_t pid,
+	           struct kist_error *err);
 	void *arg;
 };
 
 struct kist_ns_launch {
-	const struct kist_spec *spec;   /* checked; borrowed */
-	int rootfs_fd;                  /* the root file system: a detached mount (fsmount, open_tree) or an O_PATH directory; borrowed */
-	const char *rootfs_target;      /* where the root is attached inside the new mount namespace before the pivot. NULL: over "/", which
-					   needs no directory and is reachable for every user namespace; else an existing directory */
-	int cgroup_fd;                  /* directory of the cgroup to start in (CLONE_INTO_CGROUP), -1: none */
-	int stdio[3];                   /* become fds 0-2; ignored with process.terminal; borrowed; -1: /dev/null */
-	unsigned rows, cols;            /* terminal size set before exec; 0: spec->process.console_size or unset */
-	int listen_fds;                 /* --preserve-fds N: fds 3..3+N-1 of this process are passed on */
-	int init_fd;                    /* --init: fd of the binary that is pid 1 (executed as 'kist-init -- args'), -1: none */
-	bool no_pivot;                  /* move-mount and chroot even where pivot_root works */
-	bool new_keyring;               /* join a new session keyring */
-	int gate_fd;                    /* of kist_ns_gate_listen: the child waits there once it is released; 0: none */
-	int seccomp_cache;              /* directory fd for compiled filters, -1: none */
-	const uint64_t *default_seccomp_caps; /* the built-in profile for these capabilities (kist_ns_cap_mask), linux.seccomp absent; NULL:
-					   linux.seccomp alone. Cheaper than putting kist_ns_seccomp_default into the plan */
-	const char *id, *bundle;        /* for the state sent to a seccomp listener (linux.seccomp.listenerPath); may be NULL */
+	const struct kist_spec *spec; /* checked; borrowed */
+	int rootfs_fd; /* the root file system: a detached mount (fsmount, open_tree) or an O_PATH directory; borrowed
+	                */
+	const char *rootfs_target; /* where the root is attached inside the new mount namespace before the pivot. NULL:
+	                              over "/", which needs no directory and is reachable for every user namespace; else
+	                              an existing directory */
+	int cgroup_fd;             /* directory of the cgroup to start in (CLONE_INTO_CGROUP), -1: none */
+	int stdio[3];              /* become fds 0-2; ignored with process.terminal; borrowed; -1: /dev/null */
+	unsigned rows, cols;       /* terminal size set before exec; 0: spec->process.console_size or unset */
+	int listen_fds;            /* --preserve-fds N: fds 3..3+N-1 of this process are passed on */
+	int init_fd;       /* --init: fd of the binary that is pid 1 (executed as 'kist-init -- args'), -1: none */
+	bool no_pivot;     /* move-mount and chroot even where pivot_root works */
+	bool new_keyring;  /* join a new session keyring */
+	int gate_fd;       /* of kist_ns_gate_listen: the child waits there once it is released; 0: none */
+	int seccomp_cache; /* directory fd for compiled filters, -1: none */
+	const uint64_t *default_seccomp_caps; /* the built-in profile for these capabilities (kist_ns_cap_mask),
+	                                   linux.seccomp absent; NULL: linux.seccomp alone. Cheaper than putting
+	                                   kist_ns_seccomp_default into the plan */
+	const char *id,
+	        *bundle; /* for the state sent to a seccomp listener (linux.seccomp.listenerPath); may be NULL */
 	int (*at)(void *arg, enum kist_ns_point point, pid_t pid, struct kist_error *err); /* may be NULL */
 	void *at_arg;
 	struct kist_ns_hooks_runner hooks; /* run may be NULL when the spec has no hooks */
 };
 
 struct kist_ns_child {
-	pid_t pid;      /* in the caller's pid namespace */
-	int pidfd;      /* owned */
-	int sync;       /* socketpair end, open until start; owned */
-	int console;    /* the terminal's master when process.terminal, else -1; owned */
-	int mount_ns;   /* the container's mount namespace fd, -1 if shared; owned */
+	pid_t pid;    /* in the caller's pid namespace */
+	int pidfd;    /* owned */
+	int sync;     /* socketpair end, open until start; owned */
+	int console;  /* the terminal's master when process.terminal, else -1; owned */
+	int mount_ns; /* the container's mount namespace fd, -1 if shared; owned */
 };
-#define KIST_NS_CHILD_INIT { .pid = -1, .pidfd = -1, .sync = -1, .console = -1, .mount_ns = -1 }
+#define KIST_NS_CHILD_INIT                                                                                             \
+	{                                                                                                              \
+		.pid = -1, .pidfd = -1, .sync = -1, .console = -1, .mount_ns = -1                                      \
+	}
 
 int kist_ns_create(const struct kist_ns_launch *launch, struct kist_ns_child *child, struct kist_error *err);
 /* KIST_ERR_EXEC_MISSING / KIST_ERR_EXEC_ACCESS tell 127 from 126. */
@@ -86,14 +97,14 @@ int kist_ns_gate_start(int connection, struct kist_error *err);
 /* A further process in a running container. */
 struct kist_ns_exec {
 	const struct kist_spec_process *process; /* checked; borrowed */
-	const struct kist_spec *spec;   /* the container's plan: seccomp, personality, user namespace rules; borrowed */
-	int pidfd;                      /* the container's init, whose namespaces are joined (setns by pidfd) */
+	const struct kist_spec *spec; /* the container's plan: seccomp, personality, user namespace rules; borrowed */
+	int pidfd;                    /* the container's init, whose namespaces are joined (setns by pidfd) */
 	pid_t init_pid;
-	int cgroup_fd;                  /* cgroup to start in, -1: inherit */
+	int cgroup_fd; /* cgroup to start in, -1: inherit */
 	int stdio[3];
 	unsigned rows, cols;
 	int listen_fds;
-	bool privileged;                /* all capabilities, no seccomp */
+	bool privileged; /* all capabilities, no seccomp */
 	int seccomp_cache;
 	const uint64_t *default_seccomp_caps; /* as in kist_ns_launch */
 	const char *id, *bundle;
@@ -101,12 +112,12 @@ struct kist_ns_exec {
 /* Starts it fully: returns after execve succeeded, or with the error. child->sync is -1 on return. */
 int kist_ns_exec(const struct kist_ns_exec *exec, struct kist_ns_child *child, struct kist_error *err);
 
-/* Users and groups by the container's own files, never the host's: reads etc/passwd and etc/group in-root, regular files
- * only, no link followed out, at most 1 MiB. user: "", "name", "uid", "name:group", "uid:gid". Strict numbers
- * (0..4294967294). Fills uid, gid, additional_gids (groups that list the name; the primary gid included), home ("/" when
- * unknown; the caller frees) and name (NULL when unknown). extra_groups: --group-add names or numbers. */
-int kist_ns_user_lookup(int rootfs_fd, const char *user, char *const *extra_groups, struct kist_spec_user *out, char **home,
-			char **name, struct kist_error *err);
+/* Users and groups by the container's own files, never the host's: reads etc/passwd and etc/group in-root, regular
+ * files only, no link followed out, at most 1 MiB. user: "", "name", "uid", "name:group", "uid:gid". Strict numbers
+ * (0..4294967294). Fills uid, gid, additional_gids (groups that list the name; the primary gid included), home ("/"
+ * when unknown; the caller frees) and name (NULL when unknown). extra_groups: --group-add names or numbers. */
+int kist_ns_user_lookup(int rootfs_fd, const char *user, char *const *extra_groups, struct kist_spec_user *out,
+                        char **home, char **name, struct kist_error *err);
 
 /* Capabilities: text "CHOWN", "CAP_CHOWN", any case; "ALL". */
 bool kist_ns_cap_known(const char *name);
@@ -117,22 +128,26 @@ int kist_ns_cap_mask(char *const *names, uint64_t *out, struct kist_error *err);
 /* Capabilities this process has in its permitted and bounding set, as names. */
 char **kist_ns_caps_available(void);
 
-/* The built-in default seccomp profile for a process with those capabilities (bounding set), native architecture and its
- * compat ones: allow list with ENOSYS for the rest, and EPERM for what needs a capability that is missing. The caller frees with the spec. */
+/* The built-in default seccomp profile for a process with those capabilities (bounding set), native architecture and
+ * its compat ones: allow list with ENOSYS for the rest, and EPERM for what needs a capability that is missing. The
+ * caller frees with the spec. */
 struct kist_spec_seccomp *kist_ns_seccomp_default(char *const *caps);
 void kist_ns_seccomp_free(struct kist_spec_seccomp *seccomp);
-/* Reads a profile file in the format podman and docker ship (archMap, includes/excludes by caps, arches, minKernel) or the OCI form. */
-int kist_ns_seccomp_read(const char *text, size_t len, char *const *caps, struct kist_spec_seccomp **out, struct kist_error *err);
+/* Reads a profile file in the format podman and docker ship (archMap, includes/excludes by caps, arches, minKernel) or
+ * the OCI form. */
+int kist_ns_seccomp_read(const char *text, size_t len, char *const *caps, struct kist_spec_seccomp **out,
+                         struct kist_error *err);
 
-/* 'kist --init' as pid 1: starts argv, forwards signals, reaps, returns the exit code of the first child. Never returns to the engine. */
+/* 'kist --init' as pid 1: starts argv, forwards signals, reaps, returns the exit code of the first child. Never returns
+ * to the engine. */
 int kist_ns_init_main(int argc, char *const argv[]);
 
 /* A user namespace with those maps that no process is in, for idmapped mounts. Returns its fd. */
-int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids, size_t n_gids,
-                        struct kist_error *err);
+int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids,
+                        size_t n_gids, struct kist_error *err);
 
-/* A mount that is attached nowhere: a new file system, or with type "bind" (or the option) a copy of what source is, with
- * options as mount(8) has them. Returns its fd; the mount goes with it. */
+/* A mount that is attached nowhere: a new file system, or with type "bind" (or the option) a copy of what source is,
+ * with options as mount(8) has them. Returns its fd; the mount goes with it. */
 int kist_ns_mount_detached(const char *type, const char *source, char *const *options, struct kist_error *err);
 /* Attaches it over a directory (O_PATH fd). */
 int kist_ns_mount_attach_at(int mount, int directory, struct kist_error *err);

@@ -25,7 +25,8 @@ enum kist_tar_flags {
 	KIST_TAR_WHITEOUTS = 1, /* .wh.NAME and .wh..wh..opq become overlay whiteouts; else they are plain names */
 	KIST_TAR_NO_OWNER = 2,  /* keep the caller's owner */
 	KIST_TAR_OWNER = 4,     /* everything gets the owner that kist_tar_unpack names */
-	KIST_TAR_KEEP_KIND = 8, /* no directory takes the place of something else, and nothing else that of a directory */
+	KIST_TAR_KEEP_KIND =
+	        8, /* no directory takes the place of something else, and nothing else that of a directory */
 	KIST_TAR_NO_DEVICES = 16, /* character and block devices are left out */
 };
 
@@ -70,15 +71,16 @@ int kist_overlay_import(struct kist_overlay *store, int from, char layer[65], st
 /* The same from a part of a file, with what the archive says that it is: it is checked before the layer is there. */
 struct kist_overlay_source {
 	int fd;
-	bool part;               /* only these bytes; the fd's own offset is not used */
+	bool part; /* only these bytes; the fd's own offset is not used */
 	uint64_t offset, length;
-	const char *diff_id;     /* of the uncompressed stream, NULL: not known */
-	const char *blob_id;     /* of the stream as it comes, NULL: not known */
+	const char *diff_id; /* of the uncompressed stream, NULL: not known */
+	const char *blob_id; /* of the stream as it comes, NULL: not known */
 };
 int kist_overlay_import_from(struct kist_overlay *store, const struct kist_overlay_source *from, char layer[65],
                              struct kist_tar_result *result, struct kist_error *err);
 /* Writes the layer as the stream that it came from, byte for byte, and fails when that cannot be: a file was changed
- * (KIST_ERR_CORRUPT), or nothing was recorded (KIST_ERR_UNSUPPORTED). What was written before a failure is of no use. */
+ * (KIST_ERR_CORRUPT), or nothing was recorded (KIST_ERR_UNSUPPORTED). What was written before a failure is of no use.
+ */
 int kist_overlay_export(struct kist_overlay *store, const char *layer, int to, struct kist_error *err);
 /* The length of that stream. */
 int kist_overlay_length(struct kist_overlay *store, const char *layer, uint64_t *bytes, struct kist_error *err);

@@ -134,8 +134,8 @@ static void put_name(uint8_t *field, size_t len, const char *name)
 	memcpy(field, name, strnlen(name, len));
 }
 
-static int write_header(struct kist_tar_output *out, const struct kist_tar_item *item, const char *name, uint64_t stored,
-                        struct kist_error *err)
+static int write_header(struct kist_tar_output *out, const struct kist_tar_item *item, const char *name,
+                        uint64_t stored, struct kist_error *err)
 {
 	uint8_t block[KIST_TAR_BLOCK] = { 0 };
 	unsigned sum = 0;
@@ -145,7 +145,8 @@ static int write_header(struct kist_tar_output *out, const struct kist_tar_item 
 	put_octal(block + UID, SMALL, fits_octal(SMALL, item->uid) ? item->uid : 0);
 	put_octal(block + GID, SMALL, fits_octal(SMALL, item->gid) ? item->gid : 0);
 	put_octal(block + SIZE, LARGE, fits_octal(LARGE, stored) ? stored : 0);
-	put_octal(block + MTIME, LARGE, item->mtime >= 0 && fits_octal(LARGE, (uint64_t)item->mtime) ? (uint64_t)item->mtime : 0);
+	put_octal(block + MTIME, LARGE,
+	          item->mtime >= 0 && fits_octal(LARGE, (uint64_t)item->mtime) ? (uint64_t)item->mtime : 0);
 	block[TYPE] = (uint8_t)item->type;
 	if (item->link)
 		put_name(block + LINK, LINK_LEN, item->link);
@@ -223,7 +224,11 @@ static void add_mtime(struct kist_str *to, const struct kist_tar_item *item)
 static bool is_utf8(const char *text)
 {
 	for (const uint8_t *p = (const uint8_t *)text; *p;) {
-		int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
+		int more = *p < 0x80                 ? 0
+		           : *p >= 0xc2 && *p < 0xe0 ? 1
+		           : *p >= 0xe0 && *p < 0xf0 ? 2
+		           : *p >= 0xf0 && *p < 0xf5 ? 3
+		                                     : -1;
 		if (more < 0)
 			return false;
 		for (p++; more > 0; more--, p++)
@@ -312,7 +317,8 @@ int kist_tar_output_item(struct kist_tar_output *out, const struct kist_tar_item
 	make_records(item, stored, &records);
 	if (records.len)
 		r = write_records(out, item, &records, err);
-	snprintf(sparse_name, sizeof(sparse_name), "GNUSparseFile.0/%.80s", strrchr(item->name, '/') ? strrchr(item->name, '/') + 1 : item->name);
+	snprintf(sparse_name, sizeof(sparse_name), "GNUSparseFile.0/%.80s",
+	         strrchr(item->name, '/') ? strrchr(item->name, '/') + 1 : item->name);
 	if (r == 0)
 		r = write_header(out, item, item->map ? sparse_name : item->name, stored, err);
 	if (r == 0 && map.len)

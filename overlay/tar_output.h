@@ -21,7 +21,8 @@ struct kist_tar_output {
 };
 
 struct kist_tar_item {
-	char type;        /* as in the header: '0' file, '1' hard link, '2' symbolic link, '3' '4' devices, '5' directory, '6' FIFO */
+	char type; /* as in the header: '0' file, '1' hard link, '2' symbolic link, '3' '4' devices, '5' directory, '6'
+	              FIFO */
 	const char *name; /* borrowed; of a directory with its '/' */
 	const char *link; /* borrowed */
 	uint32_t mode, uid, gid, major, minor;
@@ -35,8 +36,8 @@ struct kist_tar_item {
 void kist_tar_output_init(struct kist_tar_output *out, int fd, bool digest);
 void kist_tar_output_clear(struct kist_tar_output *out);
 int kist_tar_output_write(struct kist_tar_output *out, const void *data, size_t len, struct kist_error *err);
-/* The headers of an entry and, of a sparse file, its map: the data of the file (of its segments, one after the other) and
- * pad follow. */
+/* The headers of an entry and, of a sparse file, its map: the data of the file (of its segments, one after the other)
+ * and pad follow. */
 int kist_tar_output_item(struct kist_tar_output *out, const struct kist_tar_item *item, struct kist_error *err);
 int kist_tar_output_pad(struct kist_tar_output *out, struct kist_error *err);
 int kist_tar_output_end(struct kist_tar_output *out, struct kist_error *err); /* the end mark */

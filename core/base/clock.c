@@ -293,7 +293,8 @@ static void decimal(char out[40], uint64_t value, int digits, const char *unit)
 
 	for (int i = 0; i < digits; i++)
 		scale *= 10;
-	int n = snprintf(out, 40, "%llu.%0*llu", (unsigned long long)(value / scale), digits, (unsigned long long)(value % scale));
+	int n = snprintf(out, 40, "%llu.%0*llu", (unsigned long long)(value / scale), digits,
+	                 (unsigned long long)(value % scale));
 	while (out[n - 1] == '0')
 		n--;
 	if (out[n - 1] == '.')

@@ -110,9 +110,9 @@ struct kist_spec_device {
 
 struct kist_spec_device_rule {
 	bool allow;
-	char *type; /* a c b; NULL is a */
+	char *type;                   /* a c b; NULL is a */
 	struct kist_opt major, minor; /* unset or -1: any */
-	char *access; /* of r w m; NULL is rwm */
+	char *access;                 /* of r w m; NULL is rwm */
 };
 
 struct kist_spec_memory {
@@ -122,7 +122,8 @@ struct kist_spec_memory {
 };
 
 struct kist_spec_cpu {
-	struct kist_opt shares, quota, burst, period, realtime_runtime, realtime_period; /* microseconds; shares 2-262144 */
+	struct kist_opt shares, quota, burst, period, realtime_runtime,
+	        realtime_period; /* microseconds; shares 2-262144 */
 	char *cpus, *mems;
 	struct kist_opt idle;
 };
@@ -141,10 +142,10 @@ struct kist_spec_blkio {
 	struct kist_opt weight, leaf_weight; /* 10-1000 */
 	struct kist_spec_weight_device *weight_device;
 	size_t n_weight_device;
-	struct kist_spec_throttle_device *throttle_read_bps_device, *throttle_write_bps_device, *throttle_read_iops_device,
-		*throttle_write_iops_device;
+	struct kist_spec_throttle_device *throttle_read_bps_device, *throttle_write_bps_device,
+	        *throttle_read_iops_device, *throttle_write_iops_device;
 	size_t n_throttle_read_bps_device, n_throttle_write_bps_device, n_throttle_read_iops_device,
-		n_throttle_write_iops_device;
+	        n_throttle_write_iops_device;
 };
 
 struct kist_spec_hugepage {
@@ -271,16 +272,18 @@ int kist_spec_check(const struct kist_spec *spec, struct kist_error *err);
 int kist_spec_check_process(const struct kist_spec_process *process, const char *path, struct kist_error *err);
 
 /* Look-ups that every executor needs. */
-const struct kist_spec_namespace *kist_spec_namespace(const struct kist_spec *spec, const char *type); /* NULL: shared with the host */
+const struct kist_spec_namespace *kist_spec_namespace(const struct kist_spec *spec,
+                                                      const char *type); /* NULL: shared with the host */
 const char *kist_spec_annotation(const struct kist_spec *spec, const char *key);
 /* Appending helpers for the makers of plans; copies are made. They return the new item, zeroed. */
-struct kist_spec_mount *kist_spec_add_mount(struct kist_spec *spec, const char *destination, const char *type, const char *source,
-					    const char *const *options);
+struct kist_spec_mount *kist_spec_add_mount(struct kist_spec *spec, const char *destination, const char *type,
+                                            const char *source, const char *const *options);
 struct kist_spec_namespace *kist_spec_add_namespace(struct kist_spec *spec, const char *type, const char *path);
-struct kist_spec_rlimit *kist_spec_set_rlimit(struct kist_spec_process *process, const char *type, uint64_t soft, uint64_t hard);
-struct kist_spec_device *kist_spec_add_device(struct kist_spec *spec, const char *path, char type, int64_t major, int64_t minor,
-					      uint32_t mode, uint32_t uid, uint32_t gid);
-struct kist_spec_device_rule *kist_spec_add_device_rule(struct kist_spec *spec, bool allow, char type, int64_t major, int64_t minor,
-							const char *access);
+struct kist_spec_rlimit *kist_spec_set_rlimit(struct kist_spec_process *process, const char *type, uint64_t soft,
+                                              uint64_t hard);
+struct kist_spec_device *kist_spec_add_device(struct kist_spec *spec, const char *path, char type, int64_t major,
+                                              int64_t minor, uint32_t mode, uint32_t uid, uint32_t gid);
+struct kist_spec_device_rule *kist_spec_add_device_rule(struct kist_spec *spec, bool allow, char type, int64_t major,
+                                                        int64_t minor, const char *access);
 
 #endif
