@@ -4,9 +4,9 @@
 
 #include "cli/cli.h"
 
-extern const struct kist_command kist_command_load, kist_command_save;
+extern const struct kist_command kist_command_commit, kist_command_load, kist_command_save;
 
 /* For the program's table. */
-#define KIST_ARCHIVE_COMMANDS &kist_command_load, &kist_command_save,
+#define KIST_ARCHIVE_COMMANDS &kist_command_commit, &kist_command_load, &kist_command_save,
 
 #endif

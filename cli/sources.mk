@@ -18,3 +18,5 @@ cli-sources += cli/main.c cli/rm.c cli/run.c cli/start.c cli/stop.c
 cli-sources += cli/image_import.c cli/image_inspect.c cli/images.c cli/rmi.c cli/tag.c
 cli-sources += cli/info.c cli/inspect.c cli/logs.c cli/ps.c cli/select.c cli/stats.c cli/top.c
 cli-sources += cli/image_load.c cli/image_save.c
+cli-sources += cli/commit.c
+cli-sources += cli/copy.c cli/mount.c

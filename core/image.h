@@ -44,6 +44,13 @@ void kist_sha256_hex(const void *data, size_t len, char out[65]);
 /* The OCI image configuration. diff_id NULL: a draft without layers, to see whether it can be written. */
 struct json_object *kist_image_document(const struct kist_image_import *import, const struct kist_image_config *config,
                                         const char *diff_id, int64_t created);
+/* The document of an image that has one more layer. */
+struct kist_image_step {
+	const struct kist_image_config *config;
+	const char *diff_id, *author, *created_by, *message;
+	int64_t created;
+};
+struct json_object *kist_image_document_derive(struct json_object *base, const struct kist_image_step *step);
 /* Fills what the document says: architecture, os, author, comment, config. Checks the shape of rootfs; *diff_ids top
  * first. */
 int kist_image_document_read(struct json_object *document, struct kist_image *image, char ***diff_ids,

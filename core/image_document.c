@@ -139,6 +139,59 @@ struct json_object *kist_image_document(const struct kist_image_import *import, 
 	return json;
 }
 
+/* Everything of the base that is not ours to say stays: its healthcheck, its platform, what later versions add. */
+static struct json_object *derive_settings(struct json_object *base, const struct kist_image_config *config)
+{
+	KIST_JSON struct json_object *ours = kist_json_write(&config_table, config);
+	struct json_object *settings = NULL, *old = NULL;
+
+	if (!json_object_object_get_ex(base, "config", &old) || !json_object_is_type(old, json_type_object) ||
+	    json_object_deep_copy(old, &settings, NULL) < 0)
+		settings = json_object_new_object();
+	for (size_t i = 0; i < KIST_COUNT(config_fields); i++)
+		json_object_object_del(settings, config_fields[i].json);
+	json_object_object_del(settings, "ExposedPorts");
+	json_object_object_del(settings, "Volumes");
+	json_object_object_foreach(ours, key, value) json_object_object_add(settings, key, json_object_get(value));
+	add_keys(settings, "ExposedPorts", config->exposed_ports);
+	add_keys(settings, "Volumes", config->volumes);
+	return settings;
+}
+
+/* The array of the document, made if it is not there. */
+static struct json_object *array_of(struct json_object *json, const char *key)
+{
+	struct json_object *array = NULL;
+
+	if (json_object_object_get_ex(json, key, &array) && json_object_is_type(array, json_type_array))
+		return array;
+	array = json_object_new_array();
+	json_object_object_add(json, key, array);
+	return array;
+}
+
+struct json_object *kist_image_document_derive(struct json_object *base, const struct kist_image_step *step)
+{
+	struct json_object *json = NULL, *rootfs = NULL, *entry = json_object_new_object();
+	KIST_FREE char *digest = kist_asprintf("sha256:%s", step->diff_id);
+	char time[40];
+
+	if (json_object_deep_copy(base, &json, NULL) < 0)
+		json = json_object_new_object();
+	kist_time_format(time, step->created, true);
+	add_text(json, "created", time);
+	add_text(json, "author", step->author);
+	json_object_object_add(json, "config", derive_settings(base, step->config));
+	if (json_object_object_get_ex(json, "rootfs", &rootfs))
+		json_object_array_add(array_of(rootfs, "diff_ids"), json_object_new_string(digest));
+	add_text(entry, "created", time);
+	add_text(entry, "created_by", step->created_by);
+	add_text(entry, "author", step->author);
+	add_text(entry, "comment", step->message);
+	json_object_array_add(array_of(json, "history"), entry);
+	return json;
+}
+
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
 static const char *text_at(struct json_object *json, const char *key)

@@ -43,6 +43,7 @@ struct kist_settings {
 	uint32_t stop_timeout;    /* seconds; 10 */
 	uint32_t pids_limit;      /* 2048; 0: none */
 	uint64_t shm_size;        /* bytes; 65536k */
+	char *network;            /* of containers that name none: a network, none or host */
 	bool volatile_;           /* key 'volatile': all changing state in runroot, no fsync */
 	char *seccomp_profile;    /* path of a profile to use instead of the built-in one */
 	char **env;               /* added to every container */
@@ -87,6 +88,23 @@ struct kist_device_config {
 	char *source;      /* host path, resolved when the container is initialised */
 	char *destination;
 	char *access;      /* of r w m */
+};
+
+/* A container's place on a network. */
+struct kist_network_config {
+	char *name;           /* of the network; an id or its beginning is resolved by create */
+	char *ip, *ip6, *mac; /* NULL: chosen at each start */
+	char **aliases;       /* further names on networks that answer names */
+	char *interface_name; /* in the container; NULL: eth0, eth1 ... */
+};
+
+/* Published: ports host_port.. of the host lead to container_port.. of the container. */
+struct kist_port_config {
+	char *host_ip;           /* NULL: every address */
+	uint32_t host_port;      /* 0: a free one is chosen at each start */
+	uint32_t container_port;
+	uint32_t count;          /* 1 and more */
+	char *protocol;          /* tcp udp sctp */
 };
 
 /* What 'create' fixes. Written once to containers/ID/config (kist-state(5)); core/config.c has the table.
@@ -152,7 +170,15 @@ struct kist_container_config {
 	char *cgroups;            /* enabled, disabled */
 	char *pidfile, *cidfile;
 	bool no_hosts, no_resolv; /* leave /etc/hosts, /etc/resolv.conf, alone */
-	char **add_hosts;         /* "name:address" */
+	char **add_hosts;         /* "name:address"; the address may be host-gateway */
+	char *hosts_file;         /* base of /etc/hosts: a host path, "image", or "none" (NULL too) */
+	struct kist_network_config *networks; /* with net_ns private */
+	size_t n_networks;
+	struct kist_port_config *ports;
+	size_t n_ports;
+	char **expose;            /* "80/tcp": of the image and --expose */
+	bool publish_all;         /* every exposed port at a free port of the host */
+	char **dns_servers, **dns_search, **dns_options; /* "none" as a server leaves /etc/resolv.conf alone */
 };
 
 extern const struct kist_table kist_container_config_table;
@@ -174,6 +200,24 @@ const char *kist_status_name(enum kist_status status);  /* the engine's own name
 const char *kist_status_shown(enum kist_status status); /* as podman shows it: "created" */
 int kist_status_parse(const char *text, enum kist_status *out); /* either form */
 
+/* What a container has on a network while it runs. */
+struct kist_network_state {
+	char *name;           /* of the network */
+	char *interface;      /* in the container */
+	char *host_interface; /* the other end on the host; NULL: none */
+	char *mac;
+	char **addresses;     /* with the length of the prefix: "10.88.0.2/16" */
+	char **gateways;
+};
+
+/* A published port as it was taken. */
+struct kist_port_state {
+	char *host_ip; /* 0.0.0.0 or :: for every address */
+	uint32_t host_port, container_port, count;
+	char *protocol;
+	char *container_ip;
+};
+
 /* What changes. containers/ID/state; core/config.c has the table. */
 struct kist_container_state {
 	int status;               /* enum kist_status */
@@ -188,9 +232,14 @@ struct kist_container_state {
 	bool stopped_by_user;
 	uint32_t run;             /* counts inits: which run exit_code belongs to */
 	uint32_t restart_count;
+	uint32_t mounts;          /* how often 'mount' has it on the host */
 	char *cgroup;             /* path below the hierarchy's root; NULL: none */
 	char *error;              /* why the last start failed */
 	char *boot;               /* the boot the rest belongs to: a state of another boot counts as reset */
+	struct kist_network_state *networks; /* written before it is made */
+	size_t n_networks;
+	struct kist_port_state *ports;
+	size_t n_ports;
 };
 
 /* --- containers: handles and look-up -------------------------------------------------------------------------------- */
@@ -329,6 +378,42 @@ int kist_container_stats(struct kist_container *c, struct kist_stats *out, struc
 /* Sizes in bytes: of the writable layer, and of all layers below. */
 int kist_container_size(struct kist_container *c, uint64_t *rw, uint64_t *rootfs, struct kist_error *err);
 
+/* --- containers: files in and out ----------------------------------------------------------------------------------- */
+
+/* One end of a copy. A path of a container is resolved in its root, as it sees it itself when it runs, and with its volumes
+ * and bind mounts when it does not; relative ones begin at its working directory. */
+struct kist_copy_end {
+	struct kist_container *container; /* NULL: the host */
+	const char *path;                 /* NULL: the tar stream */
+	int stream;
+};
+struct kist_copy_options {
+	bool archive;   /* what is made in a container belongs to its user; else the owners are kept */
+	bool overwrite; /* a directory may take the place of something else, and the other way round */
+};
+/* By the rules of podman-cp(1). While a container without processes is copied from or to, it cannot be started. */
+int kist_copy(const struct kist_copy_end *from, const struct kist_copy_end *to, const struct kist_copy_options *options,
+	      struct kist_error *err);
+/* A tar stream, plain or compressed, into a directory of the container; a path of it as a tar stream. */
+int kist_container_copy_from_archive(struct kist_container *c, const char *path, int stream, const struct kist_copy_options *options,
+				     struct kist_error *err);
+int kist_container_copy_to_archive(struct kist_container *c, const char *path, int stream, struct kist_error *err);
+struct kist_path_stat {
+	char *name;        /* the last component */
+	char *link_target; /* absolute in the container, links resolved */
+	uint64_t size;
+	mode_t mode;       /* with the type */
+	int64_t mtime;
+};
+int kist_container_stat(struct kist_container *c, const char *path, struct kist_path_stat *out, struct kist_error *err);
+void kist_path_stat_clear(struct kist_path_stat *st);
+/* Its root file system, without volumes and other mounts, as a tar stream; equal trees are equal streams. */
+int kist_container_export(struct kist_container *c, int to, struct kist_error *err);
+/* Its root file system on the host, until as many calls have taken it off again, or it is removed. *path: the caller frees. */
+int kist_container_mount(struct kist_container *c, char **path, struct kist_error *err);
+int kist_container_unmount(struct kist_container *c, bool force, struct kist_error *err);
+char *kist_container_mountpoint(struct kist_container *c); /* NULL: not on the host. The caller frees */
+
 /* --- images --------------------------------------------------------------------------------------------------------- */
 
 struct kist_image_config {
@@ -386,6 +471,22 @@ struct kist_commit {
 };
 /* An image of the container's writable layer above the layers of its image. */
 int kist_container_commit(struct kist_container *c, const struct kist_commit *commit, char id[65], struct kist_error *err);
+/* podman's history of an image, newest first: items with id ("<missing>" but for the first), created, CreatedBy, size (bytes),
+ * comment, and tags of the first. */
+int kist_image_history(struct kist *k, const char *image, struct json_object **out, struct kist_error *err);
+/* Bytes of the image's layers, top first; the caller frees. */
+int kist_image_sizes(struct kist *k, const struct kist_image *image, uint64_t **sizes, struct kist_error *err);
+/* What a container changed in its image, and what an image's top layer changed in those below it (or what it changed in
+ * another image: below not NULL): kind 'A' added, 'C' changed, 'D' deleted; parents first. A negative return ends it. */
+typedef int (*kist_change_fn)(void *arg, char kind, const char *path);
+int kist_container_changes(struct kist_container *c, kist_change_fn change, void *arg, struct kist_error *err);
+int kist_image_changes(struct kist *k, const char *image, const char *below, kist_change_fn change, void *arg, struct kist_error *err);
+/* What the store takes: an object of arrays Images, Containers, Volumes with the fields of 'podman system df -v', sizes in
+ * bytes, and LayersSize: every layer once. */
+int kist_disk_usage(struct kist *k, struct json_object **out, struct kist_error *err);
+/* Compares all images and layers with their digests and calls back for each problem. With repair, what is damaged is set
+ * aside as .bad-NAME in its directory, so that it can be loaded anew. Returns how many problems there are. */
+int kist_store_check(struct kist *k, bool repair, void (*problem)(void *arg, const char *text), void *arg, struct kist_error *err);
 int kist_image_tag(struct kist *k, const char *image, const char *name, struct kist_error *err);
 int kist_image_untag(struct kist *k, const char *image, const char *name, struct kist_error *err); /* NULL name: all */
 enum kist_image_remove_flags {
@@ -455,6 +556,46 @@ int kist_secret_read(struct kist *k, const struct kist_secret *s, struct kist_st
 /* podman's document; with_value adds SecretData. */
 int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_value, struct json_object **out, struct kist_error *err);
 int kist_secret_remove(struct kist *k, const char *name_or_id, char id[26], struct kist_error *err);
+
+/* --- networks ------------------------------------------------------------------------------------------------------- */
+
+/* The network that is always there. */
+#define KIST_DEFAULT_NETWORK "kist"
+
+struct kist_network_subnet {
+	char *subnet;                    /* "10.89.0.0/24" */
+	char *gateway;                   /* NULL: the first address */
+	char *range_start, *range_end;   /* where addresses are given from; NULL: the whole */
+};
+struct kist_network_new {
+	char *name;               /* NULL: networkN */
+	char *driver;             /* bridge macvlan ipvlan; NULL: bridge */
+	char *interface;          /* the bridge's name; the parent of the others; NULL: chosen */
+	struct kist_network_subnet *subnets;
+	size_t n_subnets;
+	char **routes;            /* "DESTINATION,GATEWAY[,METRIC]" */
+	bool ipv6, internal, disable_dns;
+	char **dns_servers, **labels, **options; /* options: "key=value", podman-network-create(1) */
+};
+/* *name: the name it got; the caller frees. KIST_ERR_EXISTS names what is in the way. */
+int kist_network_create(struct kist *k, const struct kist_network_new *config, char **name, struct kist_error *err);
+/* The name of the network that a user means: by name, id or the unique beginning of an id. The caller frees. */
+int kist_network_find(struct kist *k, const char *name_or_id, char **name, struct kist_error *err);
+/* Names, sorted; the default network is one of them. The caller frees. */
+int kist_network_list(struct kist *k, char ***names, struct kist_error *err);
+/* podman's document. */
+int kist_network_inspect(struct kist *k, const char *name_or_id, struct json_object **out, struct kist_error *err);
+/* Ids of the containers that are on it, running or not; the caller frees. */
+char **kist_network_users(struct kist *k, const char *name);
+/* KIST_ERR_IN_USE names the containers; with KIST_REMOVE_FORCE they are removed first (timeout as for kist_container_remove). */
+int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, int64_t timeout, struct kist_error *err);
+/* Servers that a network with names forwards to. */
+int kist_network_update(struct kist *k, const char *name_or_id, char *const *dns_add, char *const *dns_drop, struct kist_error *err);
+/* A container that runs gets the link at once, others at their next start. */
+int kist_container_connect(struct kist_container *c, const struct kist_network_config *network, struct kist_error *err);
+int kist_container_disconnect(struct kist_container *c, const char *network, struct kist_error *err);
+/* Makes again what a firewall or a person took away. Nothing is changed where all is right. */
+int kist_container_reload_network(struct kist_container *c, struct kist_error *err);
 
 /* --- internal doors of the binary ----------------------------------------------------------------------------------- */
 

@@ -496,10 +496,30 @@ int kist_overlay_mount_by(struct kist_overlay *store, const struct kist_overlay_
 	return r;
 }
 
-int kist_overlay_mount(struct kist_overlay *store, const struct kist_overlay_mount *mount, struct kist_error *err)
+/* The kernel takes no directory twice, and images do repeat layers (an empty one, above all). What an upper one of two
+ * equal layers shows hides all of the lower one, so that this can go. NULL: none is repeated. */
+static char **unique_layers(char *const *layers)
 {
-	int r = check(store, mount, err);
+	KIST_STRV char **unique = NULL;
+	bool repeated = false;
 
+	for (char *const *layer = layers; layer && *layer; layer++) {
+		if (kist_strv_has(unique, *layer))
+			repeated = true;
+		else
+			kist_strv_add(&unique, *layer);
+	}
+	return repeated ? kist_steal(&unique) : NULL;
+}
+
+int kist_overlay_mount(struct kist_overlay *store, const struct kist_overlay_mount *asked, struct kist_error *err)
+{
+	KIST_STRV char **unique = asked->lower_fd >= 0 ? NULL : unique_layers(asked->layers);
+	struct kist_overlay_mount copy = *asked, *mount = &copy;
+
+	if (unique)
+		copy.layers = unique;
+	int r = check(store, mount, err);
 	if (r < 0)
 		return r;
 	if (mount->userns)

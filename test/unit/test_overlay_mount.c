@@ -279,8 +279,15 @@ static void test_errors(void **state)
 	mount.options = NULL;
 	twice = kist_strv_copy(rig->layers);
 	kist_strv_add(&twice, rig->layers[0]);
+	/* Images repeat layers; the kernel does not take them twice. */
 	mount.layers = twice;
-	expect_error(rig, &mount, -1, "a layer is listed twice");
+	{
+		struct kist_error err = { 0 };
+		KIST_CLOSE int fd = kist_overlay_mount(rig->store, &mount, &err);
+
+		if (fd < 0)
+			fail_msg("%s", err.text);
+	}
 	/* A layer whose mark is gone does not exist, though its files may. */
 	mount.layers = rig->layers;
 	must(rig->scratch, "rm root/overlay/*/committed");
