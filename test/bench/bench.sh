@@ -17,6 +17,9 @@ fi
 [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 none /sys/fs/cgroup || exit 1
 
 work=$(mktemp -d /var/tmp/kist-bench.XXXXXX)
+# Every engine's run directory is in memory, as /run is on a host: here it may be on the disk.
+mkdir "$work/run"
+mount -t tmpfs tmpfs "$work/run" || exit 1
 cleanup()
 {
 	"${kist_global[@]}" rm -fa -t 0 >/dev/null 2>&1
@@ -29,7 +32,7 @@ trap cleanup EXIT
 
 contrib/busybox-root "$work/root" || exit 1
 tar -C "$work/root" --numeric-owner -cf "$work/root.tar" .
-kist_global=("$kist" --root "$work/kist" --runroot "$work/kist-run")
+kist_global=("$kist" --root "$work/kist" --runroot "$work/run/kist")
 "${kist_global[@]}" import "$work/root.tar" busybox >/dev/null || exit 1
 export BENCH_CGROUP=/sys/fs/cgroup
 commands=(bare build/bench/bare "$work/root" "$work/bare" true)
@@ -47,12 +50,12 @@ bundle()
 }
 for runtime in crun runc; do
 	command -v "$runtime" >/dev/null && bundle "$runtime" || continue
-	commands+=(-- "$runtime-run" "$runtime" --root "$work/$runtime-state" run --bundle "$work/bundle-$runtime" "bench-$runtime-%d")
+	commands+=(-- "$runtime-run" "$runtime" --root "$work/run/$runtime" run --bundle "$work/bundle-$runtime" "bench-$runtime-%d")
 done
 podman_global=()
 if command -v podman >/dev/null; then
 	podman_global=(podman --log-level error --runtime runc --cgroup-manager cgroupfs --storage-driver overlay
-		--root "$work/podman" --runroot "$work/podman-run" --tmpdir "$work/podman-tmp")
+		--root "$work/podman" --runroot "$work/run/podman" --tmpdir "$work/run/podman-tmp")
 	podman_flags=(--network none --ulimit nofile=1024:1024 --ulimit nproc=1000:1000 --pids-limit 0)
 	"${podman_global[@]}" import "$work/root.tar" busybox >/dev/null 2>&1 || podman_global=()
 fi
