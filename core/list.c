@@ -47,8 +47,9 @@ static void sweep_halfmade(struct kist *k, const char *id)
 	if ((run >= 0 && lock < 0) || has_record(k, id))
 		return;
 	kist_debug("sweeping half-made container %.12s", id);
-	kist_remove_tree(k->containers, id);
+	/* While its directory leads to it still: what is cut short is done again. */
 	kist_volumes_forget(k, id, true);
+	kist_remove_tree(k->containers, id);
 	kist_remove_tree(k->run_containers, id);
 }
 

@@ -107,9 +107,9 @@ int kist_volume_load(int dir, const char *name, struct kist_volume **out, struct
 	return 0;
 }
 
-int kist_volume_save(struct kist *k, int dir, const struct kist_volume *v, struct kist_error *err)
+int kist_volume_save(int dir, const struct kist_volume *v, bool sync, struct kist_error *err)
 {
-	int r = kist_record_write(dir, "config", &kist_volume_table, v, NULL, !k->settings.volatile_, err);
+	int r = kist_record_write(dir, "config", &kist_volume_table, v, NULL, sync, err);
 
 	return r < 0 ? kist_context(err, "volume %s", v->name) : 0;
 }
@@ -284,10 +284,13 @@ char **kist_volume_users(struct kist *k, const char *name)
 /* --- making --------------------------------------------------------------------------------------------------------
  */
 
-static int make_content(int dir, const struct kist_volume *v, struct kist_error *err)
+static int make_content(int dir, const struct kist_volume *v, const char *user, struct kist_error *err)
 {
 	if (mkdirat(dir, "users", 0700) < 0 || mkdirat(dir, "data", 0755) < 0)
 		return kist_fail_errno(err, errno, "make its directories");
+	int r = user ? kist_volume_mark(dir, user, false, err) : 0;
+	if (r < 0)
+		return r;
 	KIST_CLOSE int data = openat(dir, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* The umask is the caller's own. */
 	if (data < 0 || fchmod(data, 0755) < 0)
@@ -299,13 +302,12 @@ static int make_content(int dir, const struct kist_volume *v, struct kist_error 
 	return 0;
 }
 
-static int draft_finish(struct kist *k, const char *draft, int dir, const struct kist_volume *v, struct kist_error *err)
+static int draft_finish(struct kist *k, const char *draft, int dir, const struct kist_volume *v, const char *user,
+                        bool sync, struct kist_error *err)
 {
-	bool sync = !k->settings.volatile_;
-
-	int r = make_content(dir, v, err);
+	int r = make_content(dir, v, user, err);
 	if (r == 0)
-		r = kist_volume_save(k, dir, v, err);
+		r = kist_volume_save(dir, v, sync, err);
 	if (r < 0)
 		return r;
 	/* A volume's directory is never empty, so that a rename cannot replace one. */
@@ -317,7 +319,7 @@ static int draft_finish(struct kist *k, const char *draft, int dir, const struct
 	return r < 0 ? kist_fail_errno(err, -r, "sync the directory of volumes") : 0;
 }
 
-static int draft_make(struct kist *k, const struct kist_volume *v, struct kist_error *err)
+static int draft_make(struct kist *k, const struct kist_volume *v, const char *user, bool sync, struct kist_error *err)
 {
 	char draft[sizeof(KIST_TMP_PREFIX) + 16] = KIST_TMP_PREFIX;
 
@@ -327,7 +329,7 @@ static int draft_make(struct kist *k, const struct kist_volume *v, struct kist_e
 	KIST_CLOSE int dir = openat(k->volumes, draft, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || flock(dir, LOCK_EX) < 0)
 		return kist_fail_errno(err, errno, "open its directory");
-	int r = draft_finish(k, draft, dir, v, err);
+	int r = draft_finish(k, draft, dir, v, user, sync, err);
 	if (r < 0)
 		kist_remove_tree(k->volumes, draft);
 	return r;
@@ -359,6 +361,12 @@ static void take_owner(struct kist_volume *v)
 int kist_volume_create(struct kist *k, const struct kist_volume *config, struct kist_volume **out,
                        struct kist_error *err)
 {
+	return kist_volume_create_for(k, config, NULL, !k->settings.volatile_, out, err);
+}
+
+int kist_volume_create_for(struct kist *k, const struct kist_volume *config, const char *user, bool sync,
+                           struct kist_volume **out, struct kist_error *err)
+{
 	int r = check_new(config, err);
 
 	if (r == 0)
@@ -378,7 +386,7 @@ int kist_volume_create(struct kist *k, const struct kist_volume *config, struct 
 	take_owner(v);
 	v->owned = v->uid.set || v->gid.set;
 	r = kist_exists_at(k->volumes, v->name) ? kist_fail(err, KIST_ERR_EXISTS, EEXIST, "it exists already")
-	                                        : draft_make(k, v, err);
+	                                        : draft_make(k, v, user, sync, err);
 	if (r < 0)
 		kist_context(err, "volume %s", v->name);
 	if (r < 0 || !out)

@@ -25,9 +25,15 @@ extern const struct kist_table kist_volume_table;
 /* Takes the lock; returns the fd of volumes/NAME, which holds it. -ENOENT with an error that names the volume. */
 int kist_volume_lock(struct kist *k, const char *name, struct kist_error *err);
 int kist_volume_load(int dir, const char *name, struct kist_volume **out, struct kist_error *err);
-int kist_volume_save(struct kist *k, int dir, const struct kist_volume *v, struct kist_error *err);
+int kist_volume_save(int dir, const struct kist_volume *v, bool sync, struct kist_error *err);
 char *kist_volume_path(struct kist *k, const char *name, const char *file);   /* volumes/NAME/file on the host */
 const char *kist_volume_option(const struct kist_volume *v, const char *key); /* NULL: not given */
+/* As kist_volume_create, marked as used by the container from its first moment: a crash must not leave an anonymous
+ * volume that nothing leads to. */
+int kist_volume_create_for(struct kist *k, const struct kist_volume *config, const char *user, bool sync,
+                           struct kist_volume **out, struct kist_error *err);
+/* Marks the volume of that open directory as used. */
+int kist_volume_mark(int dir, const char *user, bool sync, struct kist_error *err);
 /* Takes a mount of its own off the host before it is removed. dir: locked. volume_data.c. */
 int kist_volume_detach(struct kist *k, const char *name, int dir, struct kist_error *err);
 /* It has a file system or a directory of its own, that its options name. */

@@ -221,7 +221,7 @@ int kist_volume_import(struct kist *k, const struct kist_volume *v, int from, st
 	if (r == 0) {
 		/* From here on it is somebody's data. */
 		now->copied = now->owned = true;
-		r = kist_volume_save(k, dir, now, err);
+		r = kist_volume_save(dir, now, !k->settings.volatile_, err);
 	}
 	kist_volume_free(now);
 	if (r < 0)

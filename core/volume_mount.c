@@ -192,7 +192,7 @@ static int fill(struct content *x, bool fresh, struct kist_error *err)
 	if (copied != x->v->copied || owned != x->v->owned) {
 		x->v->copied = copied;
 		x->v->owned = owned;
-		r = kist_volume_save(x->p->c->k, x->dir, x->v, err);
+		r = kist_volume_save(x->dir, x->v, x->sync || (!x->kept && !x->p->c->k->settings.volatile_), err);
 	}
 	if (r == 0 && x->kept)
 		unlinkat(x->dir, COPYING, 0);

@@ -45,18 +45,17 @@ char **kist_volume_marks(struct kist *k, int dir, bool sweep)
 /* --- create --------------------------------------------------------------------------------------------------------
  */
 
-static int mark(struct kist_container *c, int dir, const char *name, struct kist_error *err)
+int kist_volume_mark(int dir, const char *user, bool sync, struct kist_error *err)
 {
 	KIST_CLOSE int users = openat(dir, "users", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (users < 0 && errno == ENOENT && mkdirat(dir, "users", 0700) == 0)
 		users = openat(dir, "users", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	KIST_CLOSE int fd =
-	        users < 0 ? -1 : openat(users, c->config.id, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	KIST_CLOSE int fd = users < 0 ? -1 : openat(users, user, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return kist_fail_errno(err, errno, "mark volume %s as used", name);
+		return kist_fail_errno(err, errno, "mark it as used");
 	/* Before the record that it belongs to: a container must never be there without its mark. */
-	if (!c->config.auto_remove && !c->k->settings.volatile_)
+	if (sync)
 		kist_sync_dir(users);
 	return 0;
 }
@@ -70,7 +69,9 @@ static int make(struct kist_container *c, struct kist_volume_mount_config *mount
 		if (kist_streq(mount->options[i], "nocreate"))
 			return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such volume: %s (nocreate was given)",
 			                 mount->name);
-	int r = kist_volume_create(c->k, &config, &v, err);
+	/* One that goes with its container after a power cut anyway need not reach the disk before. */
+	bool sync = !c->k->settings.volatile_ && !(mount->anonymous && c->config.auto_remove);
+	int r = kist_volume_create_for(c->k, &config, c->config.id, sync, &v, err);
 	if (r < 0)
 		return r;
 	kist_strv_add(&c->made_volumes, v->name);
@@ -89,8 +90,11 @@ static int use(struct kist_container *c, struct kist_volume_mount_config *mount,
 
 		if (mount->name) {
 			KIST_CLOSE int dir = kist_volume_lock(c->k, mount->name, &problem);
-			if (dir >= 0)
-				return mark(c, dir, mount->name, err);
+			if (dir >= 0) {
+				bool sync = !c->config.auto_remove && !c->k->settings.volatile_;
+				r = kist_volume_mark(dir, c->config.id, sync, err);
+				return r < 0 ? kist_context(err, "volume %s", mount->name) : 0;
+			}
 			r = dir;
 		}
 		if (!mount->name || problem.kind == KIST_ERR_NOT_FOUND) {

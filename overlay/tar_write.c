@@ -24,8 +24,8 @@
 #define SEGMENT_MAX 100000 /* more pieces than that are written as one: the reader's memory is not ours to use up */
 #define OPAQUE      "trusted.overlay.opaque"
 
-/* A directory on the way down. Its names are remembered and its fd is closed before the next one is opened: trees may be
- * deeper than there are fds. */
+/* A directory on the way down. Its names are remembered and its fd is closed before the next one is opened: trees may
+ * be deeper than there are fds. */
 struct level {
 	char **names;
 	size_t next, n;
@@ -98,8 +98,8 @@ static bool is_wanted(const char *name)
 {
 	if (kist_has_prefix(name, "trusted.overlay.") || kist_has_prefix(name, "user.overlay."))
 		return false;
-	return kist_has_prefix(name, "user.") || kist_has_prefix(name, "trusted.") || kist_streq(name, "security.capability") ||
-	       kist_streq(name, "security.ima");
+	return kist_has_prefix(name, "user.") || kist_has_prefix(name, "trusted.") ||
+	       kist_streq(name, "security.capability") || kist_streq(name, "security.ima");
 }
 
 static const char *acl_key(const char *name)
@@ -145,7 +145,8 @@ static int add_xattrs(struct writer *w, struct kist_tar_item *item, int fd, cons
 	if (sorted)
 		qsort(sorted, kist_strv_len(sorted), sizeof(*sorted), by_text);
 	for (char **name = sorted; name && *name; name++) {
-		ssize_t len = fd >= 0 ? fgetxattr(fd, *name, w->value, XATTR_MAX) : lgetxattr(path, *name, w->value, XATTR_MAX);
+		ssize_t len = fd >= 0 ? fgetxattr(fd, *name, w->value, XATTR_MAX)
+		                      : lgetxattr(path, *name, w->value, XATTR_MAX);
 		if (len >= 0)
 			add_xattr(w, item, *name, (size_t)len);
 		else if (errno != ENODATA && errno != ENOTSUP)
@@ -356,8 +357,8 @@ static bool is_mount_root(int dir, const char *name)
 {
 	struct statx st;
 
-	return statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) == 0 && (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
-	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	return statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) == 0 &&
+	       (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
 static int read_names(int fd, char ***out, size_t *n)

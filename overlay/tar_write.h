@@ -1,10 +1,10 @@
 /* A directory tree as a tar stream.
  *
- * The format is POSIX pax (POSIX.1-2017, pax): a ustar header for each entry, and an extended header in front of it where
- * that has no place for what is to be said: long names, large numbers, fractions of seconds, extended attributes
+ * The format is POSIX pax (POSIX.1-2017, pax): a ustar header for each entry, and an extended header in front of it
+ * where that has no place for what is to be said: long names, large numbers, fractions of seconds, extended attributes
  * (SCHILY.xattr.*), ACLs (SCHILY.acl.*), holes (GNU.sparse.*, version 1.0). Entries come sorted by name, so that equal
- * trees are equal streams. Everything is read by descriptors; no link is followed, no mount is crossed: of a directory that
- * is a mount point the entry is written, of what is mounted there nothing. Sockets are left out.
+ * trees are equal streams. Everything is read by descriptors; no link is followed, no mount is crossed: of a directory
+ * that is a mount point the entry is written, of what is mounted there nothing. Sockets are left out.
  *
  * Extended attributes follow the reader's rules (tar_pax.h). */
 #ifndef KIST_OVERLAY_TAR_WRITE_H
@@ -24,8 +24,8 @@ struct kist_tar_create_options {
 	const char *const *names; /* only these entries of the directory and what is below them; NULL: all */
 };
 
-/* result (may be NULL): entries, bytes, length, and with the flag diff_id; compression is "none". Blocks while the reader
- * is slow. Errors name the entry. */
+/* result (may be NULL): entries, bytes, length, and with the flag diff_id; compression is "none". Blocks while the
+ * reader is slow. Errors name the entry. */
 int kist_tar_create(int dir, int to, const struct kist_tar_create_options *options, struct kist_tar_result *result,
                     struct kist_error *err);
 
