@@ -19,11 +19,9 @@
 
 int kist_exit_write(struct kist_container *c, const struct kist_exit *record, struct kist_error *err)
 {
-	/* A container that removes itself is gone after a power cut, with its code; a process that dies leaves it
-	 * readable anyway. */
-	bool sync = !c->config.auto_remove && !c->k->settings.volatile_;
-
-	if (kist_record_write(kist_container_dir(c), "exit", &kist_exit_table, record, NULL, sync, NULL) == 0)
+	/* What removes itself is gone after a power cut, with its code: its record need only outlive processes. */
+	if (!c->config.auto_remove && kist_record_write(kist_container_dir(c), "exit", &kist_exit_table, record, NULL,
+	                                                !c->k->settings.volatile_, NULL) == 0)
 		return 0;
 	/* A full or broken disk: the run directory is memory, and better than nothing until the next boot. */
 	int run = kist_container_rundir(c, err);
@@ -58,22 +56,38 @@ int kist_exit_read(struct kist_container *c, struct kist_exit *record)
 	return r;
 }
 
-int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record)
+/* Codes of removed containers that removed themselves: of this boot only. An fd or a negative errno. */
+static int run_exits_open(struct kist *k, bool make)
 {
-	return exit_read(k->exits, id, record);
+	int fd = openat(k->runroot, "exits", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT && make) {
+		if (mkdirat(k->runroot, "exits", 0700) < 0 && errno != EEXIST)
+			return -errno;
+		fd = openat(k->runroot, "exits", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	return fd < 0 ? -errno : fd;
 }
 
-static void exits_prune(struct kist *k)
+int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record)
+{
+	KIST_CLOSE int run = run_exits_open(k, false);
+	int r = exit_read(run, id, record);
+
+	return r < 0 ? exit_read(k->exits, id, record) : r;
+}
+
+static void exits_prune(int exits)
 {
 	struct stat st;
 	int64_t now = kist_now_wall() / KIST_NSEC_PER_SEC;
 
-	if (fstatat(k->exits, PRUNE_MARK, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime <= now &&
+	if (fstatat(exits, PRUNE_MARK, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime <= now &&
 	    now - st.st_mtime < PRUNE_SECONDS)
 		return;
-	if (kist_replace_file(k->exits, PRUNE_MARK, "", 0, 0600, 0) < 0)
+	if (kist_replace_file(exits, PRUNE_MARK, "", 0, 0600, 0) < 0)
 		return;
-	int fd = openat(k->exits, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(exits, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {
 		kist_close_fd(&fd);
@@ -84,8 +98,8 @@ static void exits_prune(struct kist *k)
 		    kist_streq(entry->d_name, PRUNE_MARK))
 			continue;
 		/* ctime: the rename into this directory set it. */
-		if (fstatat(k->exits, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && now - st.st_ctime > KEEP_SECONDS)
-			unlinkat(k->exits, entry->d_name, 0);
+		if (fstatat(exits, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && now - st.st_ctime > KEEP_SECONDS)
+			unlinkat(exits, entry->d_name, 0);
 	}
 	closedir(dir);
 }
@@ -95,6 +109,13 @@ void kist_exit_keep(struct kist_container *c)
 	struct kist *k = c->k;
 	struct kist_exit last = { 0 }, kept = { 0 };
 
+	if (c->config.auto_remove && c->run_dir >= 0) {
+		KIST_CLOSE int run = run_exits_open(k, true);
+		if (run >= 0 && renameat(c->run_dir, "exit", run, c->config.id) == 0) {
+			exits_prune(run);
+			return;
+		}
+	}
 	if (kist_exit_read(c, &last) < 0)
 		return;
 	if (renameat(kist_container_dir(c), "exit", k->exits, c->config.id) < 0 && errno != ENOENT)
@@ -103,5 +124,5 @@ void kist_exit_keep(struct kist_container *c)
 	if ((kist_exit_find(k, c->config.id, &kept) < 0 || kept.run != last.run) &&
 	    kist_record_write(k->exits, c->config.id, &kist_exit_table, &last, NULL, false, NULL) < 0)
 		kist_debug("keep exit code of %s: %m", c->config.id);
-	exits_prune(k);
+	exits_prune(k->exits);
 }

@@ -244,12 +244,15 @@ int kist_log_writer_open(struct kist_log_writer **out, const struct kist_contain
 		return r;
 	struct kist_log_writer *w = kist_alloc(sizeof(*w));
 	w->json = kist_streq(config->log_driver, "json-file");
+	w->fd = -1;
 	w->dir = place;
 	w->name = name;
 	w->tag = kist_strdup(config->log_tag);
 	w->max_size = config->log_max_size;
 	w->max_files = config->log_max_files ? config->log_max_files : 1;
-	r = file_open(w);
+	/* A file of the container's own is made by its first line: many containers write none. One that the user named
+	 * is opened now, so that a wrong path is an error and not lost lines. */
+	r = config->log_path ? file_open(w) : 0;
 	if (r < 0 && r != -ENOSPC && r != -EDQUOT) {
 		kist_fail_errno(err, -r, "open log %s", name);
 		kist_log_writer_close(w);
