@@ -4,9 +4,16 @@
 
 #include "cli/cli.h"
 
-extern const struct kist_command kist_command_commit, kist_command_load, kist_command_save;
+extern const struct kist_command kist_command_commit, kist_command_container_diff, kist_command_diff,
+        kist_command_history, kist_command_image_diff, kist_command_image_prune, kist_command_image_tree,
+        kist_command_load, kist_command_save, kist_command_system, kist_command_system_check, kist_command_system_df,
+        kist_command_system_prune;
 
 /* For the program's table. */
-#define KIST_ARCHIVE_COMMANDS &kist_command_commit, &kist_command_load, &kist_command_save,
+#define KIST_ARCHIVE_COMMANDS                                                                                          \
+	&kist_command_commit, &kist_command_container_diff, &kist_command_diff, &kist_command_history,                 \
+	        &kist_command_image_diff, &kist_command_image_prune, &kist_command_image_tree, &kist_command_load,     \
+	        &kist_command_save, &kist_command_system, &kist_command_system_check, &kist_command_system_df,         \
+	        &kist_command_system_prune,
 
 #endif

@@ -20,3 +20,4 @@ cli-sources += cli/info.c cli/inspect.c cli/logs.c cli/ps.c cli/select.c cli/sta
 cli-sources += cli/image_load.c cli/image_save.c
 cli-sources += cli/commit.c
 cli-sources += cli/copy.c cli/mount.c
+cli-sources += cli/diff.c cli/image_history.c cli/prune.c cli/system.c
