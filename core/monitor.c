@@ -395,8 +395,9 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 }
 
 /* From here on little is needed of what the launch used, and a monitor stays for years: the heap's free pages go back
- * to the kernel, and so does the stack below this frame. */
-static void memory_trim(void)
+ * to the kernel, and so does the stack below this frame, which must therefore be one of its own: all that lives is
+ * above it. */
+__attribute__((noinline)) static void memory_trim(void)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
