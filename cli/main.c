@@ -1,6 +1,7 @@
 /* The program: its commands, its global options, and the doors by which the binary executes itself. */
 #include "cli/archive_commands.h"
 #include "cli/commands.h"
+#include "cli/copy_commands.h"
 #include "cli/image_commands.h"
 #include "cli/view_commands.h"
 #include "cli/volume_commands.h"
@@ -54,7 +55,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_stop,
 	&kist_command_unpause,
 	&kist_command_wait,
-	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_VOLUME_COMMANDS KIST_VIEW_COMMANDS NULL,
+	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_VOLUME_COMMANDS KIST_COPY_COMMANDS KIST_VIEW_COMMANDS NULL,
 };
 
 static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)

@@ -1,5 +1,5 @@
 /* What a dead container still holds is freed here, and a record is taken away. */
-#include "core/internal.h"
+#include "core/container_root.h"
 #include "core/volume.h"
 
 #include "cgroup/cgroup.h"
@@ -105,6 +105,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	if (r < 0)
 		return kist_context(err, "remove container %.12s", c->config.id);
 	kist_exit_keep(c);
+	kist_container_mount_drop(k, c->config.id);
 
 	/* One rename makes it gone for everybody; what follows can be interrupted and is swept later. */
 	snprintf(gone, sizeof(gone), "%s%s", volumes ? REMOVED_VOLUMES_PREFIX : REMOVED_PREFIX, c->config.id);
@@ -162,6 +163,7 @@ int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], st
 	r = evict_leftovers(k, id, err);
 	if (r < 0)
 		return r;
+	kist_container_mount_drop(k, id);
 	r = kist_remove_tree(k->containers, id);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "remove files of container %.12s", id);

@@ -168,6 +168,7 @@ static const struct kist_field state_fields[] = {
 	STATE(BOOL, stopped_by_user),
 	STATE(U32, run),
 	STATE(U32, restart_count),
+	STATE(U32, mounts),
 	STATE(STRING, cgroup),
 	STATE(STRING, error),
 	STATE(STRING, boot),

@@ -5,7 +5,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/proc.h"
-#include "core/internal.h"
+#include "core/container_root.h"
 #include "core/volume.h"
 #include "overlay/overlay.h"
 
@@ -38,6 +38,10 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 	struct kist_overlay *store = NULL;
 	KIST_CLOSE int lower = -1;
 
+	/* A writable layer is mounted once: what 'mount' has on the host is shared. */
+	int mounted = kist_container_mounted_clone(c);
+	if (mounted >= 0)
+		return mounted;
 	if (config->rootfs) {
 		lower = rootfs_directory(c, err);
 		if (lower < 0 || !config->rootfs_overlay)

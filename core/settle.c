@@ -41,6 +41,7 @@ static void state_reset(struct kist_container *c)
 	state->pid = state->monitor_pid = 0;
 	state->pid_start = state->monitor_start = 0;
 	state->restart_count = 0;
+	state->mounts = 0;
 	state->stopped_by_user = false;
 	free(state->cgroup);
 	state->cgroup = NULL;

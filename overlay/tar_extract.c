@@ -54,6 +54,7 @@ struct extract {
 	struct kist_tar_reader *reader;
 	int root;
 	unsigned flags;
+	const struct kist_tar_unpack *how;
 	uid_t uid; /* what new files get by themselves */
 	gid_t gid;
 	struct parent parent; /* of entries */
@@ -215,8 +216,16 @@ static bool is_whiteout(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
+static bool is_mount_root(int dir, const char *name)
+{
+	struct statx st;
+
+	return statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) == 0 &&
+	       (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 /* Takes away what bears the name. */
-static int make_room(struct extract *x, int parent, const char *base, struct kist_error *err)
+static int make_room(struct extract *x, int parent, const char *base, bool becomes_dir, struct kist_error *err)
 {
 	struct stat st;
 	int r = 0;
@@ -225,7 +234,14 @@ static int make_room(struct extract *x, int parent, const char *base, struct kis
 		return errno == ENOENT ? 0 : kist_fail_errno(err, errno, "look at what it replaces");
 	if (x->split)
 		kist_split_doubt(x->split);
-	if (S_ISDIR(st.st_mode))
+	if ((x->flags & KIST_TAR_KEEP_KIND) && S_ISDIR(st.st_mode) != becomes_dir)
+		return kist_fail(err, KIST_ERR_EXISTS, EEXIST,
+		                 becomes_dir ? "a directory would replace what is no directory"
+		                             : "it would replace a directory");
+	/* In another mount namespace the kernel does not refuse: it takes the mount away with the name. */
+	if (is_mount_root(parent, base))
+		r = -EBUSY;
+	else if (S_ISDIR(st.st_mode))
 		r = kist_remove_tree(parent, base);
 	else if (unlinkat(parent, base, 0) < 0)
 		r = -errno;
@@ -279,6 +295,16 @@ static int write_sparse(struct extract *x, int fd, const struct kist_tar_entry *
 	return 0;
 }
 
+static int open_in_place(int parent, const char *base)
+{
+	KIST_CLOSE int fd = openat(parent, base, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || ftruncate(fd, 0) < 0)
+		return -1;
+	return kist_steal_fd(&fd);
+}
+
 static int extract_file(struct extract *x, int parent, const char *base, const struct kist_tar_entry *entry,
                         struct kist_error *err)
 {
@@ -291,7 +317,11 @@ static int extract_file(struct extract *x, int parent, const char *base, const s
 			break;
 		if (errno != EEXIST || tries == 2)
 			return kist_fail_errno(err, errno, "create the file");
-		r = make_room(x, parent, base, err);
+		/* A file that is mounted over another cannot be replaced, only written. */
+		fd = is_mount_root(parent, base) ? open_in_place(parent, base) : -1;
+		if (fd >= 0)
+			break;
+		r = make_room(x, parent, base, false, err);
 		if (r < 0)
 			return r;
 	}
@@ -336,7 +366,7 @@ static int extract_hard_link(struct extract *x, int parent, const char *base, co
 		/* Removing the name would remove the target with it. */
 		if (same_file(dir, target, parent, base))
 			return 0;
-		r = make_room(x, parent, base, err);
+		r = make_room(x, parent, base, false, err);
 		if (r < 0)
 			return r;
 		dir = parent_open(x, &x->target, link, false, &target);
@@ -370,7 +400,7 @@ static int extract_special(struct extract *x, int parent, const char *base, cons
 
 		if (errno != EEXIST || tries == 2)
 			return kist_fail_errno(err, errno, "create the %s", what);
-		r = make_room(x, parent, base, err);
+		r = make_room(x, parent, base, false, err);
 		if (r < 0)
 			return r;
 	}
@@ -445,7 +475,7 @@ static int extract_dir(struct extract *x, int parent, const char *base, const st
 			/* A whiteout and a directory of one name: the directory hides what is below. */
 			opaque = (x->flags & KIST_TAR_WHITEOUTS) && is_whiteout(&st);
 		}
-		r = make_room(x, parent, base, err);
+		r = make_room(x, parent, base, true, err);
 		if (r < 0)
 			return r;
 	}
@@ -559,6 +589,35 @@ static int extract_entry(struct extract *x, const struct kist_tar_entry *entry, 
 	}
 }
 
+static void rename_first(struct kist_str *name, const char *first)
+{
+	KIST_FREE char *old = kist_str_take(name);
+	const char *slash = strchr(old, '/');
+
+	kist_str_clear(name);
+	kist_str_add(name, first);
+	if (slash)
+		kist_str_add(name, slash);
+}
+
+static bool is_left_out(const struct extract *x, const struct kist_tar_entry *entry)
+{
+	return (x->flags & KIST_TAR_NO_DEVICES) && (entry->type == '3' || entry->type == '4');
+}
+
+static void adapt(const struct extract *x, struct kist_tar_entry *entry)
+{
+	if (x->flags & KIST_TAR_OWNER) {
+		entry->uid = x->how->uid;
+		entry->gid = x->how->gid;
+	}
+	if (!x->how->rename)
+		return;
+	rename_first(&entry->name, x->how->rename);
+	if (entry->type == '1')
+		rename_first(&entry->link, x->how->rename);
+}
+
 static int extract_all(struct extract *x, struct kist_error *err)
 {
 	for (;;) {
@@ -568,6 +627,9 @@ static int extract_all(struct extract *x, struct kist_error *err)
 			return r;
 		if (r == 0)
 			return finish_dirs(x, err);
+		if (is_left_out(x, &x->reader->entry))
+			continue;
+		adapt(x, &x->reader->entry);
 		r = extract_entry(x, &x->reader->entry, err);
 		if (r < 0)
 			return x->reader->cut_off ? r : kist_context(err, "entry '%s'", x->reader->shown);
@@ -586,15 +648,15 @@ static void extract_clear(struct extract *x)
 	free(x->dirs);
 }
 
-int kist_tar_extract_split(const struct kist_tar_source *from, int dir, unsigned flags,
-                           const struct kist_tar_limits *limits, struct kist_split *split,
-                           struct kist_tar_result *result, struct kist_error *err)
+static int extract(const struct kist_tar_source *from, int dir, const struct kist_tar_unpack *how,
+                   struct kist_split *split, struct kist_tar_result *result, struct kist_error *err)
 {
 	KIST_STREAM struct kist_stream *stream = NULL;
 	KIST_TAR_READER struct kist_tar_reader reader;
 	struct extract x = { .reader = &reader,
 		             .root = dir,
-		             .flags = flags,
+		             .flags = how->flags,
+		             .how = how,
 		             .uid = geteuid(),
 		             .gid = getegid(),
 		             .parent.fd = -1,
@@ -603,7 +665,7 @@ int kist_tar_extract_split(const struct kist_tar_source *from, int dir, unsigned
 	mode_t mask;
 	int r;
 
-	kist_tar_reader_init(&reader, NULL, limits);
+	kist_tar_reader_init(&reader, NULL, how->limits);
 	r = from->part ? kist_stream_open_part(from->fd, from->offset, from->length, &stream, err)
 	               : kist_stream_open(from->fd, &stream, err);
 	if (r < 0)
@@ -629,8 +691,25 @@ int kist_tar_extract_split(const struct kist_tar_source *from, int dir, unsigned
 	return r;
 }
 
+int kist_tar_extract_split(const struct kist_tar_source *from, int dir, unsigned flags,
+                           const struct kist_tar_limits *limits, struct kist_split *split,
+                           struct kist_tar_result *result, struct kist_error *err)
+{
+	struct kist_tar_unpack how = { .flags = flags, .limits = limits };
+
+	return extract(from, dir, &how, split, result, err);
+}
+
+int kist_tar_unpack(int from, int dir, const struct kist_tar_unpack *how, struct kist_tar_result *result,
+                    struct kist_error *err)
+{
+	return extract(&(struct kist_tar_source){ .fd = from }, dir, how, NULL, result, err);
+}
+
 int kist_tar_extract(int from, int dir, unsigned flags, const struct kist_tar_limits *limits,
                      struct kist_tar_result *result, struct kist_error *err)
 {
-	return kist_tar_extract_split(&(struct kist_tar_source){ .fd = from }, dir, flags, limits, NULL, result, err);
+	struct kist_tar_unpack how = { .flags = flags, .limits = limits };
+
+	return kist_tar_unpack(from, dir, &how, result, err);
 }

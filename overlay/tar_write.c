@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -442,6 +443,17 @@ static int add_dir_entry(struct writer *w, int fd, struct kist_error *err)
 	return r;
 }
 
+/* What shows the kernel's state is not a tree of files. */
+static bool may_cross(const struct writer *w, int fd)
+{
+	static const unsigned long kernel[] = { PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC, DEVPTS_SUPER_MAGIC };
+
+	for (size_t i = 0; i < KIST_COUNT(kernel); i++)
+		if (kist_is_fs(fd, kernel[i]))
+			return false;
+	return w->options->flags & KIST_TAR_CREATE_MOUNTS;
+}
+
 /* Writes its entry and goes into it. *fd is then its. Returns 1 when it went. */
 static int enter_dir(struct writer *w, int *fd, const char *name, struct kist_error *err)
 {
@@ -456,6 +468,8 @@ static int enter_dir(struct writer *w, int *fd, const char *name, struct kist_er
 		int errnum = mounted ? errno : -below;
 		return errnum == ENOENT || errnum == ENOTDIR ? 0 : kist_fail_errno(err, errnum, "open the directory");
 	}
+	if (mounted && may_cross(w, below))
+		mounted = false;
 	kist_str_addc(&w->path, '/');
 	int r = add_dir_entry(w, below, err);
 	if (r < 0 || mounted)
@@ -480,7 +494,7 @@ static int add_entry(struct writer *w, int *fd, const char *name, struct kist_er
 		kist_debug("tar: '%s' is a socket: left out", kist_str_get(&w->path));
 		return 0;
 	}
-	if (is_mount_root(*fd, name)) {
+	if (!(w->options->flags & KIST_TAR_CREATE_MOUNTS) && is_mount_root(*fd, name)) {
 		kist_debug("tar: '%s' is mounted over: left out", kist_str_get(&w->path));
 		return 0;
 	}

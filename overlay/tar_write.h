@@ -16,6 +16,7 @@ enum kist_tar_create_flags {
 	KIST_TAR_CREATE_TOP = 1,       /* an entry "./" for the directory itself comes first */
 	KIST_TAR_CREATE_WHITEOUTS = 2, /* the tree is an overlay's upper: its marks become .wh.NAME and .wh..wh..opq */
 	KIST_TAR_CREATE_DIGEST = 4,    /* result->diff_id is worked out */
+	KIST_TAR_CREATE_MOUNTS = 8,    /* mounts are crossed, but for those of the kernel's own file systems */
 };
 
 struct kist_tar_create_options {
