@@ -242,7 +242,8 @@ struct kist_net_leases {
 };
 /* Next-fit after the last one given, wrapping once; network, broadcast and gateway addresses are never given.
  * wanted: a static address (KIST_ERR_IN_USE names its holder unless that is owner; KIST_ERR_INVALID outside the
- * subnet), or NULL. An address the owner has already in this subnet is given again. All taken: KIST_ERR_IN_USE. */
+ * subnet), or NULL. All taken: KIST_ERR_IN_USE. What an owner holds already is not looked for: it is in its record, or
+ * given back. */
 int kist_net_lease_take(const struct kist_net_leases *leases, const struct kist_net_subnet *subnet, const char *owner,
                         const struct kist_net_addr *wanted, struct kist_net_addr *out, struct kist_error *err);
 /* Only if owner holds it; anything else is success. */
