@@ -19,7 +19,9 @@ WERROR ?=
 # Folder lists: <folder>-sources. Explicit, so that a stray file is never built.
 folders := core/base ns cgroup net overlay hooks core cli
 include $(foreach f,$(folders),$(f)/sources.mk)
-sources := $(foreach f,$(folders),$($(f)-sources))
+# The marks around cli/ stand first and last: see cli/tables.h.
+sources := $(foreach f,$(filter-out cli,$(folders)),$($(f)-sources)) \
+	cli/tables_first.c $(cli-sources) cli/tables.c cli/tables_last.c
 # In the static link only: keeps glibc's name service out (see the file).
 static_sources := core/base/nss_none.c
 

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/copy_commands.h"
 #include "cli/image_commands.h"
+#include "cli/tables.h"
 #include "cli/view_commands.h"
 #include "cli/volume_commands.h"
 
@@ -152,8 +153,10 @@ const struct kist_program kist_program = {
 
 int main(int argc, char **argv)
 {
-	if (argc > 0 && kist_streq(argv[0], "kist-monitor"))
+	if (argc > 0 && kist_streq(argv[0], "kist-monitor")) {
+		kist_tables_drop();
 		return kist_monitor_main(argc, argv);
+	}
 	if (argc > 0 && kist_streq(argv[0], "kist-init"))
 		return kist_ns_init_main(argc, argv);
 
