@@ -4,39 +4,18 @@
 #include "core/base/error.h"
 #include "core/base/fs.h"
 #include "core/base/str.h"
+#include "net/netns.h"
 #include "net/sysctl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 /* --- opening --------------------------------------------------------------------------------------------------------
  */
-
-/* setns can lack memory for a moment, in both directions. */
-static int enter(int netns)
-{
-	for (unsigned tries = 0;; tries++) {
-		if (setns(netns, CLONE_NEWNET) == 0)
-			return 0;
-		if (errno != ENOMEM || tries == 100)
-			return -errno;
-		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-	}
-}
-
-static void leave(int home)
-{
-	if (enter(home) < 0)
-		abort();
-}
 
 static int loopback_up(int fd, struct kist_error *err)
 {
@@ -61,48 +40,37 @@ static int container_sysctls(struct kist_error *err)
 	return kist_net_sysctl_write(values, KIST_COUNT(values), err);
 }
 
-static int open_sockets(struct kist_net *net, bool container, struct kist_error *err)
+struct open_request {
+	struct kist_net *net;
+	bool container;
+};
+
+static int open_sockets(void *arg, struct kist_error *err)
 {
+	struct open_request *request = arg;
+	struct kist_net *net = request->net;
 	int r = kist_nl_open(&net->route, NETLINK_ROUTE, err);
 
-	if (r == 0 && container)
+	if (r == 0 && request->container)
 		r = loopback_up(net->route.fd, err);
-	if (r == 0 && container)
+	if (r == 0 && request->container)
 		r = container_sysctls(err);
-	return r;
-}
-
-static int open_in(int netns, bool container, struct kist_net *net, struct kist_error *err)
-{
-	KIST_CLOSE int home = -1;
-	int r;
-
-	if (netns < 0)
-		return open_sockets(net, container, err);
-	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (home < 0)
-		return kist_fail_errno(err, errno, "open /proc/self/ns/net");
-	r = enter(netns);
-	if (r < 0)
-		return kist_fail_errno(err, -r, "enter the network namespace");
-	r = open_sockets(net, container, err);
-	if (r == 0 && !container) {
-		/* Without nf_tables the rest works still: the one who needs it is told then. */
-		if (kist_nl_open(&net->filter, NETLINK_NETFILTER, NULL) < 0)
-			net->filter.fd = -1;
-	}
-	leave(home);
+	/* Later it would be one of the caller's namespace. Without nf_tables the rest works still: who needs it is told
+	 * then. */
+	if (r == 0 && !request->container && !net->own && kist_nl_open(&net->filter, NETLINK_NETFILTER, NULL) < 0)
+		net->filter.fd = -1;
 	return r;
 }
 
 static int open_net(int netns, bool container, struct kist_net **out, struct kist_error *err)
 {
 	struct kist_net *net = kist_alloc(sizeof(*net));
+	struct open_request request = { .net = net, .container = container };
 
 	net->route.fd = -1;
 	net->filter.fd = -1;
 	net->own = netns < 0;
-	int r = open_in(netns, container, net, err);
+	int r = kist_net_run_in(netns, open_sockets, &request, err);
 	if (r < 0) {
 		kist_net_close(net);
 		return r;
