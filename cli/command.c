@@ -220,7 +220,7 @@ static int complain_usage(const struct kist_program *program, const char *path, 
 	KIST_FREE char *text = kist_escape(err->text);
 
 	fprintf(stderr, "%s:%s%s %s\nSee '%s --help'\n", program->name, below, *below ? ":" : "", text, path);
-	return KIST_EXIT_ENGINE;
+	return program->exit_failure ? program->exit_failure : KIST_EXIT_ENGINE;
 }
 
 /* --- running ------------------------------------------------------------------------------------------------------ */
@@ -387,13 +387,15 @@ static int run_checked(const struct kist_program *program, struct kist_cli *cli,
 	} else if (r >= 0) {
 		r = run_row(program, cli, command, options, n + 1, argv, &err);
 	}
+	if (r < 0 && kist_error_is_set(&err) && program->complain)
+		program->complain(cli, &err);
 	if (program->after)
 		program->after(cli, shown);
 	if (r >= 0)
 		return r;
-	if (kist_error_is_set(&err))
+	if (kist_error_is_set(&err) && !program->complain)
 		kist_complain(program, &err);
-	return kist_command_exit_code(&err);
+	return program->exit_failure ? program->exit_failure : kist_command_exit_code(&err);
 }
 
 static int run_command(const struct kist_program *program, struct kist_cli *cli, const struct kist_command *command,

@@ -4,6 +4,7 @@
 #include "cli/copy_commands.h"
 #include "cli/image_commands.h"
 #include "cli/tables.h"
+#include "cli/oci.h"
 #include "cli/view_commands.h"
 #include "cli/volume_commands.h"
 
@@ -151,8 +152,19 @@ const struct kist_program kist_program = {
 	.complete_needs = KIST_NEEDS_STORE,
 };
 
+static bool is_oci(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return kist_streq(name, KIST_OCI_PROTECTED) || kist_streq(slash ? slash + 1 : name, "kist-oci");
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 0 && is_oci(argv[0]))
+		return kist_oci_main(argc, argv);
+	if (argc > 1 && kist_streq(argv[1], "oci"))
+		return kist_oci_main(argc - 1, argv + 1);
 	if (argc > 0 && kist_streq(argv[0], "kist-monitor")) {
 		kist_tables_drop();
 		return kist_monitor_main(argc, argv);
