@@ -18,8 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CONFIG_MAX    (16u << 20)
-#define CGROUP_PARENT "/kist-oci"
+#define CONFIG_MAX     (16u << 20)
+#define CGROUP_PARENT  "/kist-oci"
+#define DEFAULT_SHARES 1024
 
 /* What is under construction. */
 struct making {
@@ -151,6 +152,16 @@ static bool has_limits(const struct kist_spec_resources *r)
 	             r->n_rdma || (r->unified && r->unified[0]));
 }
 
+/* containerd always asks for the share that every group of version 1 had: that is no limit which a host without the
+ * controller fails to keep. */
+static void drop_default_shares(const struct kist_oci *oci, const struct kist_spec_resources *resources)
+{
+	if (resources && resources->cpu && resources->cpu->shares.set &&
+	    resources->cpu->shares.value == DEFAULT_SHARES &&
+	    !kist_strv_has(kist_cgroup_root_controllers(oci->cgroups), "cpu"))
+		resources->cpu->shares.set = false;
+}
+
 static int make_cgroup(struct making *m, struct kist_error *err)
 {
 	const struct kist_spec_resources *resources = m->spec->linux_.resources;
@@ -167,6 +178,7 @@ static int make_cgroup(struct making *m, struct kist_error *err)
 	int r = oci_cgroups(m->c->oci, err);
 	if (r < 0)
 		return r;
+	drop_default_shares(m->c->oci, resources);
 	KIST_FREE char *path = cgroup_path(m, &m->c->state.cgroup_own_parent);
 	m->cgroup = kist_cgroup_create(m->c->oci->cgroups, path, resources, 0, err);
 	if (m->cgroup < 0)
