@@ -329,8 +329,7 @@ data_image()
 
 @test "volumes survive kill -9 of the program, and leave nothing half" {
 	kist_only
-	local i
-	for i in $(seq 40); do
+	for _ in $(seq 40); do
 		$(kist_command) run --rm -v /anon -v data:/d busybox true >/dev/null 2>&1 3>&- &
 		sleep "0.0$((RANDOM % 90))"
 		kill -9 $! 2>/dev/null || true
