@@ -89,11 +89,13 @@ static struct json_object *total_row(const struct total *t)
 	return json;
 }
 
-/* An image with several names is there once. What the unused images have to themselves can be reclaimed. */
+/* An image with several names is there once. */
 static struct total images_total(struct json_object *usage)
 {
 	struct json_object *list = member(usage, "Images");
-	struct total t = { .type = "Images", .size = number_at(usage, "LayersSize") };
+	struct total t = { .type = "Images",
+		           .size = number_at(usage, "LayersSize"),
+		           .reclaimable = number_at(usage, "LayersReclaimable") };
 
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *item = json_object_array_get_idx(list, i);
@@ -105,14 +107,8 @@ static struct total images_total(struct json_object *usage)
 		if (seen)
 			continue;
 		t.total++;
-		if (number_at(item, "Containers"))
-			t.active++;
-		else
-			t.reclaimable += number_at(item, "UniqueSize");
+		t.active += number_at(item, "Containers") > 0;
 	}
-	/* Without any that is used, all goes. */
-	if (!t.active)
-		t.reclaimable = t.size;
 	return t;
 }
 

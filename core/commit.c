@@ -46,7 +46,7 @@ static _Noreturn void write_tar(int upper, int to, int report)
 /* The writer's own error says more than that its stream ended too early. */
 static int take_report(int report, struct kist_error *err)
 {
-	struct kist_error problem;
+	struct kist_error problem = { 0 };
 	size_t have = 0;
 
 	while (have < sizeof(problem)) {

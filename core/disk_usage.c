@@ -17,6 +17,7 @@ struct layer {
 	char *name;
 	uint64_t size;
 	unsigned images; /* that have it */
+	bool used;       /* by a container */
 };
 
 struct usage {
@@ -73,6 +74,13 @@ static int measure_layers(struct usage *usage, struct kist_error *err)
 
 			if (layer)
 				layer->images++;
+		}
+	for (size_t i = 0; i < usage->n_containers; i++)
+		for (char **name = usage->containers[i]->config.layers; name && *name; name++) {
+			struct layer *layer = layer_of(usage, *name);
+
+			if (layer)
+				layer->used = true;
 		}
 	return 0;
 }
@@ -196,7 +204,7 @@ int kist_disk_usage(struct kist *k, struct json_object **out, struct kist_error 
 {
 	struct usage usage = { .k = k };
 	struct json_object *volumes = NULL;
-	uint64_t total = 0;
+	uint64_t total = 0, unused = 0;
 
 	int r = kist_store_overlay(k, &usage.store, err);
 	if (r == 0)
@@ -212,9 +220,12 @@ int kist_disk_usage(struct kist *k, struct json_object **out, struct kist_error 
 		json_object_object_add(*out, "Images", images_document(&usage));
 		json_object_object_add(*out, "Containers", containers_document(&usage));
 		json_object_object_add(*out, "Volumes", volumes);
-		for (size_t i = 0; i < usage.n_layers; i++)
+		for (size_t i = 0; i < usage.n_layers; i++) {
 			total += usage.layers[i].size;
+			unused += usage.layers[i].used ? 0 : usage.layers[i].size;
+		}
 		add_number(*out, "LayersSize", total);
+		add_number(*out, "LayersReclaimable", unused);
 	}
 	for (size_t i = 0; i < usage.n_images; i++)
 		kist_image_free(usage.images[i]);

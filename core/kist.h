@@ -482,7 +482,7 @@ typedef int (*kist_change_fn)(void *arg, char kind, const char *path);
 int kist_container_changes(struct kist_container *c, kist_change_fn change, void *arg, struct kist_error *err);
 int kist_image_changes(struct kist *k, const char *image, const char *below, kist_change_fn change, void *arg, struct kist_error *err);
 /* What the store takes: an object of arrays Images, Containers, Volumes with the fields of 'podman system df -v', sizes in
- * bytes, and LayersSize: every layer once. */
+ * bytes; LayersSize: every layer once, and LayersReclaimable: those that no container has. */
 int kist_disk_usage(struct kist *k, struct json_object **out, struct kist_error *err);
 /* Compares all images and layers with their digests and calls back for each problem. With repair, what is damaged is set
  * aside as .bad-NAME in its directory, so that it can be loaded anew. Returns how many problems there are. */
