@@ -193,6 +193,9 @@ static int prepare_config(struct commit *commit, struct kist_error *err)
 	int r = kist_image_load(commit->c->k, config->image, NULL, &commit->base, err);
 	if (r < 0)
 		return r;
+	if (kist_strv_len(commit->base->layers) >= KIST_IMAGE_LAYERS)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "its image has %u layers, and more cannot be mounted",
+		                 KIST_IMAGE_LAYERS);
 	take_config(&commit->base->config, config);
 	for (char *const *change = commit->what->changes; r == 0 && change && *change; change++)
 		r = kist_image_change(&commit->base->config, *change, err);

@@ -23,8 +23,7 @@
 /* Documents: the store reads no larger ones back. */
 #define MAX_DOCUMENT KIST_RECORD_MAX
 #define MAX_IMAGES   1000
-#define MAX_LAYERS   500 /* what one overlay mount takes */
-#define MAX_NESTING  4   /* of indexes */
+#define MAX_NESTING  4 /* of indexes */
 
 #define ANNOTATION_NAME "org.opencontainers.image.ref.name"
 
@@ -146,8 +145,8 @@ static int check_document(const struct kist_image *image, char *const *diff_ids,
 	if (n != parts->n)
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "the image's configuration names %zu layers, its manifest %zu", n, parts->n);
-	if (n > MAX_LAYERS)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "the image has more than %u layers", MAX_LAYERS);
+	if (n > KIST_IMAGE_LAYERS)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "the image has more than %u layers", KIST_IMAGE_LAYERS);
 	if (n == 0)
 		return bad(err, "the image has no layers");
 	return 0;
