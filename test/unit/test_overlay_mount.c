@@ -214,6 +214,7 @@ static void test_many_layers(void **state)
 	KIST_CLOSE int dir = open_dir(rig->scratch, "ctr");
 	struct kist_overlay_mount mount = { .lower_fd = -1, .dir = dir };
 	struct kist_error err = { 0 };
+	KIST_STRV char **too_many = NULL;
 
 	for (int i = 0; i < 128; i++) {
 		KIST_FREE char *script = kist_asprintf("echo %d > t/f%d; echo %d > t/top", i, i, i);
