@@ -146,6 +146,11 @@ static char *cgroup_path(const struct making *m, bool *own_parent)
 	return given[0] == '/' ? kist_strdup(given) : kist_asprintf("/%s", given);
 }
 
+static int write_state(struct making *m, struct kist_error *err)
+{
+	return kist_record_write(m->c->dir, "state", &kist_oci_state_table, &m->c->state, NULL, false, err);
+}
+
 static bool has_limits(const struct kist_spec_resources *r)
 {
 	return r && (r->memory || r->cpu || r->pids_limit.set || r->block_io || r->n_hugepage_limits || r->network ||
@@ -179,12 +184,18 @@ static int make_cgroup(struct making *m, struct kist_error *err)
 	if (r < 0)
 		return r;
 	drop_default_shares(m->c->oci, resources);
-	KIST_FREE char *path = cgroup_path(m, &m->c->state.cgroup_own_parent);
-	m->cgroup = kist_cgroup_create(m->c->oci->cgroups, path, resources, 0, err);
-	if (m->cgroup < 0)
-		return m->cgroup;
-	m->c->state.cgroup = kist_steal(&path);
-	return 0;
+	m->c->state.cgroup = cgroup_path(m, &m->c->state.cgroup_own_parent);
+	/* Recorded first: delete finds it after this process was killed. */
+	r = write_state(m, err);
+	if (r < 0)
+		return r;
+	m->cgroup = kist_cgroup_create(m->c->oci->cgroups, m->c->state.cgroup, resources, 0, err);
+	if (m->cgroup >= 0)
+		return 0;
+	/* It made nothing that stays; what is there is another's. */
+	free(m->c->state.cgroup);
+	m->c->state.cgroup = NULL;
+	return m->cgroup;
 }
 
 /* --- making ---------------------------------------------------------------------------------------------------------
@@ -209,7 +220,8 @@ static int take_id(struct making *m, struct kist_error *err)
 	m->c->lock = kist_lock(m->c->dir, "lock", true, true);
 	if (m->c->lock < 0)
 		return kist_fail_errno(err, -m->c->lock, "lock %s/%s", oci->root, id);
-	return 0;
+	r = kist_replace_file(m->c->dir, "config.json", m->text.data, m->text.len, 0600, 0);
+	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
 }
 
 static int launch(struct making *m, bool gated, struct kist_error *err)
@@ -258,10 +270,7 @@ static int publish(struct making *m, struct kist_error *err)
 	s->pid = m->child.pid;
 	if (kist_proc_identify(m->child.pid, &id) == 0)
 		s->pid_start = id.start;
-	int r = kist_replace_file(m->c->dir, "config.json", m->text.data, m->text.len, 0600, 0);
-	if (r < 0)
-		return kist_fail_errno(err, -r, "write config.json");
-	r = kist_record_write(m->c->dir, "state", &kist_oci_state_table, s, NULL, false, err);
+	int r = write_state(m, err);
 	if (r == 0 && m->pid_file)
 		r = oci_write_pid_file(m->pid_file, m->child.pid, err);
 	if (r == 0 && m->console_socket && m->child.console >= 0) {

@@ -93,10 +93,29 @@ static int end_init(const struct kist_oci_container *c, struct kist_error *err)
 	}
 }
 
+/* A create that was killed may have left a group, or may not have come to make it: then one of that name that holds
+ * processes is another's. Its own first process dies with it. */
+static bool is_foreign(const struct kist_oci_container *c)
+{
+	if (c->state.pid > 0)
+		return false;
+	for (int64_t end = kist_now_boot() + 2 * KIST_NSEC_PER_SEC; group_populated(c);) {
+		if (kist_now_boot() >= end)
+			return true;
+		kist_sleep_ns(5 * KIST_NSEC_PER_MSEC);
+	}
+	return false;
+}
+
 static int remove_group(const struct kist_oci_container *c, struct kist_error *err)
 {
 	if (!c->state.cgroup)
 		return 0;
+	if (is_foreign(c)) {
+		kist_log(KIST_LOG_WARN, "cgroup %s is left alone: it holds processes, and container %s was never made",
+		         c->state.cgroup, c->state.id);
+		return 0;
+	}
 	int r = oci_cgroups(c->oci, err);
 	if (r == 0)
 		r = kist_cgroup_remove(c->oci->cgroups, c->state.cgroup, err);
@@ -122,9 +141,9 @@ int oci_destroy(struct kist_oci_container *c, struct kist_error *err)
 {
 	KIST_SPEC struct kist_spec *spec = NULL;
 	struct kist_error problem = { 0 };
-	bool created = c->state.pid > 0;
 
-	if (created && oci_spec_read(c, &spec, &problem) < 0)
+	/* Without the record create was killed before it did anything that hooks could answer. */
+	if (c->state.bundle && oci_spec_read(c, &spec, &problem) < 0)
 		kist_log(KIST_LOG_WARN, "no poststop hooks of container %s: %s", c->state.id, problem.text);
 	int r = end_init(c, err);
 	if (r == 0)

@@ -176,6 +176,9 @@ static void fill_rootless(struct kist_spec *spec)
 
 char *kist_oci_spec_text(bool rootless)
 {
+	/* Group 5 has no mapping there. */
+	static const char *const rootless_devpts[] = { "nosuid",        "noexec",    "newinstance",
+		                                       "ptmxmode=0666", "mode=0620", NULL };
 	static const char *const kinds[] = { "pid", "network", "ipc", "uts", "mount", "cgroup" };
 	KIST_SPEC struct kist_spec *spec = kist_spec_new();
 
@@ -187,9 +190,8 @@ char *kist_oci_spec_text(bool rootless)
 	fill_process(spec->process);
 	for (size_t i = 0; i < KIST_COUNT(mounts); i++) {
 		const char *const *options = mounts[i].options;
-		/* Group 5 has no mapping there. */
 		if (rootless && kist_streq(mounts[i].type, "devpts"))
-			options = OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620");
+			options = rootless_devpts;
 		kist_spec_add_mount(spec, mounts[i].destination, mounts[i].type, mounts[i].source, options);
 	}
 	for (size_t i = 0; i < KIST_COUNT(kinds); i++)

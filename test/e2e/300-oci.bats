@@ -1,0 +1,569 @@
+#!/usr/bin/env bats
+# kist-oci: the OCI runtime's command line by itself, and under Debian's podman and containerd.
+load helpers
+
+# Bundles in a tmpfs-backed store; containers' ids are the tests' own.
+setup()
+{
+	kist_only
+	new_store
+	OCI=${KIST%/*}/kist-oci
+	[ -x "$OCI" ] || OCI="$KIST oci"
+	B=$STORE/bundle
+	mkdir -p "$B/rootfs"
+	tar -C "$B/rootfs" -xf "$E2E_CACHE/busybox.tar"
+	snapshot >"$BATS_TEST_TMPDIR/before"
+}
+
+teardown()
+{
+	local code=0
+	is_podman && return 0
+	# shellcheck disable=SC2046 # ids
+	for id in $(oci list -q); do oci delete -f "$id" || code=1; done
+	clean || code=1
+	[ -z "$(leftovers)" ] || { ls -la "$ROOT"; code=1; }
+	sweep
+	return $code
+}
+
+oci()
+{
+	# shellcheck disable=SC2086 # 'kist oci' are two words
+	timeout --foreground -k 5 "${E2E_TIMEOUT:-60}" $OCI --root "$ROOT" "$@"
+}
+
+# plan JQ-FILTER...: config.json of the bundle.
+plan()
+{
+	rm -f "$B/config.json"
+	(cd "$B" && $OCI spec)
+	local filter='.process.terminal = false | .root.readonly = false'
+	[ $# -eq 0 ] || filter="$filter | $1"
+	jq "$filter" "$B/config.json" >"$B/new" && mv "$B/new" "$B/config.json"
+}
+
+# program SHELL-TEXT [JQ-FILTER]
+program()
+{
+	plan ".process.args = [\"sh\", \"-c\", $(jq -n --arg t "$1" '$t')] | ${2:-.}"
+}
+
+# What is in the state directory besides compiled filters.
+leftovers()
+{
+	[ ! -d "$ROOT" ] || find "$ROOT" -mindepth 1 ! -name 'seccomp-*'
+}
+
+status_of()
+{
+	oci state "$1" | jq -r .status
+}
+
+status_is()
+{
+	[ "$(status_of "$1")" = "$2" ]
+}
+
+created()
+{
+	oci create --bundle "$B" "$@" </dev/null >"$STORE/out" 2>&1 3>&-
+}
+
+# A container that waits, and ends on SIGTERM.
+waiting()
+{
+	program 'trap "exit 0" TERM; while :; do sleep 0.1; done' "${2:-.}"
+	created "$1" && oci start "$1"
+}
+
+refused()
+{
+	local want=$1
+	shift
+	run --separate-stderr "$@"
+	equal 1 "$status" "exit code of '$*' ($stderr)"
+	contains "$stderr" "$want"
+}
+
+@test "create, start, state, kill, delete: the life of a container" {
+	program 'echo started; trap "exit 0" TERM; while :; do sleep 0.1; done' '.annotations = {"a.b": "c=d"}'
+	created --pid-file "$STORE/pid" life
+	equal created "$(status_of life)"
+	equal "$(cat "$STORE/pid")" "$(oci state life | jq -r .pid)"
+	equal "$B" "$(oci state life | jq -r .bundle)"
+	equal c=d "$(oci state life | jq -r '.annotations["a.b"]')"
+	equal '' "$(cat "$STORE/out")" 'output before start'
+	oci start life
+	equal running "$(status_of life)"
+	until_true 5 grep -q started "$STORE/out"
+	oci kill life
+	until_true 5 status_is life stopped
+	equal 0 "$(oci state life | jq -r .pid)"
+	oci delete life
+	refused 'container "life" does not exist' oci state life
+}
+
+@test "run returns the exit code, and deletes unless told to keep" {
+	program 'echo out; echo err >&2; exit 7'
+	run --separate-stderr -7 oci run --bundle "$B" one
+	equal out "$output"
+	equal err "$stderr"
+	equal '' "$(oci list -q)"
+	run -7 oci run --keep --bundle "$B" two
+	equal stopped "$(status_of two)"
+	oci delete two
+	program 'kill -9 $$' 'del(.linux.namespaces[] | select(.type == "pid"))'
+	run -137 oci run --bundle "$B" three
+}
+
+@test "run --detach returns at once; list in both forms" {
+	program 'sleep 100'
+	oci run --detach --pid-file "$STORE/pid" --bundle "$B" back >"$STORE/out" 2>&1 </dev/null 3>&-
+	equal running "$(status_of back)"
+	matches "back +$(cat "$STORE/pid") +running" "$(oci list)"
+	equal back "$(oci list --format json | jq -r '.[0].id')"
+	refused 'not stopped: running' oci delete back
+	oci delete --force back
+	oci delete --force back
+}
+
+@test "a container is created once and started once" {
+	program 'echo again >>/data/count; sleep 100'
+	created only
+	refused 'already exists' oci create --bundle "$B" only
+	local ok=0 job jobs=()
+	for _ in 1 2 3 4 5 6 7 8; do
+		oci start only 2>/dev/null 3>&- &
+		jobs+=($!)
+	done
+	for job in "${jobs[@]}"; do wait "$job" && ok=$((ok + 1)) || true; done
+	equal 1 "$ok" 'starts that succeeded'
+	until_true 5 test -s "$B/rootfs/data/count"
+	equal 1 "$(wc -l <"$B/rootfs/data/count")"
+	refused 'already' oci start only
+	oci kill only KILL
+	until_true 5 status_is only stopped
+	refused 'has stopped' oci start only
+	refused 'container not running' oci kill only
+}
+
+@test "one who knocks at the gate and leaves does not open it" {
+	program 'echo started'
+	created gate
+	for _ in 1 2 3 4 5; do oci state gate >/dev/null; done
+	equal '' "$(cat "$STORE/out")"
+	equal created "$(status_of gate)"
+	oci start gate
+	until_true 5 grep -q started "$STORE/out"
+}
+
+@test "delete of a created container kills it" {
+	program 'echo never'
+	created --pid-file "$STORE/pid" early
+	local pid
+	pid=$(cat "$STORE/pid")
+	oci delete early
+	[ ! -d "/proc/$pid/fd" ]
+	equal '' "$(cat "$STORE/out")"
+}
+
+@test "create that is killed at any moment leaves nothing that delete --force does not take" {
+	program 'sleep 100'
+	local i pid
+	for i in $(seq 50); do
+		$OCI --root "$ROOT" create --bundle "$B" "k$i" </dev/null >/dev/null 2>&1 3>&- &
+		pid=$!
+		sleep "0.0$((i % 3))$((i % 10))"
+		kill -9 $pid 2>/dev/null || true
+		wait $pid 2>/dev/null || true
+	done
+	for i in $(oci list -q); do oci delete --force "$i"; done
+	equal '' "$(oci list -q)"
+}
+
+@test "what cannot run is refused at create, by name, and leaves nothing" {
+	plan '.process.args = ["nosuch"]'
+	refused "executable file 'nosuch' not found in \$PATH" oci create --bundle "$B" bad
+	plan '.process.args = ["/etc/text"]'
+	refused "cannot execute '/etc/text': Permission denied" oci create --bundle "$B" bad
+	plan '.process.cwd = "/no/such"'
+	refused "/no/such" oci create --bundle "$B" bad
+	plan '.linux.namespaces[0].type = "nonsense"'
+	refused "linux.namespaces[0].type: 'nonsense' is not a namespace" oci create --bundle "$B" bad
+	plan '.linux.intelRdt = {"closID": "x"}'
+	refused 'linux.intelRdt' oci create --bundle "$B" bad
+	plan '.root.path = "missing"'
+	refused 'root.path: missing' oci create --bundle "$B" bad
+	rm "$B/config.json"
+	refused 'config.json' oci create --bundle "$B" bad
+	refused 'only letters' oci create --bundle "$B" ../bad
+	refused 'needs at least 1 argument' oci create
+	equal '' "$(oci list -q)"
+	equal '' "$(leftovers)"
+}
+
+@test "errors go to the log as JSON for callers that parse them" {
+	run -1 oci --log "$STORE/log" --log-format json state nosuch
+	equal 'container "nosuch" does not exist' "$(jq -r 'select(.level == "error") | .msg' "$STORE/log")"
+	matches '^[0-9]{4}-' "$(jq -r .time "$STORE/log")"
+	refused 'systemd is not driven' oci --systemd-cgroup list
+	refused 'systemd is not driven' oci --cgroup-manager systemd list
+	contains "$(oci --version)" 'spec: 1.2.0'
+}
+
+@test "changes of config.json after create have no effect" {
+	program 'echo first'
+	created frozen
+	program 'echo second'
+	oci start frozen
+	until_true 5 grep -q first "$STORE/out"
+	lacks "$(cat "$STORE/out")" second
+}
+
+@test "hooks run in their order, places and states; what they are told" {
+	cat >"$STORE/hook" <<-EOF
+		#!/bin/sh
+		read -r state
+		echo "\$1 \$(echo "\$state" | jq -r '.status + " " + .id + " " + .bundle') ENV=\$HOOK" >>$STORE/hooks
+	EOF
+	chmod +x "$STORE/hook"
+	local hook
+	hook()
+	{
+		echo "[{\"path\": \"$STORE/hook\", \"args\": [\"hook\", \"$1\"], \"env\": [\"HOOK=$1\", \"PATH=$PATH\"]}]"
+	}
+	program 'echo program >>/hooks' ".hooks = {prestart: $(hook prestart), createRuntime: $(hook createRuntime),
+		createContainer: $(hook createContainer), poststart: $(hook poststart), poststop: $(hook poststop),
+		startContainer: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"read -r s; echo startContainer >>/hooks\"]}]}"
+	created h
+	oci start h
+	until_true 5 status_is h stopped
+	oci delete h
+	equal "$(printf '%s\n' "prestart creating h $B ENV=prestart" "createRuntime creating h $B ENV=createRuntime" \
+		"createContainer creating h $B ENV=createContainer" "poststart running h $B ENV=poststart" \
+		"poststop stopped h $B ENV=poststop")" "$(cat "$STORE/hooks")"
+	equal "$(printf 'startContainer\nprogram')" "$(cat "$B/rootfs/hooks")"
+}
+
+@test "a failing hook stops create, and poststop answers; a failing poststart or poststop does not" {
+	local stage
+	for stage in prestart createRuntime createContainer; do
+		program 'echo never' ".hooks = {$stage: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"echo why >&2; exit 3\"]}],
+			poststop: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"echo $stage >>$STORE/stopped\"]}]}"
+		refused "$stage hook /bin/sh: exit code 3: why" oci create --bundle "$B" f
+	done
+	equal "$(printf 'prestart\ncreateRuntime\ncreateContainer')" "$(cat "$STORE/stopped")"
+	program 'echo never' '.hooks = {startContainer: [{path: "/bin/false"}]}'
+	created f
+	refused 'startContainer hook /bin/false' oci start f
+	until_true 5 status_is f stopped
+	oci delete f
+	program 'sleep 100' '.hooks = {poststart: [{path: "/bin/false"}], poststop: [{path: "/bin/false"}]}'
+	created f
+	oci start f
+	equal running "$(status_of f)"
+	oci delete -f f
+	program 'true' '.hooks = {prestart: [{path: "/bin/sh", args: ["sh", "-c", "sleep 100 & sleep 100"], timeout: 1}]}'
+	refused 'did not end within 1 s' oci create --bundle "$B" slow
+	run ! pgrep -f '^sleep 100$'
+}
+
+@test "exec: code, user, environment, directory, capabilities, groups" {
+	waiting e
+	run -3 oci exec e sh -c 'exit 3'
+	equal 1000:100 "$(oci exec --user 1000:100 e sh -c 'echo $(id -u):$(id -g)')"
+	equal 1 "$(oci exec --user 1 e id -u)"
+	refused 'expected UID' oci exec --user 1x e id
+	refused 'expected UID' oci exec --user 4294967295 e id
+	equal value "$(oci exec --env NAME=value e sh -c 'echo $NAME')"
+	equal /data "$(oci exec --cwd /data e pwd)"
+	contains "$(oci exec -g 7,8 e id -G)" '7 8'
+	lacks "$(oci exec e grep CapEff /proc/self/status)" "$(oci exec --cap CAP_SYS_PTRACE e grep CapEff /proc/self/status)"
+	matches 'CapInh:.0+$' "$(oci exec --cap SYS_PTRACE e grep CapInh /proc/self/status)"
+	matches 'NoNewPrivs:.1' "$(oci exec --no-new-privs e grep NoNewPrivs /proc/self/status)"
+	refused "'nosuch' not found" oci exec e nosuch
+	oci exec --detach --pid-file "$STORE/pid" e sleep 50 </dev/null >/dev/null 2>&1 3>&-
+	contains " $(oci ps --format json e | jq -r 'join(" ")') " " $(cat "$STORE/pid") "
+	echo '{"args": ["sh", "-c", "echo $X; exit 4"], "cwd": "/", "env": ["X=file", "PATH=/bin"]}' >"$STORE/process"
+	run -4 oci exec --process "$STORE/process" e
+	equal file "$output"
+	contains "$(oci ps e)" sleep
+	oci exec e sh -c 'kill -TERM 1'
+	until_true 5 status_is e stopped
+	refused 'container not running' oci exec e true
+}
+
+@test "a terminal by the console socket, for create and exec; none without one" {
+	program 'tty; stty size; echo done' '.process.terminal = true | .process.consoleSize = {height: 12, width: 34}'
+	refused 'give --console-socket' oci create --bundle "$B" t
+	command -v python3 >/dev/null || skip 'python3 receives the terminal'
+	cat >"$STORE/receive" <<-'EOF'
+		import array, os, socket, sys
+		s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+		c, _ = s.accept()
+		data, extra, _, _ = c.recvmsg(4096, 1024)
+		fd = array.array('i', extra[0][2][:4])[0]
+		try:
+		    while True:
+		        b = os.read(fd, 1024)
+		        if not b: break
+		        os.write(1, b)
+		except OSError: pass
+	EOF
+	timeout 20 python3 "$STORE/receive" "$STORE/tty" >"$STORE/screen" 3>&- &
+	until_true 5 test -S "$STORE/tty"
+	oci create --bundle "$B" --console-socket "$STORE/tty" t
+	oci start t
+	wait $!
+	equal "$(printf '/dev/pts/0\r\n12 34\r\ndone\r')" "$(cat "$STORE/screen")"
+	oci delete t
+	waiting t
+	refused 'no terminal is asked for' oci exec --console-socket "$STORE/tty" t true
+	rm "$STORE/tty"
+	timeout 20 python3 "$STORE/receive" "$STORE/tty" >"$STORE/screen" 3>&- &
+	until_true 5 test -S "$STORE/tty"
+	oci exec --tty --detach --console-socket "$STORE/tty" t tty
+	wait $!
+	contains "$(cat "$STORE/screen")" /dev/pts/
+}
+
+@test "run and exec on the caller's own terminal" {
+	program 'tty; echo seen; exit 5' '.process.terminal = true'
+	terminal_start "$OCI --root $ROOT run --bundle $B t"
+	on_screen seen
+	run -5 terminal_end
+	waiting t
+	terminal_start "$OCI --root $ROOT exec --tty t sh -c 'echo ready; read x; echo got \$x; exit 6'"
+	on_screen ready
+	type_keys 'word\r'
+	on_screen 'got word'
+	run -6 terminal_end
+}
+
+@test "pause, resume; exec waits in a paused container when told to" {
+	waiting p
+	refused 'container not paused' oci resume p
+	oci pause p
+	equal paused "$(status_of p)"
+	refused 'container not running' oci pause p
+	refused 'paused' oci exec p true
+	refused 'not stopped: paused' oci delete p
+	oci resume p
+	equal running "$(status_of p)"
+	oci pause p
+	oci kill p KILL
+	until_true 5 status_is p stopped
+}
+
+@test "kill --all and delete reach all processes, with the host's pid namespace too" {
+	waiting a 'del(.linux.namespaces[] | select(.type == "pid"))'
+	oci exec --detach a sleep 77 </dev/null >/dev/null 2>&1 3>&-
+	[ "$(oci ps --format json a | jq length)" -ge 2 ]
+	oci kill --all a KILL
+	until_true 5 status_is a stopped
+	none_left() { [ "$(oci ps --format json a)" = '[]' ]; }
+	until_true 5 none_left
+}
+
+@test "cgroupsPath: absolute, relative and none; the group goes with the container" {
+	waiting c '.linux.cgroupsPath = "/oci-test/abs"'
+	[ -d "$CGROUP/oci-test/abs" ]
+	oci delete -f c
+	[ ! -d "$CGROUP/oci-test/abs" ]
+	rmdir "$CGROUP/oci-test"
+	waiting c '.linux.cgroupsPath = "relative"'
+	grep -q '0::.*/relative$' "/proc/$(oci state c | jq .pid)/cgroup"
+	oci delete -f c
+	waiting c
+	[ -d "$CGROUP/kist-oci/c" ]
+	oci delete -f c
+	[ ! -d "$CGROUP/kist-oci" ]
+}
+
+@test "limits: at create, by update, in events" {
+	waiting l
+	if has_controller pids; then
+		oci update --pids-limit 33 l
+		equal 33 "$(cat "$CGROUP/kist-oci/l/pids.max")"
+		echo '{"pids": {"limit": 44}}' | oci update --resources - l
+		equal 44 "$(cat "$CGROUP/kist-oci/l/pids.max")"
+	else
+		refused 'pids' oci update --pids-limit 33 l
+		refused 'pids' oci update --resources - l <<<'{"pids": {"limit": 44}}'
+	fi
+	refused 'cgroup v2 has no such limit' oci update --cpu-rt-period 5 l
+	equal stats "$(oci events --stats l | jq -r .type)"
+	[ "$(oci events --stats l | jq .data.cpu.usage.total)" -ge 0 ]
+	[ "$(oci events --stats l | jq .data.pids.current)" -ge 1 ]
+	timeout 5 "${OCI%% *}" --root "$ROOT" events --interval 100ms l >"$STORE/events" 3>&- &
+	until_true 5 test -s "$STORE/events"
+	oci kill l KILL
+	wait $!
+	oci delete l
+	program true '.linux.resources.memory = {limit: 64000000}'
+	refused 'limits need a cgroup' oci --cgroup-manager disabled create --bundle "$B" l
+	program 'cat /proc/self/cgroup'
+	run -0 oci --cgroup-manager disabled run --bundle "$B" l
+}
+
+@test "device rules: what the plan denies cannot be opened, the default nodes can" {
+	program 'cat /dev/null && head -c 1 /dev/zero >/dev/null && head -c 1 /dev/urandom >/dev/null && echo nodes;
+		mknod /mem c 1 1 && echo made; cat /mem 2>&1 | head -c 60' \
+		'.process.capabilities.bounding += ["CAP_MKNOD"] | .process.capabilities.effective += ["CAP_MKNOD"]
+		| .process.capabilities.permitted += ["CAP_MKNOD"]'
+	run oci run --bundle "$B" d
+	contains "$output" nodes
+	contains "$output" made
+	contains "$output" 'Operation not permitted'
+}
+
+@test "fds: three and those that are preserved; LISTEN_FDS" {
+	program 'ls /proc/self/fd | tr "\n" " "; cat <&3'
+	echo passed >"$STORE/file"
+	run -0 oci run --preserve-fds 1 --bundle "$B" fd 3<"$STORE/file"
+	matches '^0 1 2 3 [0-9]+ ' "$output"
+	contains "$output" passed
+	refused 'descriptor 9 is not open' oci run --preserve-fds 7 --bundle "$B" fd 3<"$STORE/file" 4<&3 5<&3 6<&3 7<&3 8<&3
+	program 'echo $LISTEN_FDS $LISTEN_PID'
+	LISTEN_FDS=1 run -0 oci run --bundle "$B" fd 3<"$STORE/file"
+	equal '1 1' "$output"
+}
+
+@test "the binary is not the host's file: a write through /proc fails" {
+	program 'sleep 100' 'del(.linux.namespaces[] | select(.type == "pid"))'
+	created w
+	local pid
+	pid=$(oci state w | jq .pid)
+	[ "$(readlink "/proc/$pid/exe")" != "$(realpath "${OCI%% *}")" ] || ! : 2>/dev/null >>"/proc/$pid/exe"
+	run ! sh -c ": >>/proc/$pid/exe"
+}
+
+@test "spec, features, and what is not supported" {
+	(cd "$B" && oci spec && run ! oci spec)
+	equal 1.2.0 "$(jq -r .ociVersion "$B/config.json")"
+	rm "$B/config.json"
+	(cd "$B" && oci spec --rootless)
+	contains "$(jq -r '.linux.namespaces[].type' "$B/config.json")" user
+	equal 1.2.0 "$(oci features | jq -r .ociVersionMax)"
+	equal false "$(oci features | jq .linux.cgroup.v1)"
+	refused 'not supported' oci checkpoint x
+	refused 'not supported' oci restore x
+	refused 'unknown command' oci nonsense
+}
+
+@test "delete --regex takes all that match" {
+	program 'true'
+	created one
+	created two
+	created other
+	oci delete --regex '^(one|two)$'
+	equal other "$(oci list -q)"
+}
+
+@test "twenty containers at once" {
+	program 'exit 9'
+	local i bad=0 job code jobs=()
+	for i in $(seq 20); do
+		$OCI --root "$ROOT" run --bundle "$B" "m$i" </dev/null 3>&- &
+		jobs+=($!)
+	done
+	for job in "${jobs[@]}"; do
+		code=0
+		wait "$job" || code=$?
+		[ "$code" -eq 9 ] || bad=$((bad + 1))
+	done
+	equal 0 "$bad" 'wrong exit codes'
+}
+
+# --- under other engines --------------------------------------------------------------------------------------------
+
+podman_on_oci()
+{
+	timeout 60 podman --log-level error --runtime "$OCI" --cgroup-manager cgroupfs --storage-driver overlay \
+		--root "$STORE/podman" --runroot "$STORE/podman-run" --tmpdir "$STORE/podman-tmp" "$@"
+}
+
+@test "Debian's podman runs, execs, attaches, pauses, stops and removes containers and pods on it" {
+	command -v podman >/dev/null || skip 'podman is not installed'
+	printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\npids_limit = 0\n' >"$STORE/conf"
+	export CONTAINERS_CONF=$STORE/conf
+	mount --bind "$STORE" "$STORE"
+	podman_on_oci import "$E2E_CACHE/busybox.tar" busybox >/dev/null 2>&1
+	run --separate-stderr -7 podman_on_oci run --rm --network none busybox sh -c 'echo hi; exit 7'
+	equal hi "$output"
+	run -127 podman_on_oci run --rm --network none busybox nosuch
+	run -126 podman_on_oci run --rm --network none busybox /etc/text
+	podman_on_oci run -d --name w --network none busybox sh -c 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done' 3>&-
+	run -3 podman_on_oci exec w sh -c 'exit 3'
+	run -127 podman_on_oci exec w nosuch
+	run -4 script -qec "podman --log-level error --runtime $OCI --cgroup-manager cgroupfs --storage-driver overlay --root $STORE/podman --runroot $STORE/podman-run --tmpdir $STORE/podman-tmp exec -it w sh -c 'tty; exit 4'" /dev/null
+	contains "$output" /dev/pts/
+	contains "$(podman_on_oci logs w)" up
+	podman_on_oci pause w
+	equal paused "$(podman_on_oci inspect --format '{{.State.Status}}' w)"
+	podman_on_oci unpause w
+	podman_on_oci stop -t 10 w
+	equal 0 "$(podman_on_oci inspect --format '{{.State.ExitCode}}' w)"
+	podman_on_oci start w 3>&-
+	podman_on_oci kill w
+	equal 137 "$(podman_on_oci wait w)"
+	podman_on_oci rm -f w
+	run -0 script -qec "podman --log-level error --runtime $OCI --cgroup-manager cgroupfs --storage-driver overlay --root $STORE/podman --runroot $STORE/podman-run --tmpdir $STORE/podman-tmp run --rm -it --network none busybox tty" /dev/null
+	contains "$output" /dev/pts/0
+	podman_on_oci pod create --name p --network none 3>&-
+	podman_on_oci run -d --pod p --name q busybox sleep 100 3>&-
+	equal Running "$(podman_on_oci pod inspect --format '{{.State}}' p)"
+	podman_on_oci exec q true
+	podman_on_oci pod stop -t 0 p
+	podman_on_oci pod rm -f p
+	podman_on_oci rm -fa -t 0
+	grep -oE " $STORE/podman[^ ]*" /proc/self/mountinfo | sort -r | while read -r mount; do umount -l "$mount"; done
+	umount -l "$STORE"
+	ls "$CGROUP"/libpod_parent >/dev/null 2>&1 && find "$CGROUP/libpod_parent" -depth -type d -exec rmdir {} + 2>/dev/null
+	rm -rf /run/kist-oci
+}
+
+@test "Debian's containerd runs, execs, pauses, kills and removes tasks on it" {
+	command -v containerd ctr >/dev/null || skip 'containerd is not installed'
+	local W=$STORE/c
+	mkdir -p "$W"
+	# Its shims keep their sockets and the runtime's state below /run.
+	mount -t tmpfs tmpfs /run
+	cat >"$W/config.toml" <<-EOF
+		version = 2
+		root = "$W/root"
+		state = "$W/state"
+		disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs",
+			"io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs"]
+		[grpc]
+		  address = "$W/sock"
+		[ttrpc]
+		  address = "$W/sock.ttrpc"
+	EOF
+	containerd -c "$W/config.toml" >"$W/log" 2>&1 3>&- &
+	local daemon=$!
+	ctr_() { timeout 60 ctr -a "$W/sock" "$@"; }
+	until_true 20 ctr_ version >/dev/null 2>&1 || { cat "$W/log"; fail 'containerd does not answer'; }
+	run -7 ctr_ run --rm --runc-binary "$OCI" --rootfs "$B/rootfs" one sh -c 'echo hi; exit 7'
+	contains "$output" hi
+	run -1 ctr_ run --rm --runc-binary "$OCI" --rootfs "$B/rootfs" two nosuch
+	contains "$output" "executable file 'nosuch' not found"
+	ctr_ run -d --runc-binary "$OCI" --rootfs "$B/rootfs" t sh -c 'trap "exit 0" TERM; while :; do sleep 0.1; done' 3>&-
+	run -3 ctr_ task exec --exec-id e1 t sh -c 'exit 3'
+	run -4 script -qec "ctr -a $W/sock task exec -t --exec-id e2 t sh -c 'tty; exit 4'" /dev/null
+	contains "$output" /dev/pts/
+	ctr_ task pause t
+	contains "$(ctr_ task ls)" PAUSED
+	ctr_ task resume t
+	contains "$(ctr_ task ps t)" "$(ctr_ task ls | awk '$1 == "t" { print $2 }')"
+	ctr_ task kill t
+	stopped() { ctr_ task ls | grep -q STOPPED; }
+	until_true 10 stopped
+	ctr_ task rm t
+	ctr_ container rm t
+	kill $daemon
+	wait $daemon || true
+	umount -l /run
+	find "$CGROUP/default" -depth -type d -exec rmdir {} + 2>/dev/null || true
+}
