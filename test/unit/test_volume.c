@@ -712,6 +712,7 @@ static void test_tmpfs_is_shared(void **state)
 	int null KIST_CLOSE = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	assert_true(kist_volume_import(k, v, null, &err) < 0);
 	assert_int_equal(err.kind, KIST_ERR_STATE);
+	free(path);
 	/* Removal takes it off the host. */
 	assert_int_equal(kist_volume_mount(k, v, &path, NULL), 0);
 	remove_volume("t");
