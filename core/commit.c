@@ -46,11 +46,12 @@ static _Noreturn void write_tar(int upper, int to, int report)
 /* The writer's own error says more than that its stream ended too early. */
 static int take_report(int report, struct kist_error *err)
 {
-	struct kist_error problem = { 0 };
+	char bytes[sizeof(struct kist_error)] = "";
+	struct kist_error problem;
 	size_t have = 0;
 
-	while (have < sizeof(problem)) {
-		ssize_t n = read(report, (char *)&problem + have, sizeof(problem) - have);
+	while (have < sizeof(bytes)) {
+		ssize_t n = read(report, bytes + have, sizeof(bytes) - have);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -58,6 +59,7 @@ static int take_report(int report, struct kist_error *err)
 			return 0;
 		have += (size_t)n;
 	}
+	memcpy(&problem, bytes, sizeof(problem));
 	if (err) {
 		kist_error_clear(err);
 		*err = problem;

@@ -157,16 +157,31 @@ static int reserve_run(uint8_t protocol, const struct kist_net_addr *addr, uint1
 	return 1;
 }
 
+/* The next word of a line, cut to fit. False at its end. */
+static bool next_word(const char **at, char *word, size_t size)
+{
+	const char *start = *at + strspn(*at, " \t\n");
+	size_t len = strcspn(start, " \t\n");
+
+	*at = start + len;
+	snprintf(word, size, "%.*s", (int)len, start);
+	return len > 0;
+}
+
 /* Where the kernel takes ports for its own use, so that none is one that services are known by. */
 static void ephemeral_range(uint32_t *low, uint32_t *high)
 {
 	KIST_STR struct kist_str text = { 0 };
-	unsigned a, b;
+	char first[16], last[16];
+	uint32_t a, b;
 
 	*low = 32768;
 	*high = 60999;
-	if (kist_read_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", 64, &text) == 0 &&
-	    sscanf(kist_str_get(&text), "%5u %5u", &a, &b) == 2 && a >= 1 && a < b && b <= 65535) {
+	if (kist_read_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", 64, &text) != 0)
+		return;
+	const char *at = kist_str_get(&text);
+	if (next_word(&at, first, sizeof(first)) && next_word(&at, last, sizeof(last)) &&
+	    kist_parse_u32(first, &a) == 0 && kist_parse_u32(last, &b) == 0 && a >= 1 && a < b && b <= 65535) {
 		*low = a;
 		*high = b;
 	}
@@ -224,16 +239,20 @@ static uint64_t line_inode(const char *line, uint8_t protocol, uint32_t family, 
 {
 	struct kist_net_addr local = { .family = family };
 	size_t len = family == AF_INET ? 8 : 32;
-	char text[33], state[3];
-	unsigned found_port;
+	/* sl local remote state queues timer retransmits uid timeout inode */
+	char words[10][48], expected[8];
 	uint64_t inode;
 
-	if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%4x %*[^ ] %2s %*s %*s %*s %*u %*u %" SCNu64, text, &found_port, state,
-	           &inode) != 4 ||
-	    strlen(text) != len || found_port != port || !parse_words(text, len, local.bytes))
+	for (size_t i = 0; i < KIST_COUNT(words); i++)
+		if (!next_word(&line, words[i], sizeof(words[i])))
+			return 0;
+	char *text = words[1], *colon = strchr(text, ':');
+	snprintf(expected, sizeof(expected), "%04X", port);
+	if (!colon || (size_t)(colon - text) != len || !kist_streq(colon + 1, expected) ||
+	    !parse_words(text, len, local.bytes) || kist_parse_u64(words[9], &inode) < 0)
 		return 0;
 	/* 0A: listening; others are connections. */
-	if (protocol == IPPROTO_TCP && strcmp(state, "0A") != 0)
+	if (protocol == IPPROTO_TCP && strcmp(words[3], "0A") != 0)
 		return 0;
 	if (family == addr->family && !kist_net_addr_is_any(&local) && !kist_net_addr_is_any(addr) &&
 	    !kist_net_addr_equal(&local, addr))
