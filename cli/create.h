@@ -12,10 +12,14 @@ struct create_options {
 	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone, *arch, *os;
 	struct kist_opt stop_timeout;
 	/* namespaces */
-	const char *pid, *ipc, *uts, *userns, *cgroupns, *network;
+	const char *pid, *ipc, *uts, *userns, *cgroupns;
 	char **uidmap, **gidmap;
 	bool no_hosts;
 	char **add_host;
+	/* network */
+	char **network, **network_alias, **publish, **expose, **dns, **dns_search, **dns_option;
+	const char *ip, *ip6, *mac_address, *hosts_file;
+	bool publish_all, n_ports_wanted;
 	/* file systems */
 	char **volume, **mount, **tmpfs, **volumes_from, **secret;
 	const char *image_volume;
@@ -48,6 +52,10 @@ int create_container(struct kist_cli *cli, const struct create_options *o, int a
 /* Parts of create_config. */
 int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                   struct kist_container_config *config, struct kist_error *err);
+int create_network(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
+		   struct kist_container_config *config, struct kist_error *err);
+/* [[ip:][hostPort]:]containerPort[/protocol]; out's strings are the caller's. */
+int create_parse_port(const char *text, struct kist_port_config *out, struct kist_error *err);
 int create_secrets(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                    struct kist_error *err);
 /* A path in the container as one text for one place. The caller frees *out. */

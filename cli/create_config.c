@@ -271,7 +271,6 @@ static int set_namespaces(struct kist_cli *cli, const struct create_options *o, 
 		{ "uts", o->uts, &config->uts_ns },
 		{ "userns", o->userns, &config->user_ns },
 		{ "cgroupns", o->cgroupns, &config->cgroup_ns },
-		{ "network", o->network, &config->net_ns },
 	};
 	bool mapped = o->uidmap || o->gidmap;
 
@@ -280,14 +279,6 @@ static int set_namespaces(struct kist_cli *cli, const struct create_options *o, 
 		if (r < 0)
 			return r;
 	}
-	if (config->net_ns && !kist_streq(config->net_ns, "none") && !kist_streq(config->net_ns, "host") &&
-	    !kist_has_prefix(config->net_ns, "ns:") && !kist_has_prefix(config->net_ns, "container:")) {
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-		                 "network '%s' is not supported: use none, host, ns:PATH or container:ID",
-		                 config->net_ns);
-	}
-	if (kist_streq(config->net_ns, "private"))
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "network 'private' is not supported: use none");
 	if (mapped && o->userns && !kist_streq(o->userns, "private"))
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "--uidmap and --gidmap make a private user namespace: they exclude --userns=%s",
@@ -422,6 +413,8 @@ int create_config(struct kist_cli *cli, const struct create_options *o, int argc
 		r = set_labels(o, image, config, err);
 	if (r == 0)
 		r = set_namespaces(cli, o, config, err);
+	if (r == 0)
+		r = create_network(cli, o, image, config, err);
 	if (r == 0)
 		r = create_mounts(cli, o, image, config, err);
 	if (r == 0)

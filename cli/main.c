@@ -4,6 +4,7 @@
 #include "cli/copy_commands.h"
 #include "cli/image_commands.h"
 #include "cli/tables.h"
+#include "cli/network_commands.h"
 #include "cli/oci.h"
 #include "cli/view_commands.h"
 #include "cli/volume_commands.h"
@@ -57,7 +58,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_stop,
 	&kist_command_unpause,
 	&kist_command_wait,
-	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_VOLUME_COMMANDS KIST_COPY_COMMANDS KIST_VIEW_COMMANDS NULL,
+	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_VOLUME_COMMANDS KIST_NETWORK_COMMANDS KIST_COPY_COMMANDS KIST_VIEW_COMMANDS NULL,
 };
 
 static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)
@@ -134,6 +135,8 @@ static void complete(struct kist_cli *cli, enum kist_complete kind, const char *
 		complete_images(cli, prefix, names);
 	else if (kind == KIST_COMPLETE_VOLUME)
 		kist_complete_volumes(cli, prefix, names);
+	else if (kind == KIST_COMPLETE_NETWORK)
+		kist_complete_networks(cli, prefix, names);
 	else if (kind == KIST_COMPLETE_SECRET)
 		kist_complete_secrets(cli, prefix, names);
 	else if (kind >= KIST_COMPLETE_CONTAINER && kind <= KIST_COMPLETE_STOPPED)

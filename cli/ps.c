@@ -273,6 +273,26 @@ static struct json_object *ns_field(struct json_object *item, const char *name)
 	return NULL;
 }
 
+/* "0.0.0.0:8080->80/tcp, 0.0.0.0:9000-9009->9000-9009/udp" */
+static struct json_object *ports_field(struct json_object *ports)
+{
+	KIST_STR struct kist_str out = { 0 };
+
+	for (size_t i = 0; ports && i < json_object_array_length(ports); i++) {
+		struct json_object *port = json_object_array_get_idx(ports, i);
+		const char *host = json_object_get_string(member(port, "host_ip"));
+		int first = json_object_get_int(member(port, "host_port")), inner = json_object_get_int(member(port, "container_port"));
+		int range = json_object_get_int(member(port, "range"));
+		kist_str_addf(&out, "%s%s:%d", i ? ", " : "", kist_empty(host) ? "0.0.0.0" : host, first);
+		if (range > 1)
+			kist_str_addf(&out, "-%d->%d-%d", first + range - 1, inner, inner + range - 1);
+		else
+			kist_str_addf(&out, "->%d", inner);
+		kist_str_addf(&out, "/%s", json_object_get_string(member(port, "protocol")));
+	}
+	return json_object_new_string(kist_str_get(&out));
+}
+
 /* What templates see differs from the JSON: texts for people. */
 static int field(void *context, struct json_object *item, const char *name, struct json_object *const *args,
                  size_t n_args, struct json_object **out, struct kist_error *err)
@@ -298,7 +318,7 @@ static int field(void *context, struct json_object *item, const char *name, stru
 	} else if (kist_streq(name, "RunningFor") || kist_streq(name, "CreatedHuman")) {
 		*out = json_object_get(member(item, "CreatedAt"));
 	} else if (kist_streq(name, "Ports")) {
-		*out = json_object_new_string("");
+		*out = ports_field(member(item, "Ports"));
 	} else if (kist_streq(name, "Size")) {
 		*out = size_field(member(item, "Size"));
 	} else {

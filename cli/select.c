@@ -91,6 +91,14 @@ static bool has_exited(const struct kist_filter *filter, const struct kist_conta
 	       kist_filter_number(filter, state->exit_code);
 }
 
+static bool on_network(const struct kist_filter *filter, const struct kist_container_config *config)
+{
+	for (size_t i = 0; i < config->n_networks; i++)
+		if (kist_filter_text(filter, config->networks[i].name))
+			return true;
+	return config->n_networks == 0 && kist_filter_text(filter, config->net_ns);
+}
+
 static bool match(const struct kist_filter *filter, const void *object, void *context)
 {
 	const struct kist_container *c = object;
@@ -114,7 +122,7 @@ static bool match(const struct kist_filter *filter, const void *object, void *co
 	case KIST_FILTER_BY_NAME:
 		return kist_filter_text(filter, config->name);
 	case KIST_FILTER_BY_NETWORK:
-		return kist_filter_text(filter, config->net_ns);
+		return on_network(filter, config);
 	case KIST_FILTER_BY_STATUS:
 		return has_status(c, value);
 	case KIST_FILTER_BY_UNTIL:

@@ -1,5 +1,6 @@
 /* What a dead container still holds is freed here, and a record is taken away. */
 #include "core/container_root.h"
+#include "core/network.h"
 #include "core/volume.h"
 
 #include "cgroup/cgroup.h"
@@ -53,6 +54,7 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 	int r = cgroup_free(c, err);
 	if (r < 0)
 		return kist_context(err, "clean up container %.12s", c->config.id);
+	kist_network_teardown(c);
 	run_files_free(c);
 	c->state.status =
 	        c->state.status == KIST_CREATED || c->state.status == KIST_CONFIGURED ? KIST_CONFIGURED : KIST_EXITED;
@@ -104,6 +106,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 		r = cgroup_free(c, err);
 	if (r < 0)
 		return kist_context(err, "remove container %.12s", c->config.id);
+	kist_network_teardown(c);
 	kist_exit_keep(c);
 	kist_container_mount_drop(k, c->config.id);
 
@@ -136,6 +139,8 @@ static int evict_leftovers(struct kist *k, const char *id, struct kist_error *er
 		r = kist_container_kill_all(c, err);
 	if (r == 0)
 		r = cgroup_free(c, err);
+	if (r == 0)
+		kist_network_teardown(c);
 	kist_container_free(c);
 	return r;
 }

@@ -1,7 +1,9 @@
 /* The tables of a container's records: every codec, inspect and kist-state(5) follow them. */
-#include "core/internal.h"
+#include "core/network.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define MOUNT(type, member, ...) KIST_FIELD(struct kist_mount_config, type, member, ##__VA_ARGS__)
 #define VOLUME(type, member, ...) KIST_FIELD(struct kist_volume_mount_config, type, member, ##__VA_ARGS__)
@@ -9,6 +11,11 @@
 #define DEVICE(type, member, ...) KIST_FIELD(struct kist_device_config, type, member, ##__VA_ARGS__)
 #define MAP(type, member, ...) KIST_FIELD(struct kist_spec_id_map, type, member, ##__VA_ARGS__)
 #define LIMIT(type, member, ...) KIST_FIELD(struct kist_spec_rlimit, type, member, ##__VA_ARGS__)
+#define NETWORK(type, member, ...) KIST_FIELD(struct kist_network_config, type, member, ##__VA_ARGS__)
+#define PORT(type, member, ...) KIST_FIELD(struct kist_port_config, type, member, ##__VA_ARGS__)
+#define NETWORK_STATE(type, member, ...) KIST_FIELD(struct kist_network_state, type, member, ##__VA_ARGS__)
+#define PORT_STATE(type, member, ...) KIST_FIELD(struct kist_port_state, type, member, ##__VA_ARGS__)
+#define STATE_ITEMS(member, rows) KIST_FIELD_LIST(struct kist_container_state, LIST, member, n_##member, .table = &(rows))
 #define CONFIG(type, member, ...) KIST_FIELD(struct kist_container_config, type, member, ##__VA_ARGS__)
 #define ITEMS(member, rows) KIST_FIELD_LIST(struct kist_container_config, LIST, member, n_##member, .table = &(rows))
 #define STATE(type, member, ...) KIST_FIELD(struct kist_container_state, type, member, ##__VA_ARGS__)
@@ -62,6 +69,47 @@ static const struct kist_field limit_fields[] = {
 	LIMIT(U64, hard),
 };
 static const struct kist_table limit_table = KIST_TABLE("rlimit", struct kist_spec_rlimit, limit_fields);
+
+static const struct kist_field network_fields[] = {
+	NETWORK(STRING, name),
+	NETWORK(STRING, ip),
+	NETWORK(STRING, ip6),
+	NETWORK(STRING, mac),
+	NETWORK(STRV, aliases),
+	NETWORK(STRING, interface_name),
+};
+static const struct kist_table network_table =
+	KIST_TABLE("network of a container", struct kist_network_config, network_fields);
+
+static const struct kist_field port_fields[] = {
+	PORT(STRING, host_ip),
+	PORT(U32, host_port),
+	PORT(U32, container_port),
+	PORT(U32, count, .fallback = "1"),
+	PORT(STRING, protocol, .fallback = "tcp"),
+};
+static const struct kist_table port_table = KIST_TABLE("published port", struct kist_port_config, port_fields);
+
+static const struct kist_field network_state_fields[] = {
+	NETWORK_STATE(STRING, name),
+	NETWORK_STATE(STRING, interface),
+	NETWORK_STATE(STRING, host_interface),
+	NETWORK_STATE(STRING, mac),
+	NETWORK_STATE(STRV, addresses),
+	NETWORK_STATE(STRV, gateways),
+};
+static const struct kist_table network_state_table =
+	KIST_TABLE("place on a network", struct kist_network_state, network_state_fields);
+
+static const struct kist_field port_state_fields[] = {
+	PORT_STATE(STRING, host_ip),
+	PORT_STATE(U32, host_port),
+	PORT_STATE(U32, container_port),
+	PORT_STATE(U32, count, .fallback = "1"),
+	PORT_STATE(STRING, protocol, .fallback = "tcp"),
+	PORT_STATE(STRING, container_ip),
+};
+static const struct kist_table port_state_table = KIST_TABLE("taken port", struct kist_port_state, port_state_fields);
 
 static const struct kist_field config_fields[] = {
 	CONFIG(STRING, id),
@@ -135,6 +183,14 @@ static const struct kist_field config_fields[] = {
 	CONFIG(BOOL, no_hosts),
 	CONFIG(BOOL, no_resolv),
 	CONFIG(STRV, add_hosts),
+	CONFIG(STRING, hosts_file),
+	ITEMS(networks, network_table),
+	ITEMS(ports, port_table),
+	CONFIG(STRV, expose),
+	CONFIG(BOOL, publish_all),
+	CONFIG(STRV, dns_servers),
+	CONFIG(STRV, dns_search),
+	CONFIG(STRV, dns_options),
 };
 const struct kist_table kist_container_config_table =
 	KIST_TABLE("container config", struct kist_container_config, config_fields);
@@ -172,6 +228,8 @@ static const struct kist_field state_fields[] = {
 	STATE(STRING, cgroup),
 	STATE(STRING, error),
 	STATE(STRING, boot),
+	STATE_ITEMS(networks, network_state_table),
+	STATE_ITEMS(ports, port_state_table),
 };
 const struct kist_table kist_container_state_table =
 	KIST_TABLE("container state", struct kist_container_state, state_fields);
@@ -203,6 +261,39 @@ int kist_status_parse(const char *text, enum kist_status *out)
 		return -EINVAL;
 	*out = (enum kist_status)value;
 	return 0;
+}
+
+void kist_container_state_forget_network(struct kist_container_state *state)
+{
+	for (size_t i = 0; i < state->n_networks; i++)
+		kist_table_release(&network_state_table, &state->networks[i]);
+	for (size_t i = 0; i < state->n_ports; i++)
+		kist_table_release(&port_state_table, &state->ports[i]);
+	free(state->networks);
+	free(state->ports);
+	state->networks = NULL;
+	state->ports = NULL;
+	state->n_networks = state->n_ports = 0;
+}
+
+void kist_network_state_drop(struct kist_container_state *state, size_t at)
+{
+	kist_table_release(&network_state_table, &state->networks[at]);
+	memmove(&state->networks[at], &state->networks[at + 1], (state->n_networks - at - 1) * sizeof(*state->networks));
+	state->n_networks--;
+}
+
+void kist_network_config_add(struct kist_container_config *config, const struct kist_network_config *network)
+{
+	config->networks = kist_grow(config->networks, config->n_networks + 1, sizeof(*config->networks));
+	kist_table_copy(&network_table, &config->networks[config->n_networks++], network);
+}
+
+void kist_network_config_drop(struct kist_container_config *config, size_t at)
+{
+	kist_table_release(&network_table, &config->networks[at]);
+	memmove(&config->networks[at], &config->networks[at + 1], (config->n_networks - at - 1) * sizeof(*config->networks));
+	config->n_networks--;
 }
 
 void kist_container_config_init(struct kist_container_config *config)

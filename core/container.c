@@ -55,6 +55,7 @@ void kist_container_free(struct kist_container *c)
 	kist_strv_free(c->state_extra);
 	kist_strv_free(c->made_volumes);
 	kist_container_drop_held(c);
+	free(c->port_fds);
 	kist_close_fd(&c->dir);
 	kist_close_fd(&c->run_dir);
 	kist_close_fd(&c->lock);

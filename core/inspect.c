@@ -281,25 +281,6 @@ static struct json_object *dependencies(const struct view *v)
 	return view_list(ids);
 }
 
-static const struct view_row network_rows[] = {
-	VIEW_CONSTANT("EndpointID", EMPTY),
-	VIEW_CONSTANT("Gateway", EMPTY),
-	VIEW_CONSTANT("IPAddress", EMPTY),
-	VIEW_CONSTANT("IPPrefixLen", ZERO),
-	VIEW_CONSTANT("IPv6Gateway", EMPTY),
-	VIEW_CONSTANT("GlobalIPv6Address", EMPTY),
-	VIEW_CONSTANT("GlobalIPv6PrefixLen", ZERO),
-	VIEW_CONSTANT("MacAddress", EMPTY),
-	VIEW_CONSTANT("Bridge", EMPTY),
-	VIEW_CONSTANT("SandboxID", EMPTY),
-	VIEW_CONSTANT("HairpinMode", FALSE),
-	VIEW_CONSTANT("LinkLocalIPv6Address", EMPTY),
-	VIEW_CONSTANT("LinkLocalIPv6PrefixLen", ZERO),
-	VIEW_CONSTANT("Ports", OBJECT),
-	VIEW_CONSTANT("SandboxKey", EMPTY),
-	{ 0 },
-};
-
 /* --- configuration --------------------------------------------------------------------------------------------------
  */
 
@@ -424,7 +405,7 @@ static const struct view_row container_rows[] = {
 	VIEW_FROM("GraphDriver", graph_driver),
 	VIEW_FROM("Mounts", view_mounts),
 	VIEW_FROM("Dependencies", dependencies),
-	VIEW_ROWS("NetworkSettings", network_rows),
+	VIEW_FROM("NetworkSettings", view_network_settings),
 	VIEW_CONSTANT("Namespace", EMPTY),
 	VIEW_CONSTANT("IsInfra", FALSE),
 	VIEW_CONSTANT("IsService", FALSE),

@@ -462,14 +462,19 @@ static struct json_object *ulimits(const struct view *v)
 	return list;
 }
 
+static struct json_object *network_mode(const struct view *v)
+{
+	return view_text(v->config->n_networks ? "bridge" : v->config->net_ns);
+}
+
 const struct view_row view_host_rows[] = {
 	VIEW_FROM("Binds", binds),
 	VIEW_FROM("CgroupManager", cgroup_manager),
 	VIEW_MEMBER("CgroupMode", STRING, cgroup_ns),
 	VIEW_MEMBER("ContainerIDFile", STRING, cidfile),
 	VIEW_ROWS("LogConfig", log_rows),
-	VIEW_MEMBER("NetworkMode", STRING, net_ns),
-	VIEW_CONSTANT("PortBindings", OBJECT),
+	VIEW_FROM("NetworkMode", network_mode),
+	VIEW_FROM("PortBindings", view_port_bindings),
 	VIEW_ROWS("RestartPolicy", restart_rows),
 	VIEW_MEMBER("AutoRemove", BOOL, auto_remove),
 	VIEW_CONSTANT("VolumeDriver", EMPTY),
@@ -488,7 +493,7 @@ const struct view_row view_host_rows[] = {
 	VIEW_FROM("OomScoreAdj", oom_score_adj),
 	VIEW_MEMBER("PidMode", STRING, pid_ns),
 	VIEW_MEMBER("Privileged", BOOL, privileged),
-	VIEW_CONSTANT("PublishAllPorts", FALSE),
+	VIEW_MEMBER("PublishAllPorts", BOOL, publish_all),
 	VIEW_MEMBER("ReadonlyRootfs", BOOL, read_only),
 	VIEW_FROM("SecurityOpt", security),
 	VIEW_FROM("Tmpfs", tmpfs),

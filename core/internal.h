@@ -27,6 +27,7 @@ struct kist {
 	struct kist_cgroup_root *cgroup;
 	int images, refs;     /* -1 until used: images/ID/, refs/NAME */
 	int volumes, secrets; /* -1 until used: volumes/NAME/, secrets/ID/ beside containers/ */
+	int networks;         /* -1 until used: networks/NAME beside containers/ */
 };
 
 int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err);
@@ -59,6 +60,8 @@ struct kist_container {
 	int lock;             /* held while >= 0 */
 	bool remove_volumes;  /* its anonymous volumes go with it */
 	char **made_volumes;  /* while it is created: those that did not exist before */
+	int *port_fds;        /* of the monitor: they keep published ports from others */
+	size_t n_port_fds;
 	int *held;            /* while it is launched: what the plan's mounts refer to by number */
 	size_t n_held;
 };

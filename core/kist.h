@@ -565,7 +565,7 @@ int kist_secret_remove(struct kist *k, const char *name_or_id, char id[26], stru
 struct kist_network_subnet {
 	char *subnet;                    /* "10.89.0.0/24" */
 	char *gateway;                   /* NULL: the first address */
-	char *range_start, *range_end;   /* where addresses are given from; NULL: the whole */
+	char *range;                     /* where addresses are given from, CIDR or FIRST-LAST; NULL: the whole */
 };
 struct kist_network_new {
 	char *name;               /* NULL: networkN */

@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/proc.h"
 #include "core/container_root.h"
+#include "core/network.h"
 #include "core/volume.h"
 #include "overlay/overlay.h"
 
@@ -162,6 +163,11 @@ static int init_binary(struct kist_error *err)
 #endif
 }
 
+static int at_point(void *arg, enum kist_ns_point point, pid_t pid, struct kist_error *err)
+{
+	return point == KIST_NS_NAMESPACES ? kist_network_attach(arg, pid, err) : 0;
+}
+
 static int launch_prepared(struct kist_container *c, const struct kist_spec *spec, int rootfs,
                            struct kist_launch *launch, struct kist_error *err)
 {
@@ -193,6 +199,8 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 			.default_seccomp_caps = built_in ? &caps : NULL,
 			.id = c->config.id,
 			.bundle = bundle,
+			.at = c->state.n_networks ? at_point : NULL,
+			.at_arg = c,
 		};
 		r = kist_ns_create(&plan, &launch->child, err);
 	}
@@ -212,7 +220,9 @@ int kist_launch_create(struct kist_container *c, struct kist_launch *launch, str
 	rootfs = kist_launch_rootfs(c, err);
 	if (rootfs < 0)
 		return rootfs;
-	r = kist_plan_make(c, rootfs, &spec, err);
+	r = kist_network_prepare(c, err);
+	if (r == 0)
+		r = kist_plan_make(c, rootfs, &spec, err);
 	if (r == 0)
 		r = kist_spec_check(spec, err);
 	if (r == 0)

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/proc.h"
 #include "core/monitor.h"
+#include "core/network.h"
 #include "core/spawn.h"
 
 #include <errno.h>
@@ -102,6 +103,8 @@ static int launch(struct kist_container *c, const struct kist_start *start, bool
 		                  .preserve_fds = start->preserve_fds };
 
 	int r = check_dependencies(c, err);
+	if (r == 0)
+		r = kist_network_check_host(c, err);
 	if (r == 0)
 		r = make_startable(c, err);
 	if (r == 0)

@@ -1,4 +1,5 @@
 /* From a container's record to the plan of its launch: the process, its namespaces, its security. */
+#include "core/network.h"
 #include "core/plan.h"
 #include "core/volume.h"
 
@@ -493,6 +494,8 @@ int kist_plan_check_config(struct kist_container *c, struct kist_error *err)
 	int r = check_plain(&c->config, err);
 	for (size_t i = 0; r == 0 && i < c->config.n_secrets; i++)
 		r = kist_secret_check(&c->config.secrets[i], err);
+	if (r == 0)
+		r = kist_network_check_config(c, err);
 	if (r == 0)
 		r = plan_build(&p, err);
 	if (r == 0)

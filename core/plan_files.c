@@ -1,4 +1,5 @@
 /* Small files of a container's own that are mounted over /etc and /run: they live in the run directory. */
+#include "core/network.h"
 #include "core/plan.h"
 #include "core/volume.h"
 
@@ -56,13 +57,100 @@ static void read_host(const char *path, struct kist_str *out)
 		kist_str_addc(out, '\n');
 }
 
-static int add_hosts_entries(struct plan *p, struct kist_str *text, struct kist_error *err)
+/* --- /etc/hosts ------------------------------------------------------------------------------------------------------ */
+
+/* The host as its containers see it: the first gateway. */
+static const char *host_gateway(const struct kist_container *c)
 {
-	for (size_t i = 0; p->config->add_hosts && p->config->add_hosts[i]; i++) {
-		const char *entry = p->config->add_hosts[i], *colon = strchr(entry, ':');
+	for (size_t i = 0; i < c->state.n_networks; i++)
+		if (c->state.networks[i].gateways)
+			return c->state.networks[i].gateways[0];
+	return NULL;
+}
+
+static int add_hosts_entries(const struct kist_container *c, bool host_net, struct kist_str *text, struct kist_error *err)
+{
+	char *const *entries = c->config.add_hosts;
+
+	for (size_t i = 0; entries && entries[i]; i++) {
+		const char *entry = entries[i], *colon = strchr(entry, ':');
 		if (!colon || colon == entry || !colon[1] || strpbrk(entry, " \t\n#"))
 			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': expected NAME:ADDRESS", entry);
-		kist_str_addf(text, "%s\t%.*s\n", colon + 1, (int)(colon - entry), entry);
+		const char *address = colon + 1;
+		if (kist_streq(address, "host-gateway"))
+			address = host_net ? "127.0.0.1" : host_gateway(c);
+		if (!address)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': the container has no gateway", entry);
+		/* Several names can have one address: "a;b:ADDRESS". */
+		KIST_FREE char *names = kist_strndup(entry, (size_t)(colon - entry));
+		for (char *ch = names; *ch; ch++)
+			if (*ch == ';')
+				*ch = ' ';
+		kist_str_addf(text, "%s\t%s\n", address, names);
+	}
+	return 0;
+}
+
+static void add_own_names(const struct kist_container *c, struct kist_str *text)
+{
+	const char *gateway = host_gateway(c);
+	KIST_FREE char *hostname = kist_plan_hostname(&c->config);
+	bool own = false;
+
+	if (gateway)
+		kist_str_addf(text, "%s\thost.containers.internal host.docker.internal\n", gateway);
+	for (size_t i = 0; i < c->state.n_networks; i++) {
+		char *const *addresses = c->state.networks[i].addresses;
+		for (size_t j = 0; addresses && addresses[j]; j++) {
+			kist_str_addf(text, "%.*s\t%s%s%s\n", (int)strcspn(addresses[j], "/"), addresses[j],
+			              hostname ? hostname : "", hostname ? " " : "", c->config.name);
+			own = true;
+		}
+	}
+	if (!own && hostname)
+		kist_str_addf(text, "127.0.0.1\t%s %s\n", hostname, c->config.name);
+}
+
+/* rootfs: -1 when it is not at hand. */
+static int add_base(const struct kist_container *c, int rootfs, struct kist_str *text, struct kist_error *err)
+{
+	const char *base = c->config.hosts_file;
+	KIST_STR struct kist_str file = { 0 };
+	struct stat st;
+
+	if (kist_empty(base) || kist_streq(base, "none"))
+		return 0;
+	bool image = kist_streq(base, "image");
+	KIST_CLOSE int fd = image ? kist_open_in_root(rootfs, "/etc/hosts", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0)
+	                          : open(base, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 && image)
+		return 0;
+	if (fd < 0)
+		return kist_fail_errno(err, errno, "hosts file %s", base);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return image ? 0 : kist_fail(err, KIST_ERR_INVALID, 0, "hosts file %s is not a file", base);
+	int r = kist_read_fd(fd, HOST_FILE_MAX, &file);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "hosts file %s", base);
+	kist_str_add(text, kist_str_get(&file));
+	if (text->len && text->data[text->len - 1] != '\n')
+		kist_str_addc(text, '\n');
+	return 0;
+}
+
+static int hosts_text(const struct kist_container *c, int rootfs, bool host_net, struct kist_str *text, struct kist_error *err)
+{
+	int r = add_hosts_entries(c, host_net, text, err);
+
+	if (r == 0)
+		r = add_base(c, rootfs, text, err);
+	if (r < 0)
+		return r;
+	if (host_net && kist_empty(c->config.hosts_file)) {
+		read_host("/etc/hosts", text);
+	} else {
+		kist_str_add(text, "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
+		add_own_names(c, text);
 	}
 	return 0;
 }
@@ -71,34 +159,82 @@ static int hosts(struct plan *p, bool host_net, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 
-	int r = add_hosts_entries(p, &text, err);
+	int r = hosts_text(p->c, p->rootfs, host_net, &text, err);
+	return r < 0 ? r : own_file(p, "/etc/hosts", "hosts", &text, err);
+}
+
+/* Into the same file: it is mounted in the container, and a rename would leave the old one there. */
+int kist_hosts_rewrite(struct kist_container *c, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+
+	int run = c->config.no_hosts ? -ENOENT : kist_container_rundir(c, NULL);
+	KIST_CLOSE int fd = run < 0 ? -1 : openat(run, "hosts", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return 0; /* the user's own is mounted there */
+	int r = hosts_text(c, -1, false, &text, err);
 	if (r < 0)
 		return r;
-	if (host_net) {
-		read_host("/etc/hosts", &text);
-	} else {
-		kist_str_add(&text,
-		             "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
-		if (p->spec->hostname)
-			kist_str_addf(&text, "127.0.0.1\t%s %s\n", p->spec->hostname, p->config->name);
+	/* One write, then the end: a reader in between sees old lines at worst. */
+	r = kist_write_all(fd, kist_str_get(&text), text.len);
+	if (r == 0 && ftruncate(fd, (off_t)text.len) < 0)
+		r = -errno;
+	return r < 0 ? kist_fail_errno(err, -r, "write hosts of the container") : 0;
+}
+
+/* --- /etc/resolv.conf ------------------------------------------------------------------------------------------------ */
+
+static bool is_keyword(const char *line, const char *keyword)
+{
+	size_t n = strlen(keyword);
+
+	return kist_has_prefix(line, keyword) && (line[n] == ' ' || line[n] == '\t');
+}
+
+/* A resolver on the host's loopback is not reachable from another network namespace. */
+static bool is_loopback_server(const char *line)
+{
+	return is_keyword(line, "nameserver") &&
+	       (strstr(line, " 127.") || strstr(line, "\t127.") || strstr(line, " ::1") || strstr(line, "\t::1"));
+}
+
+static void add_list(struct kist_str *text, const char *keyword, char *const *items)
+{
+	if (!items || (kist_streq(items[0], ".") && !items[1]))
+		return; /* "." says: none, not even the host's */
+	KIST_FREE char *joined = kist_strv_join(items, " ");
+	kist_str_addf(text, "%s %s\n", keyword, joined);
+}
+
+static void resolv_text(const struct kist_container *c, bool host_net, struct kist_str *text)
+{
+	const struct kist_container_config *config = &c->config;
+	KIST_STR struct kist_str host = { 0 };
+
+	read_host("/etc/resolv.conf", &host);
+	add_list(text, "search", config->dns_search);
+	for (size_t i = 0; config->dns_servers && config->dns_servers[i]; i++)
+		kist_str_addf(text, "nameserver %s\n", config->dns_servers[i]);
+	KIST_STRV char **lines = kist_strv_split(kist_str_get(&host), '\n');
+	for (size_t i = 0; lines && lines[i]; i++) {
+		const char *line = lines[i];
+		if (!line[0] || (!host_net && is_loopback_server(line)) ||
+		    (config->dns_servers && is_keyword(line, "nameserver")) ||
+		    (config->dns_search && (is_keyword(line, "search") || is_keyword(line, "domain"))) ||
+		    (config->dns_options && is_keyword(line, "options")))
+			continue;
+		kist_str_addf(text, "%s\n", line);
 	}
-	return own_file(p, "/etc/hosts", "hosts", &text, err);
+	add_list(text, "options", config->dns_options);
 }
 
 static int resolv_conf(struct plan *p, bool host_net, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
-	KIST_STR struct kist_str host = { 0 };
 
-	read_host("/etc/resolv.conf", &host);
-	KIST_STRV char **lines = kist_strv_split(kist_str_get(&host), '\n');
-	for (size_t i = 0; lines && lines[i]; i++) {
-		/* A resolver on the host's loopback is not reachable from another network namespace. */
-		bool loopback = kist_has_prefix(lines[i], "nameserver") &&
-		                (strstr(lines[i], " 127.") || strstr(lines[i], "\t127.") || strstr(lines[i], " ::1"));
-		if (lines[i][0] && (host_net || !loopback))
-			kist_str_addf(&text, "%s\n", lines[i]);
-	}
+	if (p->config->dns_servers && kist_streq(p->config->dns_servers[0], "none"))
+		return 0;
+	resolv_text(p->c, host_net, &text);
 	return own_file(p, "/etc/resolv.conf", "resolv.conf", &text, err);
 }
 

@@ -124,7 +124,7 @@ static int boot_refresh(struct kist *k, struct kist_error *err)
 		return 0; /* another process was faster */
 	if (seen.len > 0)
 		kist_debug("new boot: clearing %s", k->settings.runroot);
-	static const char *const stale[] = { "containers", "net", "store", "volumes" };
+	static const char *const stale[] = { "containers", "exits", "net", "store", "volumes" };
 	for (size_t i = 0; i < KIST_COUNT(stale); i++) {
 		int r = kist_remove_tree(k->runroot, stale[i]);
 		if (r < 0)
@@ -191,7 +191,7 @@ static struct kist *kist_new(void)
 
 	k->root = k->runroot = k->containers = k->names = k->exits = k->run_containers = -1;
 	k->images = k->refs = -1;
-	k->volumes = k->secrets = -1;
+	k->volumes = k->secrets = k->networks = -1;
 	return k;
 }
 
@@ -233,7 +233,7 @@ void kist_close(struct kist *k)
 	if (!k)
 		return;
 	int *const fds[] = { &k->root, &k->runroot, &k->containers, &k->names, &k->exits, &k->run_containers, &k->images, &k->refs,
-			      &k->volumes, &k->secrets };
+			      &k->volumes, &k->secrets, &k->networks };
 	for (size_t i = 0; i < KIST_COUNT(fds); i++)
 		kist_close_fd(fds[i]);
 	if (k->overlay)

@@ -1,7 +1,7 @@
 /* A container's state: reading, locking, and settling it with what is true. The record on disk can be behind: a monitor
  * can be killed between any two of its steps, and the file can be torn. The exit record and the monitor's own record in
  * the run directory then tell more. */
-#include "core/internal.h"
+#include "core/network.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/clock.h"
@@ -45,6 +45,7 @@ static void state_reset(struct kist_container *c)
 	state->stopped_by_user = false;
 	free(state->cgroup);
 	state->cgroup = NULL;
+	kist_container_state_forget_network(state);
 	free(state->boot);
 	state->boot = kist_strdup(c->k->boot);
 }
@@ -214,6 +215,7 @@ static int settle_leftovers(struct kist_container *c, struct kist_error *err)
 	if (!kist_proc_alive(&monitor)) {
 		c->state.pid = live.pid;
 		c->state.pid_start = live.pid_start;
+		kist_network_adopt(c, &live);
 		r = kist_container_kill_all(c, err);
 		if (r == 0)
 			r = kist_container_cleanup_locked(c, err);

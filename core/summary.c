@@ -126,7 +126,7 @@ int kist_container_summary(struct kist_container *c, bool with_size, struct json
 		{ "Exited", json_object_new_boolean(ended) },
 		{ "ExitedAt", view_int(seconds_of(state->finished)) },
 		{ "ExitCode", view_int(ended ? state->exit_code : 0) },
-		{ "ExposedPorts", NULL },
+		{ "ExposedPorts", config->expose ? view_list(config->expose) : NULL },
 		{ "Id", view_text(config->id) },
 		{ "Image", view_text(config->image_name) },
 		{ "ImageID", view_text(config->image) },
@@ -135,11 +135,11 @@ int kist_container_summary(struct kist_container *c, bool with_size, struct json
 		{ "Mounts", mount_places(config) },
 		{ "Names", names(config) },
 		{ "Namespaces", namespaces(c) },
-		{ "Networks", json_object_new_array() }, /* modes (none, host, ns:PATH) are no networks, as in podman */
+		{ "Networks", view_network_names(config) }, /* modes (none, host, ns:PATH) are no networks, as in podman */
 		{ "Pid", view_int(view_is_live(c) ? state->pid : 0) },
 		{ "Pod", view_text(NULL) },
 		{ "PodName", view_text(NULL) },
-		{ "Ports", NULL },
+		{ "Ports", view_ports(c) },
 		{ "Restarts", view_int(state->restart_count) },
 		{ "Size", with_size ? size_of(rw, rootfs) : NULL },
 		{ "StartedAt", view_int(seconds_of(state->started)) },

@@ -32,7 +32,7 @@ static const struct {
 	{ KIST_CALL_KILL, "kill", "rgp", true },
 	{ KIST_CALL_ATTACH, "attach", "cr", true },
 	{ KIST_CALL_RESIZE, "resize", "cr", true },
-	{ KIST_CALL_RELOAD_NETWORK, "reload-network", "cr", false },
+	{ KIST_CALL_RELOAD_NETWORK, "reload-network", "cr", true },
 	{ KIST_CALL_EXEC, "exec", "r", true },
 	{ KIST_CALL_PAUSE, "pause", "r", true },
 	{ KIST_CALL_UNPAUSE, "unpause", "p", true },

@@ -1,0 +1,55 @@
+/* What the files of networks share.
+ *
+ *   root/networks/NAME                   the record: key=value with a checksum line (the default network needs none)
+ *   runroot/net/NAME/leases/ADDRESS      addresses in use (net/net.h)
+ *   runroot/net/lock                     held while a network is made or removed
+ *
+ * What a container has is in its state, written before it is made: whoever finds its monitor dead takes it down by
+ * that. */
+#ifndef KIST_CORE_NETWORK_H
+#define KIST_CORE_NETWORK_H
+
+#include "core/internal.h"
+#include "net/net.h"
+
+struct kist_str;
+
+/* --- network.c: records ---------------------------------------------------------------------------------------------
+ */
+
+/* out is initialised here; release it on success. */
+int kist_network_load(struct kist *k, const char *name, struct kist_net_network *out, struct kist_error *err);
+/* The directory runroot/net/NAME. A negative errno. */
+int kist_network_run_dir(struct kist *k, const char *name, bool make);
+
+/* --- network_run.c: a container's links, addresses and ports --------------------------------------------------------
+ */
+
+/* For create: networks are there, addresses and ports make sense. Names of networks become whole. */
+int kist_network_check_config(struct kist_container *c, struct kist_error *err);
+/* In the command that starts a container: what the host cannot do is said before anything is made. */
+int kist_network_check_host(struct kist_container *c, struct kist_error *err);
+/* In the monitor, before the plan: takes addresses and ports, and writes them down. */
+int kist_network_prepare(struct kist_container *c, struct kist_error *err);
+/* Links, routes and published ports for the process whose network namespace is new. */
+int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err);
+/* Everything that the state knows of goes. Best effort: what is left is found by the next call. */
+void kist_network_teardown(struct kist_container *c);
+/* What another handle or record of the same container knows is taken over. */
+void kist_network_adopt(struct kist_container *c, const struct kist_container_state *from);
+
+/* --- config.c -------------------------------------------------------------------------------------------------------
+ */
+
+void kist_container_state_forget_network(struct kist_container_state *state);
+void kist_network_state_drop(struct kist_container_state *state, size_t at);
+void kist_network_config_add(struct kist_container_config *config, const struct kist_network_config *network);
+void kist_network_config_drop(struct kist_container_config *config, size_t at);
+
+/* --- plan_files.c ---------------------------------------------------------------------------------------------------
+ */
+
+/* The text of /etc/hosts, written again into the same file of a running container. */
+int kist_hosts_rewrite(struct kist_container *c, struct kist_error *err);
+
+#endif
