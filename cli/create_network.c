@@ -105,6 +105,7 @@ static int set_mode(struct kist_cli *cli, const char *mode, struct kist_containe
 static int set_networks(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                         struct kist_error *err)
 {
+	static const char *const bridge[] = { KIST_DEFAULT_NETWORK, NULL };
 	const char *const fallback[] = { kist_settings(cli->k)->network, NULL };
 	const char *const *texts = o->network ? (const char *const *)o->network : fallback;
 	bool place_wanted = o->n_ports_wanted || o->ip || o->ip6 || o->mac_address || o->network_alias;
@@ -112,7 +113,7 @@ static int set_networks(struct kist_cli *cli, const struct create_options *o, st
 
 	/* Who asks for an address or a port asks for a network. */
 	if (!o->network && place_wanted && is_mode(texts[0]))
-		texts = (const char *const[]){ KIST_DEFAULT_NETWORK, NULL };
+		texts = bridge;
 	for (size_t i = 0; r == 0 && texts[i]; i++) {
 		if (kist_empty(texts[i]))
 			return kist_fail(err, KIST_ERR_INVALID, 0, "network: an empty name");

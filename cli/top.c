@@ -2,6 +2,8 @@
 #include "cli/columns.h"
 #include "cli/view_commands.h"
 
+#include "core/base/str.h"
+
 #include <errno.h>
 #include <json-c/json.h>
 #include <string.h>
@@ -93,21 +95,62 @@ static int port_check(const void *options, int argc, char **argv, struct kist_er
 	return o->all ? 0 : kist_cli_check_one(o->latest, argc, 1, err);
 }
 
-/* No network of this version publishes ports: a container that exists has none. */
+static void add_port(struct kist_str *out, const struct kist_port_state *port, uint32_t n, const char *id)
+{
+	bool v6 = strchr(port->host_ip, ':') != NULL;
+
+	kist_str_addf(out, "%s%s%u/%s -> %s%s%s:%u\n", id ? id : "", id ? "\t" : "", port->container_port + n,
+	              port->protocol, v6 ? "[" : "", port->host_ip, v6 ? "]" : "", port->host_port + n);
+}
+
+/* wanted: "80" or "80/tcp"; NULL: all. Returns how many there are. */
+static size_t add_ports(struct kist_str *out, const struct kist_container *c, const char *wanted, bool with_id)
+{
+	const struct kist_container_state *state = kist_container_state(c);
+	size_t found = 0;
+	char id[13];
+
+	snprintf(id, sizeof(id), "%.12s", kist_container_id(c));
+	for (size_t i = 0; i < state->n_ports; i++) {
+		const struct kist_port_state *port = &state->ports[i];
+		for (uint32_t n = 0; n < port->count; n++) {
+			KIST_FREE char *key = kist_asprintf("%u/%s", port->container_port + n, port->protocol);
+			bool bare = wanted && !strchr(wanted, '/') && kist_streq(port->protocol, "tcp");
+			if (wanted && !kist_streq(wanted, key) &&
+			    !(bare && kist_has_prefix(key, wanted) && key[strlen(wanted)] == '/'))
+				continue;
+			found++;
+			if (wanted)
+				kist_str_addf(out, "%s:%u\n", port->host_ip, port->host_port + n);
+			else
+				add_port(out, port, n, with_id ? id : NULL);
+		}
+	}
+	return found;
+}
+
 static int port_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct port_options *o = options;
+	KIST_STR struct kist_str out = { 0 };
+	struct kist_container **list = NULL;
 	struct kist_container *c = NULL;
 	int wanted = o->latest ? 1 : 2;
+	size_t n = 0;
 
-	if (o->all)
-		return 0;
+	if (o->all) {
+		int all = kist_container_list(cli->k, &list, &n, NULL, err);
+		for (size_t i = 0; all == 0 && i < n; i++)
+			add_ports(&out, list[i], NULL, true);
+		kist_container_list_free(list, n);
+		return all < 0 ? all : kist_cli_print(&out, err);
+	}
 	int r = kist_cli_open(cli, o->latest, argv[1], &c, err);
-	if (r == 0 && argc > wanted)
+	if (r == 0 && add_ports(&out, c, argc > wanted ? argv[wanted] : NULL, false) == 0 && argc > wanted)
 		r = kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "container %s does not publish port %s",
 		              kist_container_name(c), argv[wanted]);
 	kist_container_free(c);
-	return r;
+	return r < 0 ? r : kist_cli_print(&out, err);
 }
 
 const struct kist_command kist_command_port = {
@@ -116,8 +159,7 @@ const struct kist_command kist_command_port = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [PORT]",
 	.summary = "Show the published ports of a container",
-	.description = "Containers on the networks of this version (none, host, ns:PATH, container:ID) publish no "
-	               "ports: nothing is printed.",
+	.description = "Where each published port of a running container is on the host.",
 	.examples = (const char *const[]){ "port web", NULL },
 	.options = (const struct kist_option_set[]){ { port_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct port_options),
