@@ -385,6 +385,8 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 	r = kist_log_writer_open(&m->log, &m->c->config, kist_container_dir(m->c), err);
 	if (r == 0)
 		monitor_listen(m, err);
+	if (r == 0 && !kist_error_is_set(err))
+		monitor_dns_open(m);
 	if (r == 0 && kist_error_is_set(err))
 		r = -err->errnum;
 	if (r == 0)

@@ -8,6 +8,7 @@
 
 #include "core/base/str.h"
 
+struct kist_dns;
 struct monitor;
 struct watch;
 
@@ -45,6 +46,8 @@ struct monitor {
 	struct kist_log_writer *log;
 	enum monitor_phase phase;
 	int epoll;
+	struct kist_dns *dns;  /* NULL: no network of its answers names */
+	struct watch dns_watch;
 	struct watch signals, listener, out, err, in, console;
 	struct client *clients, *control;
 	bool control_left; /* the starting command went on purpose */
@@ -88,6 +91,9 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 struct exec_session *monitor_exec_of(struct monitor *m, const struct client *client); /* NULL: the client has none */
 void monitor_exec_end_all(struct monitor *m);                                         /* kills what is left of them */
 bool monitor_exec_ended(struct monitor *m, pid_t pid, int code);                      /* false: not one of ours */
+
+/* names (monitor_dns.c) */
+void monitor_dns_open(struct monitor *m);
 
 int monitor_gate_open(struct monitor *m, struct kist_error *err);
 void monitor_gate_fail(struct monitor *m); /* with the lock in a command's hands, or free */

@@ -38,6 +38,19 @@ void kist_network_teardown(struct kist_container *c);
 /* What another handle or record of the same container knows is taken over. */
 void kist_network_adopt(struct kist_container *c, const struct kist_container_state *from);
 
+/* --- network_names.c ------------------------------------------------------------------------------------------------
+ */
+
+void kist_network_names_add(struct kist_container *c, const struct kist_network_state *place);
+void kist_network_names_remove(struct kist *k, const char *network, const char *id);
+/* Addresses of a name in lower case; how many. */
+size_t kist_network_names_find(struct kist *k, const char *network, const char *name, struct kist_net_addr *out,
+                               size_t room);
+/* The name of the container that has the address; NULL, or the caller frees. */
+char *kist_network_names_of(struct kist *k, const char *network, const struct kist_net_addr *addr);
+/* Whether one of the networks that it is on answers names. */
+bool kist_network_answers_names(const struct kist_container *c);
+
 /* --- config.c -------------------------------------------------------------------------------------------------------
  */
 

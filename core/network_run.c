@@ -508,6 +508,8 @@ static int place_connect(struct kist_container *c, const struct sides *sides, st
 	}
 	if (has_route_of_its_own(&network))
 		*default_route = false;
+	if (network.dns)
+		kist_network_names_add(c, place);
 	if (!place->mac)
 		place->mac = kist_strdup(kist_net_mac_text(text, &connection.mac_out));
 	return 0;
@@ -644,6 +646,7 @@ static void place_teardown(struct kist_container *c, struct kist_net *host, cons
 	/* The namespace's end would take it too, but later: the address must not answer any more when it is free. */
 	if (place->host_interface && kist_net_link_remove(host, place->host_interface, &problem) < 0)
 		kist_debug("container %.12s: %s", c->config.id, problem.text);
+	kist_network_names_remove(c->k, place->name, c->config.id);
 	release_addresses(c->k, c->config.id, place);
 }
 

@@ -213,13 +213,16 @@ static void resolv_text(const struct kist_container *c, bool host_net, struct ki
 
 	read_host("/etc/resolv.conf", &host);
 	add_list(text, "search", config->dns_search);
-	for (size_t i = 0; config->dns_servers && config->dns_servers[i]; i++)
+	bool answered = kist_network_answers_names(c);
+	if (answered)
+		kist_str_add(text, "nameserver 127.0.0.11\n");
+	for (size_t i = 0; !answered && config->dns_servers && config->dns_servers[i]; i++)
 		kist_str_addf(text, "nameserver %s\n", config->dns_servers[i]);
 	KIST_STRV char **lines = kist_strv_split(kist_str_get(&host), '\n');
 	for (size_t i = 0; lines && lines[i]; i++) {
 		const char *line = lines[i];
 		if (!line[0] || (!host_net && is_loopback_server(line)) ||
-		    (config->dns_servers && is_keyword(line, "nameserver")) ||
+		    ((answered || config->dns_servers) && is_keyword(line, "nameserver")) ||
 		    (config->dns_search && (is_keyword(line, "search") || is_keyword(line, "domain"))) ||
 		    (config->dns_options && is_keyword(line, "options")))
 			continue;

@@ -1,0 +1,109 @@
+/* Answers for names in the container's own network namespace, at 127.0.0.11: see net/dns.h. */
+#include "core/monitor_internal.h"
+#include "core/network.h"
+
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/str.h"
+#include "net/dns.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+static int find_addresses(void *arg, const char *name, struct kist_net_addr *out, size_t room)
+{
+	struct monitor *m = arg;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->c->state.n_networks && n < room; i++)
+		n += kist_network_names_find(m->k, m->c->state.networks[i].name, name, out + n, room - n);
+	if (n)
+		return (int)n;
+	/* A single word may be a host of the search domain: others are asked. */
+	return KIST_DNS_FOREIGN;
+}
+
+static int find_names(void *arg, const struct kist_net_addr *addr, char (*out)[KIST_DNS_NAME], size_t room)
+{
+	struct monitor *m = arg;
+	int n = 0;
+
+	for (size_t i = 0; i < m->c->state.n_networks && (size_t)n < room; i++) {
+		KIST_FREE char *name = kist_network_names_of(m->k, m->c->state.networks[i].name, addr);
+		if (name)
+			snprintf(out[n++], KIST_DNS_NAME, "%s", name);
+	}
+	return n ? n : KIST_DNS_FOREIGN;
+}
+
+static void add_server(struct kist_dns_server **servers, size_t *n, const char *text)
+{
+	struct kist_net_addr addr;
+
+	if (kist_net_addr_parse(text, &addr) < 0)
+		return;
+	*servers = kist_grow(*servers, *n + 1, sizeof(**servers));
+	(*servers)[(*n)++] = (struct kist_dns_server){ .addr = addr };
+}
+
+static void add_host_servers(struct kist_dns_server **servers, size_t *n)
+{
+	KIST_STR struct kist_str text = { 0 };
+	KIST_CLOSE int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || kist_read_fd(fd, 65536, &text) < 0)
+		return;
+	KIST_STRV char **lines = kist_strv_split(kist_str_get(&text), '\n');
+	for (size_t i = 0; lines && lines[i]; i++) {
+		if (!kist_has_prefix(lines[i], "nameserver"))
+			continue;
+		const char *value = lines[i] + strlen("nameserver");
+		value += strspn(value, " \t");
+		KIST_FREE char *word = kist_strndup(value, strcspn(value, " \t%"));
+		add_server(servers, n, word);
+	}
+}
+
+static void dns_ready(struct monitor *m, struct watch *w, uint32_t events)
+{
+	(void)w;
+	(void)events;
+	kist_dns_process(m->dns);
+}
+
+void monitor_dns_open(struct monitor *m)
+{
+	struct kist_dns_server *servers = NULL;
+	struct kist_dns_options options = {
+		.source = { .addresses = find_addresses, .names = find_names, .arg = m },
+	};
+	struct kist_error problem = { 0 };
+	bool own = m->c->config.dns_servers != NULL;
+	char path[40];
+
+	if (!kist_network_answers_names(m->c))
+		return;
+	for (size_t i = 0; own && m->c->config.dns_servers[i]; i++)
+		add_server(&servers, &options.n_servers, m->c->config.dns_servers[i]);
+	for (size_t i = 0; !own && i < m->c->state.n_networks; i++) {
+		struct kist_net_network network;
+		if (kist_network_load(m->k, m->c->state.networks[i].name, &network, NULL) < 0)
+			continue;
+		for (char **server = network.dns_servers; server && *server; server++)
+			add_server(&servers, &options.n_servers, *server);
+		kist_net_network_release(&network);
+	}
+	if (options.n_servers == 0 && !own)
+		add_host_servers(&servers, &options.n_servers);
+	options.servers = servers;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", m->launch.child.pid);
+	KIST_CLOSE int ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || kist_dns_open(&options, ns, &m->dns, &problem) < 0)
+		kist_log(KIST_LOG_WARN, "container %.12s: names are not answered: %s", m->c->config.id, problem.text);
+	else
+		monitor_watch(m, &m->dns_watch, kist_dns_fd(m->dns), EPOLLIN, dns_ready);
+	free(servers);
+}
