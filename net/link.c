@@ -4,6 +4,7 @@
 #include "core/base/error.h"
 #include "core/base/fs.h"
 #include "core/base/proc.h"
+#include "net/sysctl.h"
 
 #include <errno.h>
 #include <linux/if_link.h>
@@ -171,7 +172,25 @@ static void veth_messages(struct kist_nl *nl, int netns, const struct kist_net_c
 	kist_nl_put_u8(nl, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	kist_nl_nest_end(nl, data);
 	kist_nl_nest_end(nl, info);
-	kist_net_link_message(nl, "host end up", RTM_SETLINK, 0, 0, c->host_interface, true);
+}
+
+/* With br_netfilter, a container that asks for its own published port is translated while its frame is bridged, and
+ * must be sent back out of the port it came in by: hairpin mode. Elsewhere the frame is routed, and hairpin would only
+ * send a container its own broadcasts. */
+static void port_message(struct kist_nl *nl, uint32_t index, const char *name)
+{
+	bool hairpin = kist_net_sysctl_read("bridge/bridge-nf-call-iptables") > 0 ||
+	               kist_net_sysctl_read("bridge/bridge-nf-call-ip6tables") > 0;
+	size_t info, data;
+
+	/* NEWLINK without NLM_F_CREATE changes a link, and unlike SETLINK takes what a port has. */
+	kist_net_link_message(nl, "host end up", RTM_NEWLINK, 0, index, name, true);
+	info = kist_nl_nest(nl, IFLA_LINKINFO);
+	kist_nl_put_text(nl, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = kist_nl_nest(nl, IFLA_INFO_SLAVE_DATA);
+	kist_nl_put_u8(nl, IFLA_BRPORT_MODE, hairpin);
+	kist_nl_nest_end(nl, data);
+	kist_nl_nest_end(nl, info);
 }
 
 /* The host's end of a pair that exists inside; index 0 when that is not one, or its other end is elsewhere. */
@@ -222,12 +241,14 @@ static int attach_bridge_once(struct kist_net *host, struct kist_net *inside, in
 	kist_nl_begin(nl);
 	kist_net_bridge_messages(nl, c->network, bridge, c->localhost);
 	if (old.index) {
-		kist_net_link_message(nl, "attach to the bridge", RTM_SETLINK, 0, old.index, NULL, true);
+		kist_net_link_message(nl, "attach to the bridge", RTM_SETLINK, 0, old.index, NULL, false);
 		kist_nl_put_u32(nl, IFLA_MASTER, bridge);
+		port_message(nl, old.index, NULL);
 	} else {
 		if (chosen)
 			choose_host_name(c->host_interface);
 		veth_messages(nl, netns, c, bridge);
+		port_message(nl, 0, c->host_interface);
 	}
 	r = kist_nl_send(nl, NULL, NULL);
 	*created = r == 0 && !old.index;

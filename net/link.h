@@ -23,6 +23,10 @@ void kist_net_link_message(struct kist_nl *nl, const char *what, uint16_t type, 
                            const char *name, bool up);
 /* 'add address', host bits kept; an address that is there is fine. */
 void kist_net_address_message(struct kist_nl *nl, uint32_t index, const struct kist_net_prefix *address);
+/* 'add route'; gateway family 0: the destination is on the link; a loopback address becomes a local route. A route that
+ * is there is fine. */
+void kist_net_route_message(struct kist_nl *nl, uint32_t index, const struct kist_net_prefix *to,
+                            const struct kist_net_addr *gateway, uint32_t metric);
 /* IFLA_AF_SPEC with values of net.ipv4.conf.LINK, by IPV4_DEVCONF_*. */
 struct kist_net_conf4 {
 	uint16_t id;

@@ -12,18 +12,18 @@
 /* What the default route's metric is where nobody says, as podman has it. */
 #define DEFAULT_METRIC 100
 
-/* gateway family 0: the destination is on the link. A route that is there is fine. */
-static void route_message(struct kist_nl *nl, uint32_t index, const struct kist_net_prefix *to,
-                          const struct kist_net_addr *gateway, uint32_t metric)
+void kist_net_route_message(struct kist_nl *nl, uint32_t index, const struct kist_net_prefix *to,
+                            const struct kist_net_addr *gateway, uint32_t metric)
 {
 	size_t len = to->addr.family == AF_INET ? 4 : 16;
+	bool local = kist_net_addr_is_loopback(&to->addr);
 	struct rtmsg header = {
 		.rtm_family = (uint8_t)to->addr.family,
 		.rtm_dst_len = (uint8_t)to->len,
-		.rtm_table = RT_TABLE_MAIN,
+		.rtm_table = local ? RT_TABLE_LOCAL : RT_TABLE_MAIN,
 		.rtm_protocol = RTPROT_STATIC,
 		.rtm_scope = gateway->family ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
-		.rtm_type = RTN_UNICAST,
+		.rtm_type = local ? RTN_LOCAL : RTN_UNICAST,
 	};
 
 	kist_nl_message(nl, "add route", RTM_NEWROUTE, NLM_F_CREATE, &header, sizeof(header));
@@ -57,7 +57,7 @@ static void default_routes(struct kist_nl *nl, uint32_t index, const struct kist
 			continue;
 		if (!on_link && kist_net_addr_parse(subnet->gateway, &gateway) < 0)
 			continue;
-		route_message(nl, index, &to, &gateway, network->metric ? network->metric : DEFAULT_METRIC);
+		kist_net_route_message(nl, index, &to, &gateway, network->metric ? network->metric : DEFAULT_METRIC);
 		done += family;
 	}
 }
@@ -73,7 +73,7 @@ static void static_routes(struct kist_nl *nl, uint32_t index, const struct kist_
 		    kist_net_addr_parse(network->routes[i].gateway, &gateway) < 0)
 			continue;
 		kist_net_prefix_mask(&to);
-		route_message(nl, index, &to, &gateway, network->routes[i].metric);
+		kist_net_route_message(nl, index, &to, &gateway, network->routes[i].metric);
 	}
 }
 

@@ -10,6 +10,7 @@
  *   chain output      { type nat hook output priority dstnat;      fib daddr type local jump publish }
  *   chain postrouting { type nat hook postrouting priority srcnat
  *                       iifname . oifname @same ct status dnat masquerade  # hairpin: the answer must come back here
+ *                       iif 0 oifname @bridges ct status dnat fib saddr type != local masquerade # the same, bridged
  *                       iifname . oifname @same accept
  *                       ip saddr 127.0.0.0/8 oifname @bridges masquerade   # and ::1: a source no container can answer
  *                       iifname @bridges ip daddr != 224.0.0.0/4 masquerade; the same for ip6 }
@@ -87,81 +88,45 @@ struct expression {
 	uint8_t data[16];
 };
 
-#define META(key, to)                                                                                                  \
-	{                                                                                                              \
-		.kind = E_META, .a = (key), .result = (to)                                                             \
-	}
-#define PAYLOAD(base, offset, n, to)                                                                                   \
-	{                                                                                                              \
-		.kind = E_PAYLOAD, .a = (base), .b = (offset), .c = (n), .result = (to)                                \
-	}
-#define CMP(op, reg, n, ...)                                                                                           \
-	{                                                                                                              \
-		.kind = E_CMP, .a = (op), .source = (reg), .len = (n), .data = { __VA_ARGS__ }                         \
-	}
-#define IN_SET(which, reg)                                                                                             \
-	{                                                                                                              \
-		.kind = E_LOOKUP, .set = (which), .source = (reg)                                                      \
-	}
-#define MAP_TO(which, reg, to)                                                                                         \
-	{                                                                                                              \
-		.kind = E_LOOKUP, .set = (which), .source = (reg), .result = (to)                                      \
-	}
-#define CT(key, to)                                                                                                    \
-	{                                                                                                              \
-		.kind = E_CT, .a = (key), .result = (to)                                                               \
-	}
-#define MASK(reg, bits)                                                                                                \
-	{                                                                                                              \
-		.kind = E_MASK, .source = (reg), .a = (bits)                                                           \
-	}
-#define MASK_BYTE(reg, bits)                                                                                           \
-	{                                                                                                              \
-		.kind = E_MASK, .source = (reg), .len = 4, .data = {(bits) }                                           \
-	}
-#define FIB_TYPE_OF_DESTINATION(to)                                                                                    \
-	{                                                                                                              \
-		.kind = E_FIB, .result = (to)                                                                          \
-	}
-#define DNAT(family, address_reg, port)                                                                                \
-	{                                                                                                              \
-		.kind = E_NAT, .a = (family), .source = (address_reg), .result = (port)                                \
-	}
-#define MASQUERADE                                                                                                     \
-	{                                                                                                              \
-		.kind = E_MASQUERADE                                                                                   \
-	}
-#define ACCEPT                                                                                                         \
-	{                                                                                                              \
-		.kind = E_VERDICT, .a = NF_ACCEPT                                                                      \
-	}
-#define DROP                                                                                                           \
-	{                                                                                                              \
-		.kind = E_VERDICT, .a = NF_DROP                                                                        \
-	}
-#define JUMP(to)                                                                                                       \
-	{                                                                                                              \
-		.kind = E_VERDICT, .a = (uint32_t)NFT_JUMP, .chain = (to)                                              \
-	}
+/* clang-format off */
+#define META(key, to)                   { .kind = E_META, .a = (key), .result = (to) }
+#define PAYLOAD(base, offset, n, to)    { .kind = E_PAYLOAD, .a = (base), .b = (offset), .c = (n), .result = (to) }
+#define CMP(op, reg, n, ...)            { .kind = E_CMP, .a = (op), .source = (reg), .len = (n), .data = { __VA_ARGS__ } }
+#define IN_SET(which, reg)              { .kind = E_LOOKUP, .set = (which), .source = (reg) }
+#define MAP_TO(which, reg, to)          { .kind = E_LOOKUP, .set = (which), .source = (reg), .result = (to) }
+#define CT(key, to)                     { .kind = E_CT, .a = (key), .result = (to) }
+#define MASK(reg, bits)                 { .kind = E_MASK, .source = (reg), .a = (bits) }
+#define MASK_BYTE(reg, bits)            { .kind = E_MASK, .source = (reg), .len = 4, .data = { (bits) } }
+#define FIB_TYPE_OF(what, to)           { .kind = E_FIB, .a = (what), .result = (to) }
+#define DNAT(family, address_reg, port) { .kind = E_NAT, .a = (family), .source = (address_reg), .result = (port) }
+#define MASQUERADE                      { .kind = E_MASQUERADE }
+#define ACCEPT                          { .kind = E_VERDICT, .a = NF_ACCEPT }
+#define DROP                            { .kind = E_VERDICT, .a = NF_DROP }
+#define JUMP(to)                        { .kind = E_VERDICT, .a = (uint32_t)NFT_JUMP, .chain = (to) }
 
-#define IPV4            META(NFT_META_NFPROTO, R(0)), CMP(NFT_CMP_EQ, R(0), 1, NFPROTO_IPV4)
-#define IPV6            META(NFT_META_NFPROTO, R(0)), CMP(NFT_CMP_EQ, R(0), 1, NFPROTO_IPV6)
-#define PROTOCOL(to)    META(NFT_META_L4PROTO, to)
-#define PORT(to)        PAYLOAD(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, to)
-#define IIFNAME_IN(set) META(NFT_META_IIFNAME, R(0)), IN_SET(set, R(0))
-#define OIFNAME_IN(set) META(NFT_META_OIFNAME, R(0)), IN_SET(set, R(0))
-#define IIF_OIF_IN(set) META(NFT_META_IIFNAME, R(0)), META(NFT_META_OIFNAME, R(4)), IN_SET(set, R(0))
-#define IP_SOURCE       12
-#define IP_DESTINATION  16
-#define IP6_SOURCE      8
-#define IP6_DESTINATION 24
-#define LOOPBACK_AT(at) IPV4, PAYLOAD(NFT_PAYLOAD_NETWORK_HEADER, at, 1, R(0)), CMP(NFT_CMP_EQ, R(0), 1, 127)
-#define CT_STATUS(op)   CT(NFT_CT_STATUS, R(0)), MASK(R(0), IPS_DST_NAT), CMP(op, R(0), 4, 0)
-#define IS_DNAT         CT_STATUS(NFT_CMP_NEQ)
-#define IS_NOT_DNAT     CT_STATUS(NFT_CMP_EQ)
+#define IPV4               META(NFT_META_NFPROTO, R(0)), CMP(NFT_CMP_EQ, R(0), 1, NFPROTO_IPV4)
+#define IPV6               META(NFT_META_NFPROTO, R(0)), CMP(NFT_CMP_EQ, R(0), 1, NFPROTO_IPV6)
+#define PROTOCOL(to)       META(NFT_META_L4PROTO, to)
+#define HEADER(at, n, to)  PAYLOAD(NFT_PAYLOAD_NETWORK_HEADER, at, n, to)
+#define PORT(to)           PAYLOAD(NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, to)
+#define NO_IIF             META(NFT_META_IIF, R(0)), CMP(NFT_CMP_EQ, R(0), 4, 0)
+#define IIFNAME_IN(set)    META(NFT_META_IIFNAME, R(0)), IN_SET(set, R(0))
+#define OIFNAME_IN(set)    META(NFT_META_OIFNAME, R(0)), IN_SET(set, R(0))
+#define IIF_OIF_IN(set)    META(NFT_META_IIFNAME, R(0)), META(NFT_META_OIFNAME, R(4)), IN_SET(set, R(0))
+#define LOOPBACK_AT(at)    IPV4, HEADER(at, 1, R(0)), CMP(NFT_CMP_EQ, R(0), 1, 127)
+#define CT_STATUS(op)      CT(NFT_CT_STATUS, R(0)), MASK(R(0), IPS_DST_NAT), CMP(op, R(0), 4, 0)
+#define IS_DNAT            CT_STATUS(NFT_CMP_NEQ)
+#define IS_NOT_DNAT        CT_STATUS(NFT_CMP_EQ)
 /* NF_CT_STATE_BIT: ESTABLISHED is 1, RELATED is 2, and bit 0 is INVALID. */
-#define ESTABLISHED CT(NFT_CT_STATE, R(0)), MASK(R(0), 1 << 1 | 1 << 2), CMP(NFT_CMP_NEQ, R(0), 4, 0)
-#define TO_LOCAL    FIB_TYPE_OF_DESTINATION(R(0)), CMP(NFT_CMP_EQ, R(0), 4, 2) /* RTN_LOCAL */
+#define ESTABLISHED        CT(NFT_CT_STATE, R(0)), MASK(R(0), 1 << 1 | 1 << 2), CMP(NFT_CMP_NEQ, R(0), 4, 0)
+/* Numbers are in the host's order; RTN_LOCAL is 2. */
+#define LOCAL_BYTES        [__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 3] = 2
+#define TO_LOCAL           FIB_TYPE_OF(NFTA_FIB_F_DADDR, R(0)), CMP(NFT_CMP_EQ, R(0), 4, LOCAL_BYTES)
+#define NOT_FROM_LOCAL     FIB_TYPE_OF(NFTA_FIB_F_SADDR, R(0)), CMP(NFT_CMP_NEQ, R(0), 4, LOCAL_BYTES)
+/* clang-format on */
+
+/* Offsets of addresses in the headers. */
+enum { IP_SOURCE = 12, IP_DESTINATION = 16, IP6_SOURCE = 8, IP6_DESTINATION = 24 };
 
 struct rule {
 	const char *chain;
@@ -173,11 +138,11 @@ static const struct rule rules[] = {
 	{ "guard", { LOOPBACK_AT(IP_DESTINATION), IIFNAME_IN(KIST_NFT_BRIDGES), DROP } },
 	{ "guard", { LOOPBACK_AT(IP_SOURCE), IIFNAME_IN(KIST_NFT_BRIDGES), DROP } },
 
-	{ "publish", { IPV4, PROTOCOL(R(0)), PAYLOAD(NFT_PAYLOAD_NETWORK_HEADER, IP_DESTINATION, 4, R(1)), PORT(R(2)),
+	{ "publish", { IPV4, PROTOCOL(R(0)), HEADER(IP_DESTINATION, 4, R(1)), PORT(R(2)),
 	               MAP_TO(KIST_NFT_PORTS4, R(0), R(0)), DNAT(NFPROTO_IPV4, R(0), R(1)) } },
 	{ "publish", { IPV4, PROTOCOL(R(0)), PORT(R(1)),
 	               MAP_TO(KIST_NFT_PORTS4_ANY, R(0), R(0)), DNAT(NFPROTO_IPV4, R(0), R(1)) } },
-	{ "publish", { IPV6, PROTOCOL(R(0)), PAYLOAD(NFT_PAYLOAD_NETWORK_HEADER, IP6_DESTINATION, 16, R(1)), PORT(R(5)),
+	{ "publish", { IPV6, PROTOCOL(R(0)), HEADER(IP6_DESTINATION, 16, R(1)), PORT(R(5)),
 	               MAP_TO(KIST_NFT_PORTS6, R(0), R(0)), DNAT(NFPROTO_IPV6, R(0), R(4)) } },
 	{ "publish", { IPV6, PROTOCOL(R(0)), PORT(R(1)),
 	               MAP_TO(KIST_NFT_PORTS6_ANY, R(0), R(0)), DNAT(NFPROTO_IPV6, R(0), R(4)) } },
@@ -185,13 +150,14 @@ static const struct rule rules[] = {
 	{ "output", { TO_LOCAL, JUMP("publish") } },
 
 	{ "postrouting", { IIF_OIF_IN(KIST_NFT_SAME), IS_DNAT, MASQUERADE } },
+	{ "postrouting", { NO_IIF, OIFNAME_IN(KIST_NFT_BRIDGES), IS_DNAT, NOT_FROM_LOCAL, MASQUERADE } },
 	{ "postrouting", { IIF_OIF_IN(KIST_NFT_SAME), ACCEPT } },
 	{ "postrouting", { LOOPBACK_AT(IP_SOURCE), OIFNAME_IN(KIST_NFT_BRIDGES), MASQUERADE } },
-	{ "postrouting", { IPV6, PAYLOAD(NFT_PAYLOAD_NETWORK_HEADER, IP6_SOURCE, 16, R(0)),
-	                   CMP(NFT_CMP_EQ, R(0), 16, [15] = 1), OIFNAME_IN(KIST_NFT_BRIDGES), MASQUERADE } },
-	{ "postrouting", { IPV4, IIFNAME_IN(KIST_NFT_BRIDGES), PAYLOAD(NFT_PAYLOAD_NETWORK_HEADER, IP_DESTINATION, 4, R(0)),
-	                   MASK_BYTE(R(0), 0xf0), CMP(NFT_CMP_NEQ, R(0), 4, 0xe0), MASQUERADE } },
-	{ "postrouting", { IPV6, IIFNAME_IN(KIST_NFT_BRIDGES), PAYLOAD(NFT_PAYLOAD_NETWORK_HEADER, IP6_DESTINATION, 1, R(0)),
+	{ "postrouting", { IPV6, HEADER(IP6_SOURCE, 16, R(0)), CMP(NFT_CMP_EQ, R(0), 16, [15] = 1),
+	                   OIFNAME_IN(KIST_NFT_BRIDGES), MASQUERADE } },
+	{ "postrouting", { IPV4, IIFNAME_IN(KIST_NFT_BRIDGES), HEADER(IP_DESTINATION, 4, R(0)), MASK_BYTE(R(0), 0xf0),
+	                   CMP(NFT_CMP_NEQ, R(0), 4, 0xe0), MASQUERADE } },
+	{ "postrouting", { IPV6, IIFNAME_IN(KIST_NFT_BRIDGES), HEADER(IP6_DESTINATION, 1, R(0)),
 	                   CMP(NFT_CMP_NEQ, R(0), 1, 0xff), MASQUERADE } },
 
 	{ "forward", { ESTABLISHED, ACCEPT } },
@@ -317,7 +283,7 @@ static void put_expression_data(struct kist_nl *nl, const struct expression *e)
 	case E_FIB:
 		kist_nl_put_be32(nl, NFTA_FIB_DREG, e->result);
 		kist_nl_put_be32(nl, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
-		kist_nl_put_be32(nl, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
+		kist_nl_put_be32(nl, NFTA_FIB_FLAGS, e->a);
 		break;
 	case E_NAT:
 		kist_nl_put_be32(nl, NFTA_NAT_TYPE, NFT_NAT_DNAT);
