@@ -281,7 +281,8 @@ static struct json_object *ports_field(struct json_object *ports)
 	for (size_t i = 0; ports && i < json_object_array_length(ports); i++) {
 		struct json_object *port = json_object_array_get_idx(ports, i);
 		const char *host = json_object_get_string(member(port, "host_ip"));
-		int first = json_object_get_int(member(port, "host_port")), inner = json_object_get_int(member(port, "container_port"));
+		int first = json_object_get_int(member(port, "host_port")),
+		    inner = json_object_get_int(member(port, "container_port"));
 		int range = json_object_get_int(member(port, "range"));
 		kist_str_addf(&out, "%s%s:%d", i ? ", " : "", kist_empty(host) ? "0.0.0.0" : host, first);
 		if (range > 1)
@@ -368,7 +369,19 @@ static void add_row(struct kist_columns *columns, const struct ps_options *o, co
 	kist_columns_cell(columns, command);
 	kist_columns_cellf(columns, "%s ago", kist_time_human(ago, kist_now_wall() - config->created));
 	kist_columns_cell(columns, status);
-	kist_columns_cell(columns, ""); /* ports */
+	if (kist_container_state(item->c)->n_ports) {
+		struct json_object *document = NULL;
+		if (kist_container_summary(item->c, false, &document, NULL) == 0) {
+			struct json_object *ports = ports_field(member(document, "Ports"));
+			kist_columns_cell(columns, json_object_get_string(ports));
+			json_object_put(ports);
+			json_object_put(document);
+		} else {
+			kist_columns_cell(columns, "");
+		}
+	} else {
+		kist_columns_cell(columns, "");
+	}
 	kist_columns_cell(columns, config->name);
 	if (o->size) {
 		KIST_FREE char *size = size_text(item->rw, item->rootfs);
