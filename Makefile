@@ -48,7 +48,7 @@ flags_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize
 # Library code does not call the fuzzer's main; it only gets its counters.
 flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 link_dynamic := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-link_static = -static-pie -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,-Map=$@.map
+link_static = -static-pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--gc-sections -Wl,-Map=$@.map
 link_asan := -fsanitize=address,undefined
 
 compile = $(CC) $(common) $(pkg_cflags) $(flags_$(variant)) $(CFLAGS) $(CPPFLAGS) -MMD -MP
