@@ -332,13 +332,17 @@ refused()
 	program 'tty; echo seen; exit 5' '.process.terminal = true'
 	terminal_start "$OCI --root $ROOT run --bundle $B t"
 	on_screen seen
-	run -5 terminal_end
+	local code=0
+	terminal_end || code=$?
+	equal 5 $code
 	waiting t
 	terminal_start "$OCI --root $ROOT exec --tty t sh -c 'echo ready; read x; echo got \$x; exit 6'"
 	on_screen ready
 	type_keys 'word\r'
 	on_screen 'got word'
-	run -6 terminal_end
+	code=0
+	terminal_end || code=$?
+	equal 6 $code
 }
 
 @test "pause, resume; exec waits in a paused container when told to" {
