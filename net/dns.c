@@ -144,7 +144,7 @@ bool kist_dns_matches(const uint8_t *query, size_t query_len, const uint8_t *ans
 	bool plain;
 	size_t end;
 
-	if (answer_len < HEADER || !(answer[2] & FLAG_QR) || memcmp(query, answer, 2) != 0 ||
+	if (query_len < HEADER || answer_len < HEADER || !(answer[2] & FLAG_QR) || memcmp(query, answer, 2) != 0 ||
 	    (answer[2] & OPCODE) != (query[2] & OPCODE) || kist_dns_parse(query, query_len, &q) < 0)
 		return false;
 	/* Servers that understood nothing may leave the question out. */
