@@ -1,6 +1,7 @@
 /* core/oci*.c without containers: ids, records, states, documents, and the gate. */
 #include "core/oci_internal.h"
 
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/proc.h"
 #include "core/base/str.h"
@@ -142,7 +143,7 @@ static void test_state(void **state)
 	assert_string_equal(text_of(json, "status"), "running");
 	assert_string_equal(text_of(json, "ociVersion"), "1.1.0");
 	assert_string_equal(text_of(json, "bundle"), p->path);
-	assert_string_equal(text_of(json, "created"), "2023-11-14T22:13:20Z");
+	assert_string_equal(text_of(json, "created"), "2023-11-14T22:13:20.000000000Z");
 	assert_int_equal(json_object_get_int(json_object_object_get(json, "pid")), pid);
 	assert_string_equal(text_of(json_object_object_get(json, "annotations"), "a.b"), "c=d");
 	assert_string_equal(text_of(json_object_object_get(json, "annotations"), "empty"), "");
@@ -276,7 +277,15 @@ static void run_gate(struct place *p, int how)
 		assert_int_equal(kist_wait_pid(pid), 1);
 	}
 	/* Nobody waits there any more, though the name is there. */
-	assert_int_equal(kist_ns_gate_connect(dir, "gate"), -ECONNREFUSED);
+	int knock = -EAGAIN;
+	for (int i = 0; i < 200 && knock != -ECONNREFUSED; i++) {
+		/* The kernel closes the two sockets of execve(2) in an order of its own. */
+		knock = kist_ns_gate_connect(dir, "gate");
+		if (knock >= 0)
+			close(knock);
+		kist_sleep_ns(5 * KIST_NSEC_PER_MSEC);
+	}
+	assert_int_equal(knock, -ECONNREFUSED);
 	assert_int_equal(kist_ns_gate_connect(dir, "other"), -ENOENT);
 	if (how == GATE_EXEC) {
 		kill(pid, SIGKILL);
@@ -326,13 +335,13 @@ static void test_features(void **state KIST_UNUSED)
 		struct kist_ns_mount_options out = { 0 };
 		struct kist_error err = { 0 };
 		char *one[] = { (char *)json_object_get_string(json_object_array_get_idx(options, i)), NULL };
-		const char *type = kist_streq(one[0], "tmpcopyup") ? "tmpfs" : "bind";
+		static const char *const file_system[] = { "tmpcopyup", "sync", "dirsync", "mand", "lazytime" };
+		const char *type = "bind";
+		for (size_t k = 0; k < KIST_COUNT(file_system); k++)
+			if (kist_streq(one[0], file_system[k]))
+				type = "tmpfs";
 		if (kist_ns_mount_options_parse(one, type, "mounts[0]", &out, &err) < 0)
 			fail_msg("%s: %s", one[0], err.text);
-		assert_null(out.parameters && !kist_streq(one[0], "sync") && !kist_streq(one[0], "dirsync") &&
-		                            !kist_streq(one[0], "mand") && !kist_streq(one[0], "lazytime")
-		                    ? out.parameters[0]
-		                    : NULL);
 		kist_ns_mount_options_free(&out);
 	}
 }
