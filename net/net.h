@@ -152,11 +152,11 @@ void kist_net_prefixes_free(struct kist_net_prefixes *prefixes);
 void kist_net_prefixes_add(struct kist_net_prefixes *prefixes, const struct kist_net_prefix *prefix);
 void kist_net_prefixes_add_network(struct kist_net_prefixes *prefixes, const struct kist_net_network *network);
 
-/* Fills what is open in a new network: a bridge name ("kist1" upward, not in taken_names and no link of the host), a v4
- * subnet where there is none (10.89.0.0/24 upward to 10.255.255.0/24), a v6 one where ipv6 is set and there is none (a
- * random fd00::/8 /64), gateways (first address of each subnet; not for macvlan and ipvlan without a subnet of their
- * own, which take no lease and expect DHCP or none). used: other networks' subnets; the host's routes are looked up
- * here. KIST_ERR_IN_USE when the pools are exhausted. */
+/* Fills what is open in a new network: ipv6 where a v6 subnet is given, a bridge name ("kist1" upward, not in
+ * taken_names and no link of the host), a v4 subnet where there is none (10.89.0.0/24 upward to 10.255.255.0/24), a v6
+ * one where ipv6 is set and there is none (a random fd00::/8 /64), gateways (first address of each subnet; not for
+ * macvlan and ipvlan without a subnet of their own, which take no lease and expect DHCP or none). used: other networks'
+ * subnets; the host's routes are looked up here. KIST_ERR_IN_USE when the pools are exhausted. */
 struct kist_net;
 int kist_net_network_fill(struct kist_net *host, struct kist_net_network *network, const struct kist_net_prefixes *used,
                           char *const *taken_interfaces, struct kist_error *err);

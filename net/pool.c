@@ -158,6 +158,7 @@ int kist_net_network_fill(struct kist_net *host, struct kist_net_network *networ
 {
 	int r = 0;
 
+	network->ipv6 = network->ipv6 || has_family(network, AF_INET6);
 	if (network->driver == KIST_NET_BRIDGE) {
 		r = fill_subnets(host, network, used, err);
 		if (r == 0 && !network->interface)

@@ -35,13 +35,14 @@ static void test_a_free_port(void **state)
 
 static void test_a_listener_is_named(void **state)
 {
-	KIST_FREE char *own = kist_asprintf("(pid %d)", getpid());
+	KIST_FREE char *own = kist_asprintf("%.15s (pid %d)", program_invocation_short_name, getpid());
+	KIST_FREE char *whole = kist_asprintf("port 0.0.0.0:8080/tcp is in use by %s", own);
 	int tcp = net_server(-1, SOCK_STREAM, any4, 8080), udp = net_server(-1, SOCK_DGRAM, "127.0.0.1", 8081);
 	int tcp6 = net_server(-1, SOCK_STREAM, "::1", 8082);
 
 	(void)state;
 	taken(IPPROTO_TCP, any4, 8080, own);
-	taken(IPPROTO_TCP, any4, 8080, "port 0.0.0.0:8080/tcp is in use by test_net_port (pid ");
+	taken(IPPROTO_TCP, any4, 8080, whole);
 	taken(IPPROTO_TCP, "127.0.0.1", 8080, own);
 	taken(IPPROTO_UDP, any4, 8081, own);
 	taken(IPPROTO_TCP, any6, 8082, own);
@@ -66,7 +67,7 @@ static void test_a_socket_for_both_families(void **state)
 	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	assert_int_equal(bind(fd, (struct sockaddr *)&where, len), 0);
 	assert_int_equal(listen(fd, 1), 0);
-	taken(IPPROTO_TCP, any4, 8083, "test_net_port");
+	taken(IPPROTO_TCP, any4, 8083, program_invocation_short_name);
 	close(fd);
 }
 

@@ -384,11 +384,13 @@ static void test_subnets_given_get_gateways(void **state)
 	OK(kist_net_open(-1, &host, E));
 	net_subnet(&network, "172.30.0.0/16", NULL);
 	net_subnet(&network, "fd77::/64", NULL);
+	network.ipv6 = false;
 	OK(kist_net_network_fill(host, &network, &used, NULL, E));
 	assert_int_equal(network.n_subnets, 2);
 	assert_string_equal(network.subnets[0].gateway, "172.30.0.1");
 	assert_string_equal(network.subnets[1].gateway, "fd77::1");
 	assert_string_equal(network.interface, "br5");
+	assert_true(network.ipv6);
 	macvlan.driver = KIST_NET_MACVLAN;
 	OK(kist_net_network_fill(host, &macvlan, &used, NULL, E));
 	assert_int_equal(macvlan.n_subnets, 0);
