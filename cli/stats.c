@@ -131,7 +131,8 @@ static void add_rest(struct json_object *document, const struct kist_container_c
                      const struct kist_stats *stats)
 {
 	/* A namespace of its own without devices moves no bytes; what others share is not the container's. */
-	bool no_net = kist_streq(config->net_ns, "none") || (kist_streq(config->net_ns, "private") && !config->n_networks);
+	bool no_net =
+	        kist_streq(config->net_ns, "none") || (kist_streq(config->net_ns, "private") && !config->n_networks);
 	char a[24], b[24];
 
 	add_pair(document, "net_io", no_net ? "0B" : MISSING, no_net ? "0B" : MISSING);

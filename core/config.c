@@ -5,21 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOUNT(type, member, ...) KIST_FIELD(struct kist_mount_config, type, member, ##__VA_ARGS__)
-#define VOLUME(type, member, ...) KIST_FIELD(struct kist_volume_mount_config, type, member, ##__VA_ARGS__)
-#define SECRET(type, member, ...) KIST_FIELD(struct kist_secret_config, type, member, ##__VA_ARGS__)
-#define DEVICE(type, member, ...) KIST_FIELD(struct kist_device_config, type, member, ##__VA_ARGS__)
-#define MAP(type, member, ...) KIST_FIELD(struct kist_spec_id_map, type, member, ##__VA_ARGS__)
-#define LIMIT(type, member, ...) KIST_FIELD(struct kist_spec_rlimit, type, member, ##__VA_ARGS__)
-#define NETWORK(type, member, ...) KIST_FIELD(struct kist_network_config, type, member, ##__VA_ARGS__)
-#define PORT(type, member, ...) KIST_FIELD(struct kist_port_config, type, member, ##__VA_ARGS__)
+#define MOUNT(type, member, ...)         KIST_FIELD(struct kist_mount_config, type, member, ##__VA_ARGS__)
+#define VOLUME(type, member, ...)        KIST_FIELD(struct kist_volume_mount_config, type, member, ##__VA_ARGS__)
+#define SECRET(type, member, ...)        KIST_FIELD(struct kist_secret_config, type, member, ##__VA_ARGS__)
+#define DEVICE(type, member, ...)        KIST_FIELD(struct kist_device_config, type, member, ##__VA_ARGS__)
+#define MAP(type, member, ...)           KIST_FIELD(struct kist_spec_id_map, type, member, ##__VA_ARGS__)
+#define LIMIT(type, member, ...)         KIST_FIELD(struct kist_spec_rlimit, type, member, ##__VA_ARGS__)
+#define NETWORK(type, member, ...)       KIST_FIELD(struct kist_network_config, type, member, ##__VA_ARGS__)
+#define PORT(type, member, ...)          KIST_FIELD(struct kist_port_config, type, member, ##__VA_ARGS__)
 #define NETWORK_STATE(type, member, ...) KIST_FIELD(struct kist_network_state, type, member, ##__VA_ARGS__)
-#define PORT_STATE(type, member, ...) KIST_FIELD(struct kist_port_state, type, member, ##__VA_ARGS__)
-#define STATE_ITEMS(member, rows) KIST_FIELD_LIST(struct kist_container_state, LIST, member, n_##member, .table = &(rows))
+#define PORT_STATE(type, member, ...)    KIST_FIELD(struct kist_port_state, type, member, ##__VA_ARGS__)
+#define STATE_ITEMS(member, rows)                                                                                      \
+	KIST_FIELD_LIST(struct kist_container_state, LIST, member, n_##member, .table = &(rows))
 #define CONFIG(type, member, ...) KIST_FIELD(struct kist_container_config, type, member, ##__VA_ARGS__)
-#define ITEMS(member, rows) KIST_FIELD_LIST(struct kist_container_config, LIST, member, n_##member, .table = &(rows))
-#define STATE(type, member, ...) KIST_FIELD(struct kist_container_state, type, member, ##__VA_ARGS__)
-#define EXIT(type, member, ...) KIST_FIELD(struct kist_exit, type, member, ##__VA_ARGS__)
+#define ITEMS(member, rows)       KIST_FIELD_LIST(struct kist_container_config, LIST, member, n_##member, .table = &(rows))
+#define STATE(type, member, ...)  KIST_FIELD(struct kist_container_state, type, member, ##__VA_ARGS__)
+#define EXIT(type, member, ...)   KIST_FIELD(struct kist_exit, type, member, ##__VA_ARGS__)
 
 static const struct kist_field mount_fields[] = {
 	MOUNT(STRING, destination),
@@ -30,24 +31,18 @@ static const struct kist_field mount_fields[] = {
 static const struct kist_table mount_table = KIST_TABLE("mount", struct kist_mount_config, mount_fields);
 
 static const struct kist_field volume_mount_fields[] = {
-	VOLUME(STRING, destination),
-	VOLUME(STRING, name),
-	VOLUME(STRING, subpath),
-	VOLUME(STRV, options),
-	VOLUME(BOOL, anonymous),
+	VOLUME(STRING, destination), VOLUME(STRING, name),    VOLUME(STRING, subpath),
+	VOLUME(STRV, options),       VOLUME(BOOL, anonymous),
 };
 static const struct kist_table volume_mount_table =
-	KIST_TABLE("volume mount", struct kist_volume_mount_config, volume_mount_fields);
+        KIST_TABLE("volume mount", struct kist_volume_mount_config, volume_mount_fields);
 
 static const struct kist_field secret_fields[] = {
-	SECRET(STRING, name),
-	SECRET(STRING, target),
-	SECRET(BOOL, env),
-	SECRET(U32, uid),
-	SECRET(U32, gid),
-	SECRET(OPT_U32, mode),
+	SECRET(STRING, name), SECRET(STRING, target), SECRET(BOOL, env),
+	SECRET(U32, uid),     SECRET(U32, gid),       SECRET(OPT_U32, mode),
 };
-static const struct kist_table secret_table = KIST_TABLE("secret of a container", struct kist_secret_config, secret_fields);
+static const struct kist_table secret_table =
+        KIST_TABLE("secret of a container", struct kist_secret_config, secret_fields);
 
 static const struct kist_field device_fields[] = {
 	DEVICE(STRING, source),
@@ -71,15 +66,11 @@ static const struct kist_field limit_fields[] = {
 static const struct kist_table limit_table = KIST_TABLE("rlimit", struct kist_spec_rlimit, limit_fields);
 
 static const struct kist_field network_fields[] = {
-	NETWORK(STRING, name),
-	NETWORK(STRING, ip),
-	NETWORK(STRING, ip6),
-	NETWORK(STRING, mac),
-	NETWORK(STRV, aliases),
-	NETWORK(STRING, interface_name),
+	NETWORK(STRING, name), NETWORK(STRING, ip),    NETWORK(STRING, ip6),
+	NETWORK(STRING, mac),  NETWORK(STRV, aliases), NETWORK(STRING, interface_name),
 };
 static const struct kist_table network_table =
-	KIST_TABLE("network of a container", struct kist_network_config, network_fields);
+        KIST_TABLE("network of a container", struct kist_network_config, network_fields);
 
 static const struct kist_field port_fields[] = {
 	PORT(STRING, host_ip),
@@ -91,15 +82,11 @@ static const struct kist_field port_fields[] = {
 static const struct kist_table port_table = KIST_TABLE("published port", struct kist_port_config, port_fields);
 
 static const struct kist_field network_state_fields[] = {
-	NETWORK_STATE(STRING, name),
-	NETWORK_STATE(STRING, interface),
-	NETWORK_STATE(STRING, host_interface),
-	NETWORK_STATE(STRING, mac),
-	NETWORK_STATE(STRV, addresses),
-	NETWORK_STATE(STRV, gateways),
+	NETWORK_STATE(STRING, name), NETWORK_STATE(STRING, interface), NETWORK_STATE(STRING, host_interface),
+	NETWORK_STATE(STRING, mac),  NETWORK_STATE(STRV, addresses),   NETWORK_STATE(STRV, gateways),
 };
 static const struct kist_table network_state_table =
-	KIST_TABLE("place on a network", struct kist_network_state, network_state_fields);
+        KIST_TABLE("place on a network", struct kist_network_state, network_state_fields);
 
 static const struct kist_field port_state_fields[] = {
 	PORT_STATE(STRING, host_ip),
@@ -193,21 +180,23 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRV, dns_options),
 };
 const struct kist_table kist_container_config_table =
-	KIST_TABLE("container config", struct kist_container_config, config_fields);
+        KIST_TABLE("container config", struct kist_container_config, config_fields);
 
 static const struct kist_name status_names[] = {
-	{ "unknown", KIST_UNKNOWN }, { "configured", KIST_CONFIGURED }, { "created", KIST_CREATED },
-	{ "running", KIST_RUNNING }, { "stopping", KIST_STOPPING },     { "stopped", KIST_STOPPED },
-	{ "paused", KIST_PAUSED },   { "exited", KIST_EXITED },         { "removing", KIST_REMOVING },
-	{ NULL, 0 },
+	{ "unknown", KIST_UNKNOWN },   { "configured", KIST_CONFIGURED },
+	{ "created", KIST_CREATED },   { "running", KIST_RUNNING },
+	{ "stopping", KIST_STOPPING }, { "stopped", KIST_STOPPED },
+	{ "paused", KIST_PAUSED },     { "exited", KIST_EXITED },
+	{ "removing", KIST_REMOVING }, { NULL, 0 },
 };
 
 /* What a person reads: podman's words for the two states that differ. */
 static const struct kist_name shown_names[] = {
-	{ "unknown", KIST_UNKNOWN }, { "created", KIST_CONFIGURED }, { "initialized", KIST_CREATED },
-	{ "running", KIST_RUNNING }, { "stopping", KIST_STOPPING },  { "stopped", KIST_STOPPED },
-	{ "paused", KIST_PAUSED },   { "exited", KIST_EXITED },      { "removing", KIST_REMOVING },
-	{ NULL, 0 },
+	{ "unknown", KIST_UNKNOWN },     { "created", KIST_CONFIGURED },
+	{ "initialized", KIST_CREATED }, { "running", KIST_RUNNING },
+	{ "stopping", KIST_STOPPING },   { "stopped", KIST_STOPPED },
+	{ "paused", KIST_PAUSED },       { "exited", KIST_EXITED },
+	{ "removing", KIST_REMOVING },   { NULL, 0 },
 };
 
 static const struct kist_field state_fields[] = {
@@ -232,7 +221,7 @@ static const struct kist_field state_fields[] = {
 	STATE_ITEMS(ports, port_state_table),
 };
 const struct kist_table kist_container_state_table =
-	KIST_TABLE("container state", struct kist_container_state, state_fields);
+        KIST_TABLE("container state", struct kist_container_state, state_fields);
 
 static const struct kist_field exit_fields[] = {
 	EXIT(U32, run),
@@ -279,7 +268,8 @@ void kist_container_state_forget_network(struct kist_container_state *state)
 void kist_network_state_drop(struct kist_container_state *state, size_t at)
 {
 	kist_table_release(&network_state_table, &state->networks[at]);
-	memmove(&state->networks[at], &state->networks[at + 1], (state->n_networks - at - 1) * sizeof(*state->networks));
+	memmove(&state->networks[at], &state->networks[at + 1],
+	        (state->n_networks - at - 1) * sizeof(*state->networks));
 	state->n_networks--;
 }
 
@@ -292,7 +282,8 @@ void kist_network_config_add(struct kist_container_config *config, const struct 
 void kist_network_config_drop(struct kist_container_config *config, size_t at)
 {
 	kist_table_release(&network_table, &config->networks[at]);
-	memmove(&config->networks[at], &config->networks[at + 1], (config->n_networks - at - 1) * sizeof(*config->networks));
+	memmove(&config->networks[at], &config->networks[at + 1],
+	        (config->n_networks - at - 1) * sizeof(*config->networks));
 	config->n_networks--;
 }
 

@@ -305,8 +305,10 @@ static int relay(struct exec_io *io, int *code, struct kist_error *err)
 		for (int i = 0; i < 3; i++)
 			if (fds[2 + i].revents && io->pumps[i].open)
 				pump_step(io, &io->pumps[i], &detached);
-		if (detached)
+		if (detached) {
+			kist_msg_send(io->sock, KIST_MSG_LEAVE, NULL, 0);
 			return 0;
+		}
 		if (fds[0].revents) {
 			int r = read_end(io, code, err);
 			if (r == 0)

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #define EXEC_MAX_FDS 63
@@ -155,6 +156,43 @@ static void announce(struct client *client, struct kist_ns_child *child)
 	kist_send_fds(client->watch.fd, packet, sizeof(packet), &child->console, child->console >= 0 ? 1 : 0);
 }
 
+/* What is written to the terminal of a detached session is read, so that its process never blocks, and forgotten. */
+static void console_ready(struct monitor *m, struct watch *w, uint32_t events)
+{
+	char bytes[4096];
+
+	(void)events;
+	ssize_t n = read(w->fd, bytes, sizeof(bytes));
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		monitor_unwatch(m, w);
+}
+
+static void console_listen(struct monitor *m, struct exec_session *session)
+{
+	if (session->console < 0)
+		return;
+	fcntl(session->console, F_SETFL, O_NONBLOCK);
+	monitor_watch(m, &session->listen, kist_steal_fd(&session->console), EPOLLIN, console_ready);
+}
+
+void monitor_exec_keep(struct monitor *m, struct client *client)
+{
+	for (struct exec_session *session = m->execs; session; session = session->next)
+		if (session->client == client) {
+			session->client = NULL;
+			console_listen(m, session);
+		}
+}
+
+void monitor_exec_leave(struct monitor *m, struct client *client)
+{
+	for (struct exec_session *session = m->execs; session; session = session->next)
+		if (session->client == client) {
+			session->client = NULL;
+			kist_close_fd(&session->console);
+		}
+}
+
 void monitor_exec(struct monitor *m, struct client *client, const char *text, size_t len, int *fds, size_t n_fds)
 {
 	struct kist_msg_exec request;
@@ -179,6 +217,9 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 		session->next = m->execs;
 		m->execs = session;
 		announce(client, &child);
+		session->console = kist_steal_fd(&child.console);
+		if (request.detach)
+			console_listen(m, session);
 	}
 	kist_ns_child_close(&child);
 	kist_table_release(&kist_msg_exec_table, &request);
@@ -211,6 +252,8 @@ bool monitor_exec_ended(struct monitor *m, pid_t pid, int code)
 		if (session->client)
 			monitor_client_send(m, session->client, KIST_MSG_EXITED, &value, sizeof(value));
 		*at = session->next;
+		monitor_unwatch(m, &session->listen);
+		kist_close_fd(&session->console);
 		free(session);
 		return true;
 	}

@@ -29,9 +29,7 @@ static void client_drop(struct monitor *m, struct client *client)
 	monitor_unwatch(m, &client->watch);
 	kist_str_free(&client->queue);
 	client->stalled = 0;
-	for (struct exec_session *e = m->execs; e; e = e->next)
-		if (e->client == client)
-			e->client = NULL;
+	monitor_exec_leave(m, client);
 	if (client == m->control) {
 		m->control = NULL;
 		m->abandoned = !m->control_left;
@@ -209,6 +207,7 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 	case KIST_MSG_LEAVE:
 		if (client == m->control)
 			m->control_left = true;
+		monitor_exec_keep(m, client);
 		break;
 	case KIST_MSG_STDIN:
 		client->debt += (uint32_t)len;

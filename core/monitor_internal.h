@@ -35,6 +35,9 @@ struct exec_session {
 	struct exec_session *next;
 	pid_t pid;
 	struct client *client; /* who hears of its end; NULL: nobody */
+	/* The terminal's master, held for the time after a detach: when the last holder goes the process is hung up. */
+	int console;         /* -1: none */
+	struct watch listen; /* reads it, and throws away, once nobody else does */
 };
 
 enum monitor_phase { MONITOR_GATE, MONITOR_RUNNING, MONITOR_DEAD };
@@ -46,7 +49,7 @@ struct monitor {
 	struct kist_log_writer *log;
 	enum monitor_phase phase;
 	int epoll;
-	struct kist_dns *dns;  /* NULL: no network of its answers names */
+	struct kist_dns *dns; /* NULL: no network of its answers names */
 	struct watch dns_watch;
 	struct watch signals, listener, out, err, in, console;
 	struct client *clients, *control;
@@ -89,8 +92,12 @@ void monitor_stdio_broken(struct monitor *m, int stream); /* the owner's reader 
 /* exec (exec_monitor.c) */
 void monitor_exec(struct monitor *m, struct client *client, const char *text, size_t len, int *fds, size_t n_fds);
 struct exec_session *monitor_exec_of(struct monitor *m, const struct client *client); /* NULL: the client has none */
-void monitor_exec_end_all(struct monitor *m);                                         /* kills what is left of them */
-bool monitor_exec_ended(struct monitor *m, pid_t pid, int code);                      /* false: not one of ours */
+/* The client detached: its session goes on, with a terminal that nobody looks at. */
+void monitor_exec_keep(struct monitor *m, struct client *client);
+/* The client is gone: a session that was not kept loses its terminal. */
+void monitor_exec_leave(struct monitor *m, struct client *client);
+void monitor_exec_end_all(struct monitor *m);                    /* kills what is left of them */
+bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
 
 /* names (monitor_dns.c) */
 void monitor_dns_open(struct monitor *m);

@@ -69,7 +69,7 @@ reaches()
 	reaches a http://b/ 'hello from b'
 	reaches b http://web/ 'hello from a'
 	kist rm -f -t 0 a
-	! in_container b http://a/
+	run ! in_container b http://a/
 }
 
 @test 'published ports: 127.0.0.1, the own address, refused when taken, gone afterwards' {
@@ -81,14 +81,14 @@ reaches()
 	run -125 kist run --rm --network kist -p 8080:80 busybox true
 	contains "$output" 'port 0.0.0.0:8080/tcp is in use'
 	kist rm -f -t 0 a
-	! get http://127.0.0.1:8080/
+	run ! get http://127.0.0.1:8080/
 }
 
 @test 'a foreign flush, then network reload' {
 	server a --network kist -p 8080:80
 	until_true 5 gets http://127.0.0.1:8080/ 'hello from a'
 	nft flush ruleset
-	! get http://127.0.0.1:8080/
+	run ! get http://127.0.0.1:8080/
 	kist network reload --all
 	gets http://127.0.0.1:8080/ 'hello from a'
 }
@@ -97,7 +97,7 @@ reaches()
 	kist network create front
 	server a --network kist
 	server b --network front
-	! in_container b "http://10.88.0.99/"
+	run ! in_container b "http://10.88.0.99/"
 	kist network connect front a
 	until_true 5 reaches b http://a/ 'hello from a'
 	contains "$(kist exec a ip addr)" eth1
