@@ -136,3 +136,22 @@ load helpers
 	clean_after() { [ -z "$(pgrep -f 'sleep 1000')" ]; }
 	until_true 5 clean_after
 }
+
+@test "exec -it: keys that detach let the process go on, a lost terminal does not" {
+	kist_only
+	kist run -d --name c busybox sleep 1000 >/dev/null
+	terminal_start "$(kist_command) exec -it c sh -c 'echo up; exec sleep 4321'"
+	on_screen up
+	type_keys '\020'
+	type_keys '\021'
+	terminal_end
+	contains "$(kist exec c ps)" 'sleep 4321'
+	$(kist_command) exec -it c sh -c 'exec sleep 1234' </dev/null >/dev/null 2>&1 3>&- &
+	local client=$!
+	sleeps() { kist exec c ps | grep -q 'sleep 1234'; }
+	until_true 5 sleeps
+	kill -9 $client
+	gone() { ! sleeps; }
+	until_true 5 gone
+	run -0 kist rm -f -t 0 c
+}
