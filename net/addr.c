@@ -135,9 +135,9 @@ bool kist_net_addr_is_loopback(const struct kist_net_addr *addr)
 /* The bits of byte number i that belong to the network. */
 static uint8_t mask_byte(uint32_t len, size_t i)
 {
-	if (len >= (i + 1) * 8)
-		return 0xff;
-	return len <= i * 8 ? 0 : (uint8_t)(0xff << (8 - (len - i * 8)));
+	uint32_t bits = len <= i * 8 ? 0 : len >= (i + 1) * 8 ? 8 : len - (uint32_t)i * 8;
+
+	return (uint8_t)((0xff00U >> bits) & 0xffU);
 }
 
 bool kist_net_prefix_contains(const struct kist_net_prefix *prefix, const struct kist_net_addr *addr)
