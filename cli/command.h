@@ -74,7 +74,8 @@ struct kist_program {
 	void (*complete)(struct kist_cli *cli, enum kist_complete kind, const char *prefix, char ***names);
 	unsigned complete_needs; /* 'needs' of the built-in __complete command */
 	int exit_failure;        /* the one exit code of every failure of the engine; 0: 125, 126 and 127 as podman */
-	/* Prints the error of a command that was run, in place of the line on stderr. Called before after(). Optional. */
+	/* Prints the error of a command that was run, in place of the line on stderr. Called before after(). Optional.
+	 */
 	void (*complain)(struct kist_cli *cli, const struct kist_error *err);
 };
 

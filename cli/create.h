@@ -53,7 +53,7 @@ int create_container(struct kist_cli *cli, const struct create_options *o, int a
 int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                   struct kist_container_config *config, struct kist_error *err);
 int create_network(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
-		   struct kist_container_config *config, struct kist_error *err);
+                   struct kist_container_config *config, struct kist_error *err);
 /* [[ip:][hostPort]:]containerPort[/protocol]; out's strings are the caller's. */
 int create_parse_port(const char *text, struct kist_port_config *out, struct kist_error *err);
 int create_secrets(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,

@@ -12,16 +12,17 @@ struct kist_cgroup_root;
 struct kist_overlay;
 struct kist_str;
 
-/* --- the store (runtime.c) ------------------------------------------------------------------------------------------ */
+/* --- the store (runtime.c) ------------------------------------------------------------------------------------------
+ */
 
 struct kist {
 	struct kist_settings settings;
-	char boot[37];        /* this boot's id */
-	int root, runroot;    /* directory fds */
-	int containers;       /* containers/ (of root; of runroot/store with volatile) */
-	int names;            /* names/ beside it */
-	int exits;            /* exits/ beside it */
-	int run_containers;   /* runroot/containers */
+	char boot[37];      /* this boot's id */
+	int root, runroot;  /* directory fds */
+	int containers;     /* containers/ (of root; of runroot/store with volatile) */
+	int names;          /* names/ beside it */
+	int exits;          /* exits/ beside it */
+	int run_containers; /* runroot/containers */
 	/* Opened on first use. */
 	struct kist_overlay *overlay;
 	struct kist_cgroup_root *cgroup;
@@ -38,31 +39,33 @@ int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist
 /* An open without reading kist.conf, for the monitor: the caller knows the settings that matter. */
 int kist_open_at(struct kist **out, const char *root, const char *runroot, bool volatile_, struct kist_error *err);
 
-extern const struct kist_table kist_settings_table;         /* settings.c */
-extern const struct kist_table kist_container_state_table;  /* config.c */
-extern const struct kist_table kist_exit_table;             /* config.c */
+extern const struct kist_table kist_settings_table;        /* settings.c */
+extern const struct kist_table kist_container_state_table; /* config.c */
+extern const struct kist_table kist_exit_table;            /* config.c */
 
 /* Records: key=value with a checksum line. -ENOENT when missing, KIST_ERR_CORRUPT when torn. */
 #define KIST_RECORD_MAX (4u << 20)
-int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra, struct kist_error *err);
-int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra, bool sync,
-		      struct kist_error *err);
+int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra,
+                     struct kist_error *err);
+int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra,
+                      bool sync, struct kist_error *err);
 
-/* --- containers (container.c) --------------------------------------------------------------------------------------- */
+/* --- containers (container.c) ---------------------------------------------------------------------------------------
+ */
 
 struct kist_container {
 	struct kist *k;
 	struct kist_container_config config;
 	struct kist_container_state state;
 	char **config_extra, **state_extra;
-	int dir;              /* containers/ID; -1 until kist_container_dir opens it */
-	int run_dir;          /* runroot/containers/ID, -1 until needed */
-	int lock;             /* held while >= 0 */
-	bool remove_volumes;  /* its anonymous volumes go with it */
-	char **made_volumes;  /* while it is created: those that did not exist before */
-	int *port_fds;        /* of the monitor: they keep published ports from others */
+	int dir;             /* containers/ID; -1 until kist_container_dir opens it */
+	int run_dir;         /* runroot/containers/ID, -1 until needed */
+	int lock;            /* held while >= 0 */
+	bool remove_volumes; /* its anonymous volumes go with it */
+	char **made_volumes; /* while it is created: those that did not exist before */
+	int *port_fds;       /* of the monitor: they keep published ports from others */
 	size_t n_port_fds;
-	int *held;            /* while it is launched: what the plan's mounts refer to by number */
+	int *held; /* while it is launched: what the plan's mounts refer to by number */
 	size_t n_held;
 };
 
@@ -81,8 +84,9 @@ int kist_container_names_note(struct kist_container *c, const char *name, struct
 struct kist_container *kist_container_bare(struct kist *k, const char *id);
 /* Loads by full id. */
 int kist_container_load(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
-int kist_container_rundir(struct kist_container *c, struct kist_error *err); /* makes it; returns the fd, which c owns */
-int kist_container_dir(struct kist_container *c); /* the fd of containers/ID, which c owns, or -1 */
+int kist_container_rundir(struct kist_container *c,
+                          struct kist_error *err); /* makes it; returns the fd, which c owns */
+int kist_container_dir(struct kist_container *c);  /* the fd of containers/ID, which c owns, or -1 */
 char *kist_container_runpath(const struct kist_container *c, const char *name); /* runroot/containers/ID/name */
 char *kist_container_path(const struct kist_container *c, const char *name);    /* containers/ID/name */
 
@@ -91,11 +95,11 @@ int kist_container_lock(struct kist_container *c, struct kist_error *err);
 int kist_container_trylock(struct kist_container *c); /* 0, -EWOULDBLOCK, or -ESTALE: removed; nothing is re-read */
 int kist_container_lock_take(struct kist_container *c, bool nonblock, bool making);
 void kist_container_unlock(struct kist_container *c);
-int kist_container_reload(struct kist_container *c, struct kist_error *err);   /* state alone, no settling */
-int kist_container_settle(struct kist_container *c, struct kist_error *err);   /* needs the lock */
-int kist_container_save(struct kist_container *c, struct kist_error *err);     /* state; needs the lock */
-/* The monitor's own record, in the run directory from before the launch until clean-up: it finds the container of a torn state, and
- * what a monitor left that was killed before the state knew of it. */
+int kist_container_reload(struct kist_container *c, struct kist_error *err); /* state alone, no settling */
+int kist_container_settle(struct kist_container *c, struct kist_error *err); /* needs the lock */
+int kist_container_save(struct kist_container *c, struct kist_error *err);   /* state; needs the lock */
+/* The monitor's own record, in the run directory from before the launch until clean-up: it finds the container of a
+ * torn state, and what a monitor left that was killed before the state knew of it. */
 #define KIST_LIVE_RECORD "monitor"
 int kist_container_save_live(struct kist_container *c, struct kist_error *err);
 bool kist_container_has_leftovers(const struct kist_container *c); /* such a record of a container that does not run */
@@ -110,34 +114,57 @@ int kist_container_kill_all(struct kist_container *c, struct kist_error *err);
 
 /* A mode of a namespace, parsed. */
 enum kist_ns_mode { KIST_NS_PRIVATE, KIST_NS_HOST, KIST_NS_CONTAINER, KIST_NS_PATH, KIST_NS_NONE, KIST_NS_SHAREABLE };
-int kist_ns_mode_parse(const char *text, enum kist_ns_mode *mode, const char **argument); /* argument points into text */
+int kist_ns_mode_parse(const char *text, enum kist_ns_mode *mode,
+                       const char **argument); /* argument points into text */
 /* The other container of "container:ID" modes, ids; the caller frees. */
 char **kist_container_dependencies(const struct kist_container *c);
 
-/* --- names (names.c) ------------------------------------------------------------------------------------------------ */
+/* --- names (names.c) ------------------------------------------------------------------------------------------------
+ */
 
 int kist_name_check(const char *name, struct kist_error *err);
 /* Takes name for id by making names/NAME; a stale name of a container that no longer exists is taken over. */
 int kist_name_claim(struct kist *k, const char *name, const char *id, struct kist_error *err);
-void kist_name_release(struct kist *k, const char *name, const char *id); /* only if it is id's */
-int kist_name_find(struct kist *k, const char *name, char id[65]);        /* -ENOENT */
+void kist_name_release(struct kist *k, const char *name, const char *id);                    /* only if it is id's */
+int kist_name_find(struct kist *k, const char *name, char id[65]);                           /* -ENOENT */
 int kist_name_generate(struct kist *k, const char *id, char **name, struct kist_error *err); /* and claims it */
 
-/* --- the life-cycle table (state.c) --------------------------------------------------------------------------------- */
+/* --- the life-cycle table (state.c) ---------------------------------------------------------------------------------
+ */
 
 enum kist_call {
-	KIST_CALL_INIT, KIST_CALL_START, KIST_CALL_STOP, KIST_CALL_KILL, KIST_CALL_ATTACH, KIST_CALL_RESIZE,
-	KIST_CALL_RELOAD_NETWORK, KIST_CALL_EXEC, KIST_CALL_PAUSE, KIST_CALL_UNPAUSE, KIST_CALL_RESTART, KIST_CALL_CLEANUP,
-	KIST_CALL_REMOVE, KIST_CALL_REMOVE_FORCE, KIST_CALL_MOUNT, KIST_CALL_UNMOUNT, KIST_CALL_EXPORT, KIST_CALL_COPY, KIST_CALL_STAT,
-	KIST_CALL_CHECKPOINT, KIST_CALL_RESTORE, KIST_CALL_PRUNE, KIST_N_CALLS,
+	KIST_CALL_INIT,
+	KIST_CALL_START,
+	KIST_CALL_STOP,
+	KIST_CALL_KILL,
+	KIST_CALL_ATTACH,
+	KIST_CALL_RESIZE,
+	KIST_CALL_RELOAD_NETWORK,
+	KIST_CALL_EXEC,
+	KIST_CALL_PAUSE,
+	KIST_CALL_UNPAUSE,
+	KIST_CALL_RESTART,
+	KIST_CALL_CLEANUP,
+	KIST_CALL_REMOVE,
+	KIST_CALL_REMOVE_FORCE,
+	KIST_CALL_MOUNT,
+	KIST_CALL_UNMOUNT,
+	KIST_CALL_EXPORT,
+	KIST_CALL_COPY,
+	KIST_CALL_STAT,
+	KIST_CALL_CHECKPOINT,
+	KIST_CALL_RESTORE,
+	KIST_CALL_PRUNE,
+	KIST_N_CALLS,
 };
 const char *kist_call_name(enum kist_call call);
-/* 0 when the call may be made in that state; KIST_ERR_STATE (or KIST_ERR_STOPPED) with what is allowed instead; KIST_ERR_UNSUPPORTED
- * for calls that this version does not have. */
+/* 0 when the call may be made in that state; KIST_ERR_STATE (or KIST_ERR_STOPPED) with what is allowed instead;
+ * KIST_ERR_UNSUPPORTED for calls that this version does not have. */
 int kist_call_check(enum kist_call call, enum kist_status status, struct kist_error *err);
 bool kist_call_built(enum kist_call call);
 
-/* --- exit records (exit.c) ------------------------------------------------------------------------------------------ */
+/* --- exit records (exit.c) ------------------------------------------------------------------------------------------
+ */
 
 struct kist_exit {
 	uint32_t run;
@@ -148,35 +175,39 @@ struct kist_exit {
 /* Durable unless the container is removed on exit anyway. */
 int kist_exit_write(struct kist_container *c, const struct kist_exit *record, struct kist_error *err);
 int kist_exit_read(struct kist_container *c, struct kist_exit *record); /* -ENOENT, -EBADMSG */
-void kist_exit_keep(struct kist_container *c);    /* before removal: moves it to exits/ID; prunes old ones */
+void kist_exit_keep(struct kist_container *c); /* before removal: moves it to exits/ID; prunes old ones */
 int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record); /* of a removed container */
 
-/* --- waiting (wait.c) ----------------------------------------------------------------------------------------------- */
+/* --- waiting (wait.c) -----------------------------------------------------------------------------------------------
+ */
 
 int kist_wait_watch(const struct kist_container *c); /* from here on no change is missed; a descriptor, or -1 */
 /* Until the state changes, the monitor ends, or the time is over. */
 void kist_wait_change(const struct kist_container *c, int watch, int timeout_ms);
 
-/* --- plan (plan.c) -------------------------------------------------------------------------------------------------- */
+/* --- plan (plan.c) --------------------------------------------------------------------------------------------------
+ */
 
 /* From the record to the plan. rootfs is the mounted root (a detached mount fd), where users are looked up and the
  * working directory is made. Makes hosts, resolv.conf, hostname, .containerenv in the run directory. */
 int kist_plan_make(struct kist_container *c, int rootfs, struct kist_spec **out, struct kist_error *err);
 /* What can be checked without a root file system: for create. Nothing is made. */
 int kist_plan_check_config(struct kist_container *c, struct kist_error *err);
-/* The capabilities that the built-in seccomp profile of a planned process goes by. False: none applies (privileged, unconfined, or a
- * profile of its own in the plan). */
-bool kist_plan_seccomp_caps(const struct kist_container_config *config, const struct kist_spec_process *process, uint64_t *caps);
+/* The capabilities that the built-in seccomp profile of a planned process goes by. False: none applies (privileged,
+ * unconfined, or a profile of its own in the plan). */
+bool kist_plan_seccomp_caps(const struct kist_container_config *config, const struct kist_spec_process *process,
+                            uint64_t *caps);
 /* A detached copy of the /dev/shm mount of another container, by its init. Returns an fd. */
 int kist_shm_share(pid_t pid, struct kist_error *err);
 /* The same for any directory of that container, which must be a mount of its own. */
 int kist_mount_share(pid_t pid, const char *path, struct kist_error *err);
 /* The process of an exec session. */
 int kist_plan_exec(struct kist_container *c, int rootfs, const struct kist_exec *exec, const struct kist_spec *spec,
-		   struct kist_spec_process **out, struct kist_error *err);
+                   struct kist_spec_process **out, struct kist_error *err);
 /* The capability set of a config, as sorted names: default +add -drop, ALL, privileged. */
 int kist_plan_caps(const struct kist_container_config *config, char ***caps, struct kist_error *err);
-/* The environment with its defaults. home: of the user, "" when it has none, NULL when it is not known (then HOME is left out). */
+/* The environment with its defaults. home: of the user, "" when it has none, NULL when it is not known (then HOME is
+ * left out). */
 char **kist_plan_env(const struct kist_container_config *config, const char *home);
 /* Adds the resource limits, the default ones too. */
 void kist_plan_limits(const struct kist_container_config *config, struct kist_spec_process *process);
@@ -184,18 +215,21 @@ void kist_plan_limits(const struct kist_container_config *config, struct kist_sp
 char *kist_plan_hostname(const struct kist_container_config *config);
 #define KIST_OCI_VERSION "1.2.0"
 
-/* --- logs (log_write.c, log_read.c) --------------------------------------------------------------------------------- */
+/* --- logs (log_write.c, log_read.c) ---------------------------------------------------------------------------------
+ */
 
 struct kist_log_writer;
 /* NULL *out for the driver 'none'. The file is opened O_APPEND 0640 below dir (or at an absolute log_path). */
-int kist_log_writer_open(struct kist_log_writer **out, const struct kist_container_config *config, int dir, struct kist_error *err);
-/* Cuts into lines; a line longer than the buffer (16 KiB) or unfinished at close becomes partial. Never blocks on a full disk: what
- * cannot be written is dropped and counted, and writing is tried again later. */
+int kist_log_writer_open(struct kist_log_writer **out, const struct kist_container_config *config, int dir,
+                         struct kist_error *err);
+/* Cuts into lines; a line longer than the buffer (16 KiB) or unfinished at close becomes partial. Never blocks on a
+ * full disk: what cannot be written is dropped and counted, and writing is tried again later. */
 void kist_log_writer_write(struct kist_log_writer *w, int stream, const void *data, size_t len);
-void kist_log_writer_close(struct kist_log_writer *w); /* flushes partial lines */
+void kist_log_writer_close(struct kist_log_writer *w);          /* flushes partial lines */
 int kist_log_check(const char *driver, struct kist_error *err); /* a driver of this version? */
 
-/* --- removal and clean-up (cleanup.c) ------------------------------------------------------------------------------- */
+/* --- removal and clean-up (cleanup.c) -------------------------------------------------------------------------------
+ */
 
 /* Frees what a dead container holds: cgroup, run files; stopped -> exited, created -> configured. Needs the lock. */
 int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err);

@@ -22,31 +22,33 @@
 
 struct json_object;
 
-/* --- the store ------------------------------------------------------------------------------------------------------ */
+/* --- the store ------------------------------------------------------------------------------------------------------
+ */
 
 struct kist;
 
 struct kist_options {
-	const char *root;         /* NULL: KIST_ROOT, kist.conf, /var/lib/kist */
-	const char *runroot;      /* NULL: KIST_RUNROOT, kist.conf, /run/kist */
-	const char *config_file;  /* NULL: KIST_CONF, /etc/kist.conf; a missing default file is fine, a missing named one is an error */
-	const char *const *set;   /* further "key=value" settings over the file, NULL-terminated; may be NULL */
+	const char *root;        /* NULL: KIST_ROOT, kist.conf, /var/lib/kist */
+	const char *runroot;     /* NULL: KIST_RUNROOT, kist.conf, /run/kist */
+	const char *config_file; /* NULL: KIST_CONF, /etc/kist.conf; a missing default file is fine, a missing named one
+	                            is an error */
+	const char *const *set;  /* further "key=value" settings over the file, NULL-terminated; may be NULL */
 };
 
 /* /etc/kist.conf: key=value lines; kist.conf(5). */
 struct kist_settings {
 	char *root, *runroot;
-	char *cgroup_parent;      /* default /kist */
-	char *log_driver;         /* k8s-file */
-	uint64_t log_max_size;    /* bytes; 10 MB */
-	uint32_t log_max_files;   /* 3 */
-	uint32_t stop_timeout;    /* seconds; 10 */
-	uint32_t pids_limit;      /* 2048; 0: none */
-	uint64_t shm_size;        /* bytes; 65536k */
-	char *network;            /* of containers that name none: a network, none or host */
-	bool volatile_;           /* key 'volatile': all changing state in runroot, no fsync */
-	char *seccomp_profile;    /* path of a profile to use instead of the built-in one */
-	char **env;               /* added to every container */
+	char *cgroup_parent;    /* default /kist */
+	char *log_driver;       /* k8s-file */
+	uint64_t log_max_size;  /* bytes; 10 MB */
+	uint32_t log_max_files; /* 3 */
+	uint32_t stop_timeout;  /* seconds; 10 */
+	uint32_t pids_limit;    /* 2048; 0: none */
+	uint64_t shm_size;      /* bytes; 65536k */
+	char *network;          /* of containers that name none: a network, none or host */
+	bool volatile_;         /* key 'volatile': all changing state in runroot, no fsync */
+	char *seccomp_profile;  /* path of a profile to use instead of the built-in one */
+	char **env;             /* added to every container */
 };
 
 /* Opens the store, making its directories (0700) when missing. The first open after a boot brings every record
@@ -57,7 +59,8 @@ const struct kist_settings *kist_settings(const struct kist *k);
 /* The document of 'kist info'. */
 int kist_info(struct kist *k, struct json_object **out, struct kist_error *err);
 
-/* --- containers: configuration and state ---------------------------------------------------------------------------- */
+/* --- containers: configuration and state ----------------------------------------------------------------------------
+ */
 
 struct kist_mount_config {
 	char *destination; /* absolute path in the container; the key */
@@ -78,16 +81,17 @@ struct kist_volume_mount_config {
 /* A secret given to a container. */
 struct kist_secret_config {
 	char *name;
-	char *target;      /* a file's path, below /run/secrets unless absolute; or a variable's name. NULL: the secret's name */
-	bool env;          /* a variable, not a file */
-	uint32_t uid, gid; /* of the file, in the container */
+	char *target; /* a file's path, below /run/secrets unless absolute; or a variable's name. NULL: the secret's
+	                 name */
+	bool env;     /* a variable, not a file */
+	uint32_t uid, gid;    /* of the file, in the container */
 	struct kist_opt mode; /* 0444 */
 };
 
 struct kist_device_config {
-	char *source;      /* host path, resolved when the container is initialised */
+	char *source; /* host path, resolved when the container is initialised */
 	char *destination;
-	char *access;      /* of r w m */
+	char *access; /* of r w m */
 };
 
 /* A container's place on a network. */
@@ -100,18 +104,18 @@ struct kist_network_config {
 
 /* Published: ports host_port.. of the host lead to container_port.. of the container. */
 struct kist_port_config {
-	char *host_ip;           /* NULL: every address */
-	uint32_t host_port;      /* 0: a free one is chosen at each start */
+	char *host_ip;      /* NULL: every address */
+	uint32_t host_port; /* 0: a free one is chosen at each start */
 	uint32_t container_port;
-	uint32_t count;          /* 1 and more */
-	char *protocol;          /* tcp udp sctp */
+	uint32_t count; /* 1 and more */
+	char *protocol; /* tcp udp sctp */
 };
 
 /* What 'create' fixes. Written once to containers/ID/config (kist-state(5)); core/config.c has the table.
  * Namespace modes: "private", "host", "container:ID", "ns:PATH"; net also "none"; ipc also "shareable" and "none". */
 struct kist_container_config {
-	char *id;                 /* 64 hexadecimal digits; made by create */
-	char *name;               /* NULL: one is generated */
+	char *id;   /* 64 hexadecimal digits; made by create */
+	char *name; /* NULL: one is generated */
 	int64_t created;
 	char *image;              /* id of the image, NULL with rootfs */
 	char *image_name;         /* as the user gave it */
@@ -124,12 +128,12 @@ struct kist_container_config {
 	char **env;               /* complete: image, defaults and user */
 	char **unset_env;         /* defaults that are left out; names */
 	bool unset_env_all;
-	char **labels;            /* "key=value" */
-	char **annotations;       /* "key=value" */
-	char *workdir;            /* absolute; made in-root when missing; NULL: / */
-	char *user;               /* as podman's --user; NULL: root */
-	char **groups;            /* --group-add */
-	char *hostname;           /* NULL: the short id */
+	char **labels;      /* "key=value" */
+	char **annotations; /* "key=value" */
+	char *workdir;      /* absolute; made in-root when missing; NULL: / */
+	char *user;         /* as podman's --user; NULL: root */
+	char **groups;      /* --group-add */
+	char *hostname;     /* NULL: the short id */
 	bool tty, open_stdin, auto_remove, init;
 	char *pid_ns, *ipc_ns, *uts_ns, *user_ns, *cgroup_ns, *net_ns;
 	struct kist_spec_id_map *uid_map, *gid_map; /* with user_ns private */
@@ -143,41 +147,41 @@ struct kist_container_config {
 	bool read_only, read_only_tmpfs; /* --read-only, --read-only-tmpfs (default true) */
 	struct kist_device_config *devices;
 	size_t n_devices;
-	char **device_rules;      /* --device-cgroup-rule: "c 1:3 rwm" */
+	char **device_rules; /* --device-cgroup-rule: "c 1:3 rwm" */
 	char **cap_add, **cap_drop;
 	bool privileged, no_new_privileges;
-	char *seccomp;            /* NULL: the default; "unconfined"; or a path */
-	char *apparmor;           /* NULL: none unless the host default applies; "unconfined"; or a profile */
-	char **mask, **unmask;    /* --security-opt; unmask may hold ALL */
-	char *proc_opts;          /* options of the /proc mount, comma separated */
+	char *seccomp;         /* NULL: the default; "unconfined"; or a path */
+	char *apparmor;        /* NULL: none unless the host default applies; "unconfined"; or a profile */
+	char **mask, **unmask; /* --security-opt; unmask may hold ALL */
+	char *proc_opts;       /* options of the /proc mount, comma separated */
 	struct kist_spec_resources *resources; /* what the user asked for; device rules are made at init */
-	bool pids_limit_default;  /* resources' pids limit is a default: left out where the controller is missing */
+	bool pids_limit_default; /* resources' pids limit is a default: left out where the controller is missing */
 	struct kist_spec_rlimit *rlimits;
 	size_t n_rlimits;
-	char **sysctl;            /* "name=value" */
+	char **sysctl; /* "name=value" */
 	struct kist_opt oom_score_adj;
-	int stop_signal;          /* 15 */
-	uint32_t stop_timeout;    /* seconds */
-	struct kist_opt umask;    /* 0022 */
-	char *timezone;           /* zone name or "local" */
+	int stop_signal;       /* 15 */
+	uint32_t stop_timeout; /* seconds */
+	struct kist_opt umask; /* 0022 */
+	char *timezone;        /* zone name or "local" */
 	uint64_t shm_size;
-	char *log_driver;         /* k8s-file json-file none */
-	char *log_path;           /* NULL: ctr.log beside the record */
-	uint64_t log_max_size;    /* bytes, 0: unbounded */
-	uint32_t log_max_files;   /* rotated files besides the current one are one fewer */
+	char *log_driver;       /* k8s-file json-file none */
+	char *log_path;         /* NULL: ctr.log beside the record */
+	uint64_t log_max_size;  /* bytes, 0: unbounded */
+	uint32_t log_max_files; /* rotated files besides the current one are one fewer */
 	char *log_tag;
-	char *cgroup_parent;      /* path below the hierarchy's root */
-	char *cgroups;            /* enabled, disabled */
+	char *cgroup_parent; /* path below the hierarchy's root */
+	char *cgroups;       /* enabled, disabled */
 	char *pidfile, *cidfile;
-	bool no_hosts, no_resolv; /* leave /etc/hosts, /etc/resolv.conf, alone */
-	char **add_hosts;         /* "name:address"; the address may be host-gateway */
-	char *hosts_file;         /* base of /etc/hosts: a host path, "image", or "none" (NULL too) */
+	bool no_hosts, no_resolv;             /* leave /etc/hosts, /etc/resolv.conf, alone */
+	char **add_hosts;                     /* "name:address"; the address may be host-gateway */
+	char *hosts_file;                     /* base of /etc/hosts: a host path, "image", or "none" (NULL too) */
 	struct kist_network_config *networks; /* with net_ns private */
 	size_t n_networks;
 	struct kist_port_config *ports;
 	size_t n_ports;
-	char **expose;            /* "80/tcp": of the image and --expose */
-	bool publish_all;         /* every exposed port at a free port of the host */
+	char **expose;                                   /* "80/tcp": of the image and --expose */
+	bool publish_all;                                /* every exposed port at a free port of the host */
 	char **dns_servers, **dns_search, **dns_options; /* "none" as a server leaves /etc/resolv.conf alone */
 };
 
@@ -191,13 +195,13 @@ enum kist_status {
 	KIST_CREATED,    /* shown as 'initialized' */
 	KIST_RUNNING,
 	KIST_STOPPING,
-	KIST_STOPPED,    /* dead, not yet cleaned up */
+	KIST_STOPPED, /* dead, not yet cleaned up */
 	KIST_PAUSED,
-	KIST_EXITED,     /* dead and cleaned up */
+	KIST_EXITED, /* dead and cleaned up */
 	KIST_REMOVING,
 };
-const char *kist_status_name(enum kist_status status);  /* the engine's own name: "configured" */
-const char *kist_status_shown(enum kist_status status); /* as podman shows it: "created" */
+const char *kist_status_name(enum kist_status status);          /* the engine's own name: "configured" */
+const char *kist_status_shown(enum kist_status status);         /* as podman shows it: "created" */
 int kist_status_parse(const char *text, enum kist_status *out); /* either form */
 
 /* What a container has on a network while it runs. */
@@ -206,7 +210,7 @@ struct kist_network_state {
 	char *interface;      /* in the container */
 	char *host_interface; /* the other end on the host; NULL: none */
 	char *mac;
-	char **addresses;     /* with the length of the prefix: "10.88.0.2/16" */
+	char **addresses; /* with the length of the prefix: "10.88.0.2/16" */
 	char **gateways;
 };
 
@@ -220,42 +224,46 @@ struct kist_port_state {
 
 /* What changes. containers/ID/state; core/config.c has the table. */
 struct kist_container_state {
-	int status;               /* enum kist_status */
-	int pid;                  /* of the container's init on the host, 0 when there is none */
-	uint64_t pid_start;       /* field 22 of /proc/PID/stat */
+	int status;         /* enum kist_status */
+	int pid;            /* of the container's init on the host, 0 when there is none */
+	uint64_t pid_start; /* field 22 of /proc/PID/stat */
 	int monitor_pid;
 	uint64_t monitor_start;
 	int64_t started, finished;
-	int exit_code;            /* -1: unknown (the monitor was killed) */
-	bool exited;              /* exit_code is of a run that ended */
+	int exit_code; /* -1: unknown (the monitor was killed) */
+	bool exited;   /* exit_code is of a run that ended */
 	bool oom_killed;
 	bool stopped_by_user;
-	uint32_t run;             /* counts inits: which run exit_code belongs to */
+	uint32_t run; /* counts inits: which run exit_code belongs to */
 	uint32_t restart_count;
-	uint32_t mounts;          /* how often 'mount' has it on the host */
-	char *cgroup;             /* path below the hierarchy's root; NULL: none */
-	char *error;              /* why the last start failed */
-	char *boot;               /* the boot the rest belongs to: a state of another boot counts as reset */
+	uint32_t mounts;                     /* how often 'mount' has it on the host */
+	char *cgroup;                        /* path below the hierarchy's root; NULL: none */
+	char *error;                         /* why the last start failed */
+	char *boot;                          /* the boot the rest belongs to: a state of another boot counts as reset */
 	struct kist_network_state *networks; /* written before it is made */
 	size_t n_networks;
 	struct kist_port_state *ports;
 	size_t n_ports;
 };
 
-/* --- containers: handles and look-up -------------------------------------------------------------------------------- */
+/* --- containers: handles and look-up --------------------------------------------------------------------------------
+ */
 
 struct kist_container;
 
-/* Makes the record. The config's id is ignored, a NULL name is generated. KIST_ERR_EXISTS: the name is taken (the text names the
- * holder). Everything is checked before anything is made. */
-int kist_container_create(struct kist *k, const struct kist_container_config *config, struct kist_container **out, struct kist_error *err);
-/* By full id, name, or unique prefix of an id. KIST_ERR_NOT_FOUND, KIST_ERR_AMBIGUOUS; a record that is broken: KIST_ERR_CORRUPT. */
+/* Makes the record. The config's id is ignored, a NULL name is generated. KIST_ERR_EXISTS: the name is taken (the text
+ * names the holder). Everything is checked before anything is made. */
+int kist_container_create(struct kist *k, const struct kist_container_config *config, struct kist_container **out,
+                          struct kist_error *err);
+/* By full id, name, or unique prefix of an id. KIST_ERR_NOT_FOUND, KIST_ERR_AMBIGUOUS; a record that is broken:
+ * KIST_ERR_CORRUPT. */
 int kist_container_open(struct kist *k, const char *name_or_id, struct kist_container **out, struct kist_error *err);
 /* The one created last. */
 int kist_container_latest(struct kist *k, struct kist_container **out, struct kist_error *err);
-/* All, by creation time, without waiting for any lock. *out is an array of *n handles. Broken records are left out, named in
- * *broken (ids; may be NULL; the caller frees the strings). */
-int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken, struct kist_error *err);
+/* All, by creation time, without waiting for any lock. *out is an array of *n handles. Broken records are left out,
+ * named in *broken (ids; may be NULL; the caller frees the strings). */
+int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken,
+                        struct kist_error *err);
 void kist_container_list_free(struct kist_container **list, size_t n);
 void kist_container_free(struct kist_container *c); /* the handle; NULL is fine */
 /* Removes what is left of a container whose record cannot be loaded (or can): processes, cgroup, directories, name. */
@@ -270,18 +278,20 @@ int kist_container_sync(struct kist_container *c, struct kist_error *err);
 /* Other containers that share a namespace of this one; ids, the caller frees. */
 char **kist_container_dependents(struct kist_container *c);
 
-/* --- containers: life cycle ----------------------------------------------------------------------------------------- */
+/* --- containers: life cycle -----------------------------------------------------------------------------------------
+ */
 
 struct kist_attach; /* a connection to the monitor of a container */
 
 struct kist_start {
-	bool attach;              /* connect before the start, so that no output is lost; *session is set */
-	bool stdin_;              /* the session feeds the container's stdin */
-	unsigned rows, cols;      /* the terminal's size, set before exec; 0: unset */
-	unsigned preserve_fds;    /* fds 3..3+n-1 of this process are passed on */
+	bool attach;           /* connect before the start, so that no output is lost; *session is set */
+	bool stdin_;           /* the session feeds the container's stdin */
+	unsigned rows, cols;   /* the terminal's size, set before exec; 0: unset */
+	unsigned preserve_fds; /* fds 3..3+n-1 of this process are passed on */
 };
 /* configured created stopped exited -> running. With attach, *session must be freed; then kist_attach_run. */
-int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session, struct kist_error *err);
+int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session,
+                         struct kist_error *err);
 /* The same up to the gate: -> created. */
 int kist_container_init(struct kist_container *c, struct kist_error *err);
 /* Sends the stop signal, waits timeout seconds (-1: the container's own), then SIGKILL; returns when it is cleaned up.
@@ -294,27 +304,30 @@ int kist_container_restart(struct kist_container *c, int64_t timeout, struct kis
 int kist_container_rename(struct kist_container *c, const char *name, struct kist_error *err);
 
 enum kist_remove_flags {
-	KIST_REMOVE_FORCE = 1,    /* kill it when it runs; remove what cannot be loaded */
-	KIST_REMOVE_DEPEND = 2,   /* the containers that depend on it first */
-	KIST_REMOVE_VOLUMES = 4,  /* its anonymous volumes too, unless another container uses them */
+	KIST_REMOVE_FORCE = 1,   /* kill it when it runs; remove what cannot be loaded */
+	KIST_REMOVE_DEPEND = 2,  /* the containers that depend on it first */
+	KIST_REMOVE_VOLUMES = 4, /* its anonymous volumes too, unless another container uses them */
 };
 int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err);
 /* exited, or configured from created: frees what a dead container still holds. */
 int kist_container_cleanup(struct kist_container *c, struct kist_error *err);
 
-/* Waits until the status is one of those in the mask (1 << enum kist_status); 0: stopped or exited. *code: the exit code, -1 when
- * unknown, 0 when it never ran. Works for containers that are removed meanwhile, and by id for those removed before. */
-int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_mask, int *code, struct kist_error *err);
+/* Waits until the status is one of those in the mask (1 << enum kist_status); 0: stopped or exited. *code: the exit
+ * code, -1 when unknown, 0 when it never ran. Works for containers that are removed meanwhile, and by id for those
+ * removed before. */
+int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_mask, int *code,
+                        struct kist_error *err);
 
-/* --- attach --------------------------------------------------------------------------------------------------------- */
+/* --- attach ---------------------------------------------------------------------------------------------------------
+ */
 
 int kist_attach_open(struct kist_container *c, struct kist_attach **out, struct kist_error *err);
 void kist_attach_free(struct kist_attach *a);
 
 struct kist_attach_io {
-	int in, out, err;         /* -1: not used. A terminal 'in' is set raw for a container with one, and set back */
-	const char *detach_keys;  /* "ctrl-p,ctrl-q"; "" disables */
-	bool sig_proxy;           /* signals that this process gets go to the container */
+	int in, out, err;        /* -1: not used. A terminal 'in' is set raw for a container with one, and set back */
+	const char *detach_keys; /* "ctrl-p,ctrl-q"; "" disables */
+	bool sig_proxy;          /* signals that this process gets go to the container */
 };
 enum { KIST_ATTACH_EXITED = 0, KIST_ATTACH_DETACHED = 1, KIST_ATTACH_LOST = 2 /* the monitor died */ };
 /* Relays until the container exits (*code), the user detaches, or the monitor is lost. */
@@ -323,21 +336,24 @@ int kist_attach_resize(struct kist_attach *a, unsigned rows, unsigned cols);
 /* Parses detach keys into bytes: "ctrl-p,ctrl-q" -> 2; -EINVAL. */
 int kist_detach_keys_parse(const char *text, unsigned char out[16]);
 
-/* --- exec ----------------------------------------------------------------------------------------------------------- */
+/* --- exec -----------------------------------------------------------------------------------------------------------
+ */
 
 struct kist_exec {
 	char *const *args;
-	char *const *env;         /* added to the container's own */
+	char *const *env;           /* added to the container's own */
 	const char *user, *workdir; /* NULL: the container's */
 	bool tty, stdin_, privileged, detach;
 	unsigned preserve_fds;
 	const char *detach_keys;
 };
-/* Runs a process in a running container with this process's stdio (a terminal is made with tty), or detached. *code: its
- * exit code; 0 when detached. session: room for 65, the id of the session. */
-int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, char session[65], int *code, struct kist_error *err);
+/* Runs a process in a running container with this process's stdio (a terminal is made with tty), or detached. *code:
+ * its exit code; 0 when detached. session: room for 65, the id of the session. */
+int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, char session[65], int *code,
+                        struct kist_error *err);
 
-/* --- views ---------------------------------------------------------------------------------------------------------- */
+/* --- views ----------------------------------------------------------------------------------------------------------
+ */
 
 /* podman's inspect document of a container; with_size adds SizeRw and SizeRootFs. */
 int kist_container_inspect(struct kist_container *c, bool with_size, struct json_object **out, struct kist_error *err);
@@ -347,27 +363,30 @@ char *kist_container_status_text(const struct kist_container *c);
 int kist_container_summary(struct kist_container *c, bool with_size, struct json_object **out, struct kist_error *err);
 
 struct kist_log_options {
-	int64_t since, until;     /* wall time; 0: unbounded */
-	int64_t tail;             /* lines; -1: all */
+	int64_t since, until; /* wall time; 0: unbounded */
+	int64_t tail;         /* lines; -1: all */
 	bool follow;
 };
 struct kist_log_line {
 	int64_t time;
-	int stream;               /* 1 stdout, 2 stderr */
-	bool partial;             /* no newline follows */
-	const char *text;         /* without the newline; may hold any byte but NUL is kept: use len */
+	int stream;       /* 1 stdout, 2 stderr */
+	bool partial;     /* no newline follows */
+	const char *text; /* without the newline; may hold any byte but NUL is kept: use len */
 	size_t len;
 };
 /* Calls back for each line in order; a positive return of the callback ends it. */
 int kist_container_logs(struct kist_container *c, const struct kist_log_options *options,
-			int (*line)(void *arg, const struct kist_log_line *line), void *arg, struct kist_error *err);
+                        int (*line)(void *arg, const struct kist_log_line *line), void *arg, struct kist_error *err);
 
-/* Processes by /proc alone: an array of arrays, the titles first. descriptors as ps names them ("user", "pid", "ppid", "%cpu"/"pcpu", "etime", "tty", "time",
- * "args", "comm", "hpid", "huser", "state", "rss", "vsz", "nice", "pgid", "group"...); NULL: podman's default. */
-int kist_container_top(struct kist_container *c, char *const *descriptors, struct json_object **out, struct kist_error *err);
-/* What a running container uses, by its cgroup. has_*: whether the host's kernel measures it. Bytes; cpu in microseconds. */
+/* Processes by /proc alone: an array of arrays, the titles first. descriptors as ps names them ("user", "pid", "ppid",
+ * "%cpu"/"pcpu", "etime", "tty", "time", "args", "comm", "hpid", "huser", "state", "rss", "vsz", "nice", "pgid",
+ * "group"...); NULL: podman's default. */
+int kist_container_top(struct kist_container *c, char *const *descriptors, struct json_object **out,
+                       struct kist_error *err);
+/* What a running container uses, by its cgroup. has_*: whether the host's kernel measures it. Bytes; cpu in
+ * microseconds. */
 struct kist_stats {
-	int64_t time;             /* wall */
+	int64_t time; /* wall */
 	bool has_memory, has_pids, has_io;
 	uint64_t cpu, cpu_user, cpu_system;
 	uint64_t memory, memory_limit; /* without page cache that was not used lately; UINT64_MAX: unlimited */
@@ -378,10 +397,11 @@ int kist_container_stats(struct kist_container *c, struct kist_stats *out, struc
 /* Sizes in bytes: of the writable layer, and of all layers below. */
 int kist_container_size(struct kist_container *c, uint64_t *rw, uint64_t *rootfs, struct kist_error *err);
 
-/* --- containers: files in and out ----------------------------------------------------------------------------------- */
+/* --- containers: files in and out -----------------------------------------------------------------------------------
+ */
 
-/* One end of a copy. A path of a container is resolved in its root, as it sees it itself when it runs, and with its volumes
- * and bind mounts when it does not; relative ones begin at its working directory. */
+/* One end of a copy. A path of a container is resolved in its root, as it sees it itself when it runs, and with its
+ * volumes and bind mounts when it does not; relative ones begin at its working directory. */
 struct kist_copy_end {
 	struct kist_container *container; /* NULL: the host */
 	const char *path;                 /* NULL: the tar stream */
@@ -393,118 +413,128 @@ struct kist_copy_options {
 };
 /* By the rules of podman-cp(1). While a container without processes is copied from or to, it cannot be started. */
 int kist_copy(const struct kist_copy_end *from, const struct kist_copy_end *to, const struct kist_copy_options *options,
-	      struct kist_error *err);
+              struct kist_error *err);
 /* A tar stream, plain or compressed, into a directory of the container; a path of it as a tar stream. */
-int kist_container_copy_from_archive(struct kist_container *c, const char *path, int stream, const struct kist_copy_options *options,
-				     struct kist_error *err);
+int kist_container_copy_from_archive(struct kist_container *c, const char *path, int stream,
+                                     const struct kist_copy_options *options, struct kist_error *err);
 int kist_container_copy_to_archive(struct kist_container *c, const char *path, int stream, struct kist_error *err);
 struct kist_path_stat {
 	char *name;        /* the last component */
 	char *link_target; /* absolute in the container, links resolved */
 	uint64_t size;
-	mode_t mode;       /* with the type */
+	mode_t mode; /* with the type */
 	int64_t mtime;
 };
 int kist_container_stat(struct kist_container *c, const char *path, struct kist_path_stat *out, struct kist_error *err);
 void kist_path_stat_clear(struct kist_path_stat *st);
 /* Its root file system, without volumes and other mounts, as a tar stream; equal trees are equal streams. */
 int kist_container_export(struct kist_container *c, int to, struct kist_error *err);
-/* Its root file system on the host, until as many calls have taken it off again, or it is removed. *path: the caller frees. */
+/* Its root file system on the host, until as many calls have taken it off again, or it is removed. *path: the caller
+ * frees. */
 int kist_container_mount(struct kist_container *c, char **path, struct kist_error *err);
 int kist_container_unmount(struct kist_container *c, bool force, struct kist_error *err);
 char *kist_container_mountpoint(struct kist_container *c); /* NULL: not on the host. The caller frees */
 
-/* --- images --------------------------------------------------------------------------------------------------------- */
+/* --- images ---------------------------------------------------------------------------------------------------------
+ */
 
 struct kist_image_config {
 	char **env, **cmd, **entrypoint, **labels; /* labels "key=value" */
 	char *workdir, *user, *stop_signal;
-	char **exposed_ports, **volumes;           /* "80/tcp"; paths */
+	char **exposed_ports, **volumes; /* "80/tcp"; paths */
 };
 
 struct kist_image {
-	char *id;                 /* SHA-256 of the OCI image configuration, 64 hexadecimal digits */
-	char **names;             /* "localhost/busybox:latest" ... */
-	char **layers;            /* diff ids, top first */
+	char *id;      /* SHA-256 of the OCI image configuration, 64 hexadecimal digits */
+	char **names;  /* "localhost/busybox:latest" ... */
+	char **layers; /* diff ids, top first */
 	int64_t created;
-	uint64_t size;            /* bytes of all layers */
-	char *digest;             /* "sha256:..." of the manifest */
+	uint64_t size; /* bytes of all layers */
+	char *digest;  /* "sha256:..." of the manifest */
 	char *architecture, *os, *author, *comment;
 	struct kist_image_config config;
 	struct json_object *document; /* the OCI image configuration itself */
 };
 
 void kist_image_free(struct kist_image *image);
-/* Name (with the short-name rules: no registry means localhost/, then docker.io/library/), name:tag, id or unique prefix of an id. */
+/* Name (with the short-name rules: no registry means localhost/, then docker.io/library/), name:tag, id or unique
+ * prefix of an id. */
 int kist_image_open(struct kist *k, const char *name, struct kist_image **out, struct kist_error *err);
-int kist_image_list(struct kist *k, struct kist_image ***out, size_t *n, struct kist_error *err); /* newest first; the caller frees each and the array */
+int kist_image_list(struct kist *k, struct kist_image ***out, size_t *n,
+                    struct kist_error *err); /* newest first; the caller frees each and the array */
 
 struct kist_image_import {
-	int fd;                   /* the tar stream: plain, gzip or zstd */
-	const char *name;         /* reference to give it, NULL: none */
-	const char *message;      /* comment */
-	char *const *changes;     /* "CMD=...", "ENTRYPOINT ...", ENV LABEL USER WORKDIR EXPOSE VOLUME STOPSIGNAL */
+	int fd;               /* the tar stream: plain, gzip or zstd */
+	const char *name;     /* reference to give it, NULL: none */
+	const char *message;  /* comment */
+	char *const *changes; /* "CMD=...", "ENTRYPOINT ...", ENV LABEL USER WORKDIR EXPOSE VOLUME STOPSIGNAL */
 	const char *architecture, *os, *variant; /* NULL: the host's */
 };
 int kist_image_import(struct kist *k, const struct kist_image_import *import, char id[65], struct kist_error *err);
-/* Images out of an archive: docker-archive, or an OCI layout in a tar or a directory; fd is of the file, the stream or the
- * directory. *loaded: their names, or "sha256:ID" of those without; the caller frees. All or nothing of each image. */
+/* Images out of an archive: docker-archive, or an OCI layout in a tar or a directory; fd is of the file, the stream or
+ * the directory. *loaded: their names, or "sha256:ID" of those without; the caller frees. All or nothing of each image.
+ */
 int kist_image_unpack(struct kist *k, int fd, char ***loaded, struct kist_error *err);
 
 enum kist_image_format { KIST_IMAGE_DOCKER_ARCHIVE, KIST_IMAGE_OCI_ARCHIVE, KIST_IMAGE_OCI_DIR };
 struct kist_image_save {
-	char *const *images;      /* names and ids */
-	char *const *names;       /* further names of the one image in the archive; may be NULL */
+	char *const *images; /* names and ids */
+	char *const *names;  /* further names of the one image in the archive; may be NULL */
 	enum kist_image_format format;
-	int fd;                   /* to write to; of an empty directory for OCI_DIR */
+	int fd; /* to write to; of an empty directory for OCI_DIR */
 };
-/* Images into an archive. Layers are written as the bytes that they came from and checked on the way: after a failure what
- * was written is of no use. */
+/* Images into an archive. Layers are written as the bytes that they came from and checked on the way: after a failure
+ * what was written is of no use. */
 int kist_image_save(struct kist *k, const struct kist_image_save *save, struct kist_error *err);
 
 struct kist_commit {
-	const char *name;         /* NULL: none */
+	const char *name; /* NULL: none */
 	const char *author, *message;
-	char *const *changes;     /* as for import */
-	bool pause;               /* freeze a running container meanwhile */
-	bool docker;              /* manifest of docker's media types */
+	char *const *changes; /* as for import */
+	bool pause;           /* freeze a running container meanwhile */
+	bool docker;          /* manifest of docker's media types */
 };
 /* An image of the container's writable layer above the layers of its image. */
-int kist_container_commit(struct kist_container *c, const struct kist_commit *commit, char id[65], struct kist_error *err);
-/* podman's history of an image, newest first: items with id ("<missing>" but for the first), created, CreatedBy, size (bytes),
- * comment, and tags of the first. */
+int kist_container_commit(struct kist_container *c, const struct kist_commit *commit, char id[65],
+                          struct kist_error *err);
+/* podman's history of an image, newest first: items with id ("<missing>" but for the first), created, CreatedBy, size
+ * (bytes), comment, and tags of the first. */
 int kist_image_history(struct kist *k, const char *image, struct json_object **out, struct kist_error *err);
 /* Bytes of the image's layers, top first; the caller frees. */
 int kist_image_sizes(struct kist *k, const struct kist_image *image, uint64_t **sizes, struct kist_error *err);
 /* What a container changed in its image, and what an image's top layer changed in those below it (or what it changed in
- * another image: below not NULL): kind 'A' added, 'C' changed, 'D' deleted; parents first. A negative return ends it. */
+ * another image: below not NULL): kind 'A' added, 'C' changed, 'D' deleted; parents first. A negative return ends it.
+ */
 typedef int (*kist_change_fn)(void *arg, char kind, const char *path);
 int kist_container_changes(struct kist_container *c, kist_change_fn change, void *arg, struct kist_error *err);
-int kist_image_changes(struct kist *k, const char *image, const char *below, kist_change_fn change, void *arg, struct kist_error *err);
-/* What the store takes: an object of arrays Images, Containers, Volumes with the fields of 'podman system df -v', sizes in
- * bytes; LayersSize: every layer once, and LayersReclaimable: those that no container has. */
+int kist_image_changes(struct kist *k, const char *image, const char *below, kist_change_fn change, void *arg,
+                       struct kist_error *err);
+/* What the store takes: an object of arrays Images, Containers, Volumes with the fields of 'podman system df -v', sizes
+ * in bytes; LayersSize: every layer once, and LayersReclaimable: those that no container has. */
 int kist_disk_usage(struct kist *k, struct json_object **out, struct kist_error *err);
-/* Compares all images and layers with their digests and calls back for each problem. With repair, what is damaged is set
- * aside as .bad-NAME in its directory, so that it can be loaded anew. Returns how many problems there are. */
-int kist_store_check(struct kist *k, bool repair, void (*problem)(void *arg, const char *text), void *arg, struct kist_error *err);
+/* Compares all images and layers with their digests and calls back for each problem. With repair, what is damaged is
+ * set aside as .bad-NAME in its directory, so that it can be loaded anew. Returns how many problems there are. */
+int kist_store_check(struct kist *k, bool repair, void (*problem)(void *arg, const char *text), void *arg,
+                     struct kist_error *err);
 int kist_image_tag(struct kist *k, const char *image, const char *name, struct kist_error *err);
 int kist_image_untag(struct kist *k, const char *image, const char *name, struct kist_error *err); /* NULL name: all */
 enum kist_image_remove_flags {
 	KIST_IMAGE_FORCE = 1,     /* with all names, and with the containers that use it */
 	KIST_IMAGE_ALL_NAMES = 2, /* given an id: with all names */
 };
-/* Removes a name, and with the last name the image and the layers that nothing else has. KIST_ERR_IN_USE names the containers
- * that use it. An id of an image with several names is KIST_ERR_STATE without a flag. A damaged image can be removed.
- * *removed gets "Untagged: NAME" and "Deleted: ID" lines; the caller frees. */
+/* Removes a name, and with the last name the image and the layers that nothing else has. KIST_ERR_IN_USE names the
+ * containers that use it. An id of an image with several names is KIST_ERR_STATE without a flag. A damaged image can be
+ * removed. *removed gets "Untagged: NAME" and "Deleted: ID" lines; the caller frees. */
 int kist_image_remove(struct kist *k, const char *image, unsigned flags, char ***removed, struct kist_error *err);
 int kist_image_inspect(struct kist *k, const char *image, struct json_object **out, struct kist_error *err);
 /* "busybox" -> "localhost/busybox:latest"; checks the reference grammar. The caller frees. */
 int kist_image_reference(const char *name, char **out, struct kist_error *err);
 
-/* --- volumes -------------------------------------------------------------------------------------------------------- */
+/* --- volumes --------------------------------------------------------------------------------------------------------
+ */
 
 struct kist_volume {
-	char *name;               /* [a-zA-Z0-9][a-zA-Z0-9_.-]*; 64 hexadecimal digits when anonymous */
+	char *name; /* [a-zA-Z0-9][a-zA-Z0-9_.-]*; 64 hexadecimal digits when anonymous */
 	int64_t created;
 	char *driver;             /* local */
 	char **labels, **options; /* "key=value"; options: type, device, o, copy, nocopy */
@@ -514,66 +544,73 @@ struct kist_volume {
 	struct kist_opt uid, gid; /* owner of the top directory as asked for */
 };
 void kist_volume_free(struct kist_volume *v);
-/* Makes one. NULL name: 64 random digits. out may be NULL. Wholly there or not at all after a power cut. KIST_ERR_EXISTS. */
-int kist_volume_create(struct kist *k, const struct kist_volume *config, struct kist_volume **out, struct kist_error *err);
+/* Makes one. NULL name: 64 random digits. out may be NULL. Wholly there or not at all after a power cut.
+ * KIST_ERR_EXISTS. */
+int kist_volume_create(struct kist *k, const struct kist_volume *config, struct kist_volume **out,
+                       struct kist_error *err);
 /* By name or a unique beginning of one. */
 int kist_volume_open(struct kist *k, const char *name, struct kist_volume **out, struct kist_error *err);
 /* By name. Broken ones are left out, named in *broken (may be NULL). The caller frees each and the array. */
 int kist_volume_list(struct kist *k, struct kist_volume ***out, size_t *n, char ***broken, struct kist_error *err);
-char *kist_volume_mountpoint(struct kist *k, const char *name); /* the path of its content on the host; the caller frees */
-char **kist_volume_users(struct kist *k, const char *name);     /* ids of the containers that use it; the caller frees */
+char *kist_volume_mountpoint(struct kist *k,
+                             const char *name);             /* the path of its content on the host; the caller frees */
+char **kist_volume_users(struct kist *k, const char *name); /* ids of the containers that use it; the caller frees */
 int kist_volume_inspect(struct kist *k, const struct kist_volume *v, struct json_object **out, struct kist_error *err);
-/* KIST_ERR_IN_USE names the users; with KIST_REMOVE_FORCE they are removed first (timeout as for kist_container_remove). */
+/* KIST_ERR_IN_USE names the users; with KIST_REMOVE_FORCE they are removed first (timeout as for
+ * kist_container_remove). */
 int kist_volume_remove(struct kist *k, const char *name, unsigned flags, int64_t timeout, struct kist_error *err);
 /* Its content as a tar stream; and a tar stream, plain or compressed, unpacked into it over what it has. */
 int kist_volume_export(struct kist *k, const struct kist_volume *v, int to, struct kist_error *err);
 int kist_volume_import(struct kist *k, const struct kist_volume *v, int from, struct kist_error *err);
-/* A volume with a file system of its own is mounted on the host as often as it was asked for; for others there is nothing to
- * do. *path: where the content is. */
+/* A volume with a file system of its own is mounted on the host as often as it was asked for; for others there is
+ * nothing to do. *path: where the content is. */
 int kist_volume_mount(struct kist *k, const struct kist_volume *v, char **path, struct kist_error *err);
 int kist_volume_unmount(struct kist *k, const struct kist_volume *v, bool force, struct kist_error *err);
 /* Sweeps what crashes left: half-made volumes, marks of containers that are gone. */
 int kist_volume_reload(struct kist *k, struct kist_error *err);
 
-/* --- secrets -------------------------------------------------------------------------------------------------------- */
+/* --- secrets --------------------------------------------------------------------------------------------------------
+ */
 
 struct kist_secret {
-	char *id;       /* 25 hexadecimal digits */
+	char *id; /* 25 hexadecimal digits */
 	char *name;
 	int64_t created, updated;
-	char *driver;   /* file */
+	char *driver;                    /* file */
 	char **labels, **driver_options; /* "key=value" */
 };
 void kist_secret_free(struct kist_secret *s);
 #define KIST_SECRET_MAX 512000 /* bytes of a value */
 /* replace: an older one of that name goes in the same step. id: room for 26. */
-int kist_secret_create(struct kist *k, const struct kist_secret *config, const void *data, size_t len, bool replace, char id[26],
-		       struct kist_error *err);
+int kist_secret_create(struct kist *k, const struct kist_secret *config, const void *data, size_t len, bool replace,
+                       char id[26], struct kist_error *err);
 int kist_secret_open(struct kist *k, const char *name_or_id, struct kist_secret **out, struct kist_error *err);
 int kist_secret_list(struct kist *k, struct kist_secret ***out, size_t *n, char ***broken, struct kist_error *err);
 struct kist_str;
 int kist_secret_read(struct kist *k, const struct kist_secret *s, struct kist_str *value, struct kist_error *err);
 /* podman's document; with_value adds SecretData. */
-int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_value, struct json_object **out, struct kist_error *err);
+int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_value, struct json_object **out,
+                        struct kist_error *err);
 int kist_secret_remove(struct kist *k, const char *name_or_id, char id[26], struct kist_error *err);
 
-/* --- networks ------------------------------------------------------------------------------------------------------- */
+/* --- networks -------------------------------------------------------------------------------------------------------
+ */
 
 /* The network that is always there. */
 #define KIST_DEFAULT_NETWORK "kist"
 
 struct kist_network_subnet {
-	char *subnet;                    /* "10.89.0.0/24" */
-	char *gateway;                   /* NULL: the first address */
-	char *range;                     /* where addresses are given from, CIDR or FIRST-LAST; NULL: the whole */
+	char *subnet;  /* "10.89.0.0/24" */
+	char *gateway; /* NULL: the first address */
+	char *range;   /* where addresses are given from, CIDR or FIRST-LAST; NULL: the whole */
 };
 struct kist_network_new {
-	char *name;               /* NULL: networkN */
-	char *driver;             /* bridge macvlan ipvlan; NULL: bridge */
-	char *interface;          /* the bridge's name; the parent of the others; NULL: chosen */
+	char *name;      /* NULL: networkN */
+	char *driver;    /* bridge macvlan ipvlan; NULL: bridge */
+	char *interface; /* the bridge's name; the parent of the others; NULL: chosen */
 	struct kist_network_subnet *subnets;
 	size_t n_subnets;
-	char **routes;            /* "DESTINATION,GATEWAY[,METRIC]" */
+	char **routes; /* "DESTINATION,GATEWAY[,METRIC]" */
 	bool ipv6, internal, disable_dns;
 	char **dns_servers, **labels, **options; /* options: "key=value", podman-network-create(1) */
 };
@@ -587,19 +624,24 @@ int kist_network_list(struct kist *k, char ***names, struct kist_error *err);
 int kist_network_inspect(struct kist *k, const char *name_or_id, struct json_object **out, struct kist_error *err);
 /* Ids of the containers that are on it, running or not; the caller frees. */
 char **kist_network_users(struct kist *k, const char *name);
-/* KIST_ERR_IN_USE names the containers; with KIST_REMOVE_FORCE they are removed first (timeout as for kist_container_remove). */
-int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, int64_t timeout, struct kist_error *err);
+/* KIST_ERR_IN_USE names the containers; with KIST_REMOVE_FORCE they are removed first (timeout as for
+ * kist_container_remove). */
+int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, int64_t timeout,
+                        struct kist_error *err);
 /* Servers that a network with names forwards to. */
-int kist_network_update(struct kist *k, const char *name_or_id, char *const *dns_add, char *const *dns_drop, struct kist_error *err);
+int kist_network_update(struct kist *k, const char *name_or_id, char *const *dns_add, char *const *dns_drop,
+                        struct kist_error *err);
 /* A container that runs gets the link at once, others at their next start. */
 int kist_container_connect(struct kist_container *c, const struct kist_network_config *network, struct kist_error *err);
 int kist_container_disconnect(struct kist_container *c, const char *network, struct kist_error *err);
 /* Makes again what a firewall or a person took away. Nothing is changed where all is right. */
 int kist_container_reload_network(struct kist_container *c, struct kist_error *err);
 
-/* --- internal doors of the binary ----------------------------------------------------------------------------------- */
+/* --- internal doors of the binary -----------------------------------------------------------------------------------
+ */
 
-/* argv[0] "kist-monitor": the process that stays with a container. argv[0] "kist-init": pid 1 of --init. Called by main first. */
+/* argv[0] "kist-monitor": the process that stays with a container. argv[0] "kist-init": pid 1 of --init. Called by main
+ * first. */
 int kist_monitor_main(int argc, char **argv);
 
 #endif

@@ -57,7 +57,8 @@ static void read_host(const char *path, struct kist_str *out)
 		kist_str_addc(out, '\n');
 }
 
-/* --- /etc/hosts ------------------------------------------------------------------------------------------------------ */
+/* --- /etc/hosts ------------------------------------------------------------------------------------------------------
+ */
 
 /* The host as its containers see it: the first gateway. */
 static const char *host_gateway(const struct kist_container *c)
@@ -68,7 +69,8 @@ static const char *host_gateway(const struct kist_container *c)
 	return NULL;
 }
 
-static int add_hosts_entries(const struct kist_container *c, bool host_net, struct kist_str *text, struct kist_error *err)
+static int add_hosts_entries(const struct kist_container *c, bool host_net, struct kist_str *text,
+                             struct kist_error *err)
 {
 	char *const *entries = c->config.add_hosts;
 
@@ -80,7 +82,8 @@ static int add_hosts_entries(const struct kist_container *c, bool host_net, stru
 		if (kist_streq(address, "host-gateway"))
 			address = host_net ? "127.0.0.1" : host_gateway(c);
 		if (!address)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': the container has no gateway", entry);
+			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': the container has no gateway",
+			                 entry);
 		/* Several names can have one address: "a;b:ADDRESS". */
 		KIST_FREE char *names = kist_strndup(entry, (size_t)(colon - entry));
 		for (char *ch = names; *ch; ch++)
@@ -138,7 +141,8 @@ static int add_base(const struct kist_container *c, int rootfs, struct kist_str 
 	return 0;
 }
 
-static int hosts_text(const struct kist_container *c, int rootfs, bool host_net, struct kist_str *text, struct kist_error *err)
+static int hosts_text(const struct kist_container *c, int rootfs, bool host_net, struct kist_str *text,
+                      struct kist_error *err)
 {
 	int r = add_hosts_entries(c, host_net, text, err);
 
@@ -149,7 +153,8 @@ static int hosts_text(const struct kist_container *c, int rootfs, bool host_net,
 	if (host_net && kist_empty(c->config.hosts_file)) {
 		read_host("/etc/hosts", text);
 	} else {
-		kist_str_add(text, "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
+		kist_str_add(text,
+		             "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
 		add_own_names(c, text);
 	}
 	return 0;
@@ -182,7 +187,8 @@ int kist_hosts_rewrite(struct kist_container *c, struct kist_error *err)
 	return r < 0 ? kist_fail_errno(err, -r, "write hosts of the container") : 0;
 }
 
-/* --- /etc/resolv.conf ------------------------------------------------------------------------------------------------ */
+/* --- /etc/resolv.conf ------------------------------------------------------------------------------------------------
+ */
 
 static bool is_keyword(const char *line, const char *keyword)
 {

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define CONF_DEFAULT "/etc/kist.conf"
-#define CONF_MAX (1u << 20)
+#define CONF_MAX     (1u << 20)
 
 /* kist.conf: a default file may be missing, a named one may not. */
 static int settings_read(struct kist_settings *settings, const struct kist_options *options, struct kist_error *err)
@@ -66,8 +66,8 @@ static int settings_load(struct kist_settings *settings, const struct kist_optio
 	setting_take(&settings->root, options->root, "KIST_ROOT");
 	setting_take(&settings->runroot, options->runroot, "KIST_RUNROOT");
 	if (settings->root[0] != '/' || settings->runroot[0] != '/')
-		return kist_fail(err, KIST_ERR_INVALID, 0, "root '%s' and runroot '%s' must be absolute paths", settings->root,
-				 settings->runroot);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "root '%s' and runroot '%s' must be absolute paths",
+		                 settings->root, settings->runroot);
 	return 0;
 }
 
@@ -232,8 +232,8 @@ void kist_close(struct kist *k)
 {
 	if (!k)
 		return;
-	int *const fds[] = { &k->root, &k->runroot, &k->containers, &k->names, &k->exits, &k->run_containers, &k->images, &k->refs,
-			      &k->volumes, &k->secrets, &k->networks };
+	int *const fds[] = { &k->root,   &k->runroot, &k->containers, &k->names,   &k->exits,   &k->run_containers,
+		             &k->images, &k->refs,    &k->volumes,    &k->secrets, &k->networks };
 	for (size_t i = 0; i < KIST_COUNT(fds); i++)
 		kist_close_fd(fds[i]);
 	if (k->overlay)
@@ -284,7 +284,8 @@ int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist
 	return 0;
 }
 
-int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra, struct kist_error *err)
+int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra,
+                     struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 
@@ -294,7 +295,8 @@ int kist_record_read(int dir, const char *name, const struct kist_table *table, 
 	if (r < 0)
 		return kist_fail_errno(err, -r, "read %s", table->what);
 	if (kist_sum_check(&text) < 0)
-		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong", table->what);
+		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong",
+		                 table->what);
 	struct kist_error problem = { 0 };
 	r = kist_kv_read_bytes(table, kist_str_get(&text), text.len, object, extra, &problem);
 	if (r == 0)
@@ -302,8 +304,8 @@ int kist_record_read(int dir, const char *name, const struct kist_table *table, 
 	return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: %s", table->what, problem.text);
 }
 
-int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra, bool sync,
-		      struct kist_error *err)
+int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra,
+                      bool sync, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #define IN(state) (1u << KIST_##state)
-#define ANY (IN(CONFIGURED) | IN(CREATED) | IN(RUNNING) | IN(STOPPING) | IN(STOPPED) | IN(PAUSED) | IN(EXITED))
+#define ANY       (IN(CONFIGURED) | IN(CREATED) | IN(RUNNING) | IN(STOPPING) | IN(STOPPED) | IN(PAUSED) | IN(EXITED))
 
 struct call_rule {
 	const char *name;
@@ -24,10 +24,13 @@ static const struct call_rule rules[KIST_N_CALLS] = {
 	[KIST_CALL_EXEC] = { "exec", IN(RUNNING), true, "execute in" },
 	[KIST_CALL_PAUSE] = { "pause", IN(RUNNING), true, "pause" },
 	[KIST_CALL_UNPAUSE] = { "unpause", IN(PAUSED), true, "unpause" },
-	[KIST_CALL_RESTART] = { "restart", IN(CONFIGURED) | IN(CREATED) | IN(RUNNING) | IN(STOPPED) | IN(EXITED), true, "restart" },
-	[KIST_CALL_CLEANUP] = { "cleanup", IN(CONFIGURED) | IN(CREATED) | IN(STOPPING) | IN(STOPPED) | IN(EXITED), true, "clean up" },
+	[KIST_CALL_RESTART] = { "restart", IN(CONFIGURED) | IN(CREATED) | IN(RUNNING) | IN(STOPPED) | IN(EXITED), true,
+	                        "restart" },
+	[KIST_CALL_CLEANUP] = { "cleanup", IN(CONFIGURED) | IN(CREATED) | IN(STOPPING) | IN(STOPPED) | IN(EXITED), true,
+	                        "clean up" },
 	[KIST_CALL_REMOVE] = { "remove",
-			       IN(CONFIGURED) | IN(CREATED) | IN(STOPPING) | IN(STOPPED) | IN(EXITED) | IN(REMOVING), true, "remove" },
+	                       IN(CONFIGURED) | IN(CREATED) | IN(STOPPING) | IN(STOPPED) | IN(EXITED) | IN(REMOVING),
+	                       true, "remove" },
 	[KIST_CALL_REMOVE_FORCE] = { "remove", ANY | IN(UNKNOWN) | IN(REMOVING), true, "remove" },
 	[KIST_CALL_MOUNT] = { "mount", ANY, true, "mount" },
 	[KIST_CALL_UNMOUNT] = { "unmount", ANY, true, "unmount" },
@@ -54,7 +57,8 @@ int kist_call_check(enum kist_call call, enum kist_status status, struct kist_er
 	const struct call_rule *rule = &rules[call];
 
 	if (!rule->built)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "'%s' is not supported by this version", rule->name);
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "'%s' is not supported by this version",
+		                 rule->name);
 	if (rule->allowed & (1u << status))
 		return 0;
 	if (call == KIST_CALL_STOP && (status == KIST_STOPPED || status == KIST_EXITED))

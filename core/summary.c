@@ -135,7 +135,8 @@ int kist_container_summary(struct kist_container *c, bool with_size, struct json
 		{ "Mounts", mount_places(config) },
 		{ "Names", names(config) },
 		{ "Namespaces", namespaces(c) },
-		{ "Networks", view_network_names(config) }, /* modes (none, host, ns:PATH) are no networks, as in podman */
+		{ "Networks",
+		  view_network_names(config) }, /* modes (none, host, ns:PATH) are no networks, as in podman */
 		{ "Pid", view_int(view_is_live(c) ? state->pid : 0) },
 		{ "Pod", view_text(NULL) },
 		{ "PodName", view_text(NULL) },

@@ -69,12 +69,12 @@ struct json_object *view_object(const struct view *view, const struct view_row *
 		.key = (key_), .kind = VIEW_PART, .part = rows                                                         \
 	}
 
-extern const struct view_row view_host_rows[];            /* inspect_host.c: HostConfig */
+extern const struct view_row view_host_rows[];                      /* inspect_host.c: HostConfig */
 struct json_object *view_network_settings(const struct view *view); /* network_view.c */
 struct json_object *view_port_bindings(const struct view *view);
 struct json_object *view_network_names(const struct kist_container_config *config);
 struct json_object *view_ports(const struct kist_container *c); /* NULL when there are none */
-struct json_object *view_mounts(const struct view *view); /* inspect_host.c */
+struct json_object *view_mounts(const struct view *view);       /* inspect_host.c */
 
 /* Takes an exit that was recorded and a monitor that died into the snapshot, without waiting for a lock. */
 void view_refresh(struct kist_container *c);

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -141,21 +140,12 @@ static int pivot(struct kist_ns_plan *plan, struct kist_error *err)
 	return r < 0 ? r : kist_ns_rootfs_pivot(plan, err);
 }
 
-static int join_keyring(struct kist_error *err)
-{
-	/* EPERM, EACCES: the engine runs under a filter that refuses keyrings, which is as good. */
-	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM &&
-	    errno != EACCES)
-		return kist_fail_errno(err, errno, "session keyring");
-	return 0;
-}
-
 /* What needs nothing of the parent: done while it writes its records. */
 static int prepare_program(struct kist_ns_plan *plan, struct kist_ns_program *program, int master,
                            struct kist_error *err)
 {
 	int gate = plan->launch->gate_fd > 0 ? plan->launch->gate_fd : -1;
-	int r = plan->launch->new_keyring ? join_keyring(err) : 0;
+	int r = plan->launch->new_keyring ? kist_ns_program_join_keyring(err) : 0;
 
 	if (r == 0 && program->console >= 0)
 		r = kist_ns_console_control(program->console, err);

@@ -95,6 +95,9 @@ static int enter(struct exec_plan *plan, struct kist_error *err)
 		const int keep_now[] = { plan->sync, program.proc_fd, plan->policy.seccomp.listener };
 		kist_ns_close_others(3 + program.listen_fds, keep_now, KIST_COUNT(keep_now));
 	}
+	/* The monitor has the session keyring of whoever started the container. */
+	if (r == 0)
+		r = kist_ns_program_join_keyring(err);
 	if (r == 0)
 		r = kist_ns_policy_apply_early(&plan->policy, program.proc_fd, err);
 	if (r == 0)

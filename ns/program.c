@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/keyctl.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
@@ -88,6 +89,15 @@ int kist_ns_program_own_stdio(const struct kist_ns_program *program, struct kist
 	if (program->in_user_namespace)
 		return 0; /* the parent did: pipes of the host are nobody's in there */
 	return kist_ns_program_give_stdio(standard, uid, program->process->user.gid, err);
+}
+
+int kist_ns_program_join_keyring(struct kist_error *err)
+{
+	/* EPERM, EACCES: the engine runs under a filter that refuses keyrings, which is as good. */
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM &&
+	    errno != EACCES)
+		return kist_fail_errno(err, errno, "session keyring");
+	return 0;
 }
 
 /* Where root is refused (a network file system, a directory of another user namespace) the user may not be. */

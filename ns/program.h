@@ -28,6 +28,8 @@ int kist_ns_program_stdio(const struct kist_ns_program *program,
                           struct kist_error *err); /* fds 0-2 and those preserved */
 int kist_ns_program_own_stdio(const struct kist_ns_program *program,
                               struct kist_error *err); /* the user's, where they are pipes */
+/* A new session keyring, with nothing in it: that of the caller is the host's. */
+int kist_ns_program_join_keyring(struct kist_error *err);
 int kist_ns_program_chdir(const struct kist_ns_program *program, struct kist_error *err); /* in the container's root */
 /* A program that opens /dev/stdout again needs to own it. Only pipes, which are the engine's: files and terminals may
  * be anyone's. */

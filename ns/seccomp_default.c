@@ -3,7 +3,9 @@
  * Its effect is that of the profile podman and docker ship: what is not listed does not exist (ENOSYS, so that programs
  * fall back), what needs a capability that the container lacks is refused (EPERM). Beyond it AF_ALG and AF_VSOCK
  * sockets are refused as docker does: the one lets a container write the host's page cache (CVE-2026-31431), the other
- * reaches the hypervisor.
+ * reaches the hypervisor. And a container without CAP_SYS_ADMIN makes no cgroup namespace: with a user namespace of its
+ * own it could mount the cgroup tree anew, writable from its own group on, and lift its limits (CVE-2023-25809 by
+ * another way; the kernel prevents it only where the hierarchy is mounted with nsdelegate).
  *
  * Rules for one system call never overlap, so that libseccomp, whose order is its own, gives them the same meaning. */
 #include "ns/apply.h"
@@ -55,10 +57,10 @@ static const char *const allowed[] = {
 	"setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setsid setuid setuid32 umask",
 	/* processes; setns is here and not under CAP_SYS_ADMIN because in a user namespace of its own a process may
 	   have that */
-	"clone clone3 execve execveat exit exit_group fork get_thread_area getpid getppid getrandom getrlimit "
+	"execve execveat exit exit_group fork get_thread_area getpid getppid getrandom getrlimit "
 	"getrusage gettid landlock_add_rule landlock_create_ruleset landlock_restrict_self pidfd_getfd "
 	"pidfd_open pidfd_send_signal prctl prlimit64 ptrace reboot seccomp set_thread_area set_tid_address "
-	"setns setrlimit syscall sysinfo syslog ugetrlimit uname unshare vfork wait4 waitid waitpid",
+	"setns setrlimit syscall sysinfo syslog ugetrlimit uname vfork wait4 waitid waitpid",
 	/* mounts, for those who may */
 	"fsconfig fsmount fsopen fspick fstatfs fstatfs64 mount mount_setattr move_mount open_tree pivot_root "
 	"statfs statfs64 sync syncfs umount umount2",
@@ -201,6 +203,30 @@ static void add_socket(struct kist_spec_seccomp *profile, bool audit)
 	add_errno(profile, "socketcall", ENOSYS);
 }
 
+/* The position of the flags in clone(2), which has another order there. */
+#if defined(__s390x__)
+#define CLONE_FLAGS 1
+#else
+#define CLONE_FLAGS 0
+#endif
+#define NEW_CGROUP 0x02000000 /* CLONE_NEWCGROUP */
+
+static void add_clone(struct kist_spec_seccomp *profile, bool all)
+{
+	const struct range without = { NEW_CGROUP, 0 }, with = { NEW_CGROUP, NEW_CGROUP };
+
+	if (all) {
+		add_allow(profile, "clone clone3 unshare");
+		return;
+	}
+	add_arg(add_allow(profile, "clone"), CLONE_FLAGS, without);
+	add_arg(add_errno(profile, "clone", EPERM), CLONE_FLAGS, with);
+	add_arg(add_allow(profile, "unshare"), 0, without);
+	add_arg(add_errno(profile, "unshare", EPERM), 0, with);
+	/* Its flags are behind a pointer. ENOSYS: the C library then takes clone. */
+	add_errno(profile, "clone3", ENOSYS);
+}
+
 static void add_architectures(struct kist_spec_seccomp *profile)
 {
 	kist_strv_add(&profile->architectures, kist_ns_seccomp_native());
@@ -246,6 +272,7 @@ struct kist_spec_seccomp *kist_ns_seccomp_default_mask(uint64_t caps)
 		add_arg(rule, 0, (struct range){ UINT32_MAX, personalities[i] });
 	}
 	add_socket(profile, caps & CAP(CAP_AUDIT_WRITE));
+	add_clone(profile, caps & CAP(CAP_SYS_ADMIN));
 	return profile;
 }
 

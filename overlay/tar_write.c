@@ -446,7 +446,8 @@ static int add_dir_entry(struct writer *w, int fd, struct kist_error *err)
 /* What shows the kernel's state is not a tree of files. */
 static bool may_cross(const struct writer *w, int fd)
 {
-	static const unsigned long kernel[] = { PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC, DEVPTS_SUPER_MAGIC };
+	static const unsigned long kernel[] = { PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC,
+		                                DEVPTS_SUPER_MAGIC };
 
 	for (size_t i = 0; i < KIST_COUNT(kernel); i++)
 		if (kist_is_fs(fd, kernel[i]))
