@@ -182,6 +182,7 @@ char *kist_oci_spec_text(bool rootless)
 	static const char *const kinds[] = { "pid", "network", "ipc", "uts", "mount", "cgroup" };
 	KIST_SPEC struct kist_spec *spec = kist_spec_new();
 
+	free(spec->oci_version); /* the default */
 	spec->oci_version = kist_strdup("1.2.0");
 	spec->root_path = kist_strdup("rootfs");
 	spec->root_readonly = true;
