@@ -118,7 +118,7 @@ struct json_object *kist_image_document(const struct kist_image_import *import, 
 	const char *architecture = kist_image_architecture(&variant);
 	char time[40];
 
-	kist_time_format(time, created, true);
+	kist_time_format_shortest(time, created);
 	add_text(json, "created", time);
 	add_text(json, "architecture", import->architecture ? import->architecture : architecture);
 	/* The host's variant says nothing of another architecture. */
@@ -178,7 +178,7 @@ struct json_object *kist_image_document_derive(struct json_object *base, const s
 
 	if (json_object_deep_copy(base, &json, NULL) < 0)
 		json = json_object_new_object();
-	kist_time_format(time, step->created, true);
+	kist_time_format_shortest(time, step->created);
 	add_text(json, "created", time);
 	add_text(json, "author", step->author);
 	json_object_object_add(json, "config", derive_settings(base, step->config));

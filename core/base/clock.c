@@ -100,6 +100,20 @@ char *kist_time_format(char out[40], int64_t wall, bool utc)
 	return out;
 }
 
+char *kist_time_format_shortest(char out[40], int64_t wall)
+{
+	kist_time_format(out, wall, true);
+	size_t n = strlen(out) - 1; /* where the Z stands */
+
+	while (out[n - 1] == '0')
+		n--;
+	if (out[n - 1] == '.')
+		n--;
+	out[n] = 'Z';
+	out[n + 1] = '\0';
+	return out;
+}
+
 /* Exactly n digits at *text, which moves past them. */
 static bool scan_digits(const char **text, size_t n, unsigned *out)
 {

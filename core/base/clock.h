@@ -14,6 +14,9 @@ void kist_sleep_ns(int64_t nanoseconds);
 
 /* RFC 3339 with nanoseconds, UTC "Z" or local offset. Room for 40 bytes. No locale, own arithmetic for UTC. */
 char *kist_time_format(char out[40], int64_t wall, bool utc);
+/* The same in UTC as Go marshals it (RFC3339Nano): a fraction without trailing zeros, none at all for whole seconds.
+ * For documents whose digest must outlive being read and written again by other engines. */
+char *kist_time_format_shortest(char out[40], int64_t wall);
 /* Accepts RFC 3339 and what podman's --since/--until take: "2026-01-02", "2026-01-02T15:04:05", unix seconds
  * with a fraction, or a Go duration meaning that long ago. */
 int kist_time_parse(const char *text, int64_t *wall);

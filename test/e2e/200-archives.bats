@@ -130,6 +130,7 @@ two_layers()
 	elsewhere load -i "$STORE/zst"
 	elsewhere load -i "$STORE/b.tar"
 	elsewhere load -i "$STORE/um"
+	equal "$(id_of busybox)" "$(elsewhere image inspect --format '{{.Id}}' gz)"
 	equal "$(id_of busybox)" "$(elsewhere image inspect --format '{{.Id}}' docker.io/foo/bar:baz)"
 	equal "$(skopeo inspect "oci:$STORE/gz:gz" | jq -r .Digest)" "$(elsewhere image inspect --format '{{.Digest}}' gz)"
 	equal 'umoci B' "$(elsewhere run --rm --network none new sh -c 'test ! -e /bin/ls; echo $(cat /made-by) $A')"

@@ -35,6 +35,26 @@ static void test_format_agrees_with_gmtime(void **state)
 	assert_string_equal(kist_time_format(ours, INT64_MIN, true), "1677-09-21T00:12:43.145224192Z");
 }
 
+static void test_format_as_go_marshals(void **state)
+{
+	static const struct {
+		int64_t wall;
+		const char *text;
+	} cases[] = {
+		{ 0, "1970-01-01T00:00:00Z" },
+		{ 10 * KIST_NSEC_PER_SEC, "1970-01-01T00:00:10Z" },
+		{ 281940660, "1970-01-01T00:00:00.28194066Z" },
+		{ 500000000, "1970-01-01T00:00:00.5Z" },
+		{ 1, "1970-01-01T00:00:00.000000001Z" },
+		{ 123456789, "1970-01-01T00:00:00.123456789Z" },
+	};
+	char out[40];
+
+	(void)state;
+	for (size_t i = 0; i < KIST_COUNT(cases); i++)
+		assert_string_equal(kist_time_format_shortest(out, cases[i].wall), cases[i].text);
+}
+
 static void test_format_local_offset(void **state)
 {
 	char out[40];
@@ -224,6 +244,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_format_agrees_with_gmtime),
 		cmocka_unit_test(test_format_local_offset),
+		cmocka_unit_test(test_format_as_go_marshals),
 		cmocka_unit_test(test_parse_what_was_formatted),
 		cmocka_unit_test(test_parse_forms),
 		cmocka_unit_test(test_parse_duration_is_ago),
