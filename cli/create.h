@@ -6,10 +6,10 @@
 
 struct create_options {
 	/* identity and process */
-	const char *name, *entrypoint, *user, *workdir, *hostname, *rootfs_unused;
+	const char *name, *entrypoint, *user, *workdir, *hostname;
 	char **env, **env_file, **unset_env, **label, **label_file, **annotation, **group_add;
 	bool env_host, unset_env_all, http_proxy, tty, interactive, remove, replace, init, rootfs, quiet;
-	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone, *arch, *os;
+	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone;
 	struct kist_opt stop_timeout;
 	/* namespaces */
 	const char *pid, *ipc, *uts, *userns, *cgroupns;

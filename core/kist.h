@@ -285,7 +285,6 @@ struct kist_attach; /* a connection to the monitor of a container */
 
 struct kist_start {
 	bool attach;           /* connect before the start, so that no output is lost; *session is set */
-	bool stdin_;           /* the session feeds the container's stdin */
 	unsigned rows, cols;   /* the terminal's size, set before exec; 0: unset */
 	unsigned preserve_fds; /* fds 3..3+n-1 of this process are passed on */
 };

@@ -218,7 +218,6 @@ static int start_in(const struct kist_oci_container *c, const struct kist_oci_ex
 		.process = process,
 		.spec = spec,
 		.pidfd = pidfd,
-		.init_pid = c->state.pid,
 		.cgroup_fd = group,
 		.stdio = { 0, 1, 2 },
 		.rows = size.ws_row,

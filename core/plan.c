@@ -75,6 +75,9 @@ int kist_plan_caps(const struct kist_container_config *config, char ***caps, str
 		r = caps_listed(config->cap_drop, "cap-drop", &drop, &drop_all, err);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; add && add[i]; i++)
+		if (kist_strv_has(drop, add[i]))
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s is in both cap-add and cap-drop", add[i]);
 	/* The kernel's order, so that equal sets are equal texts. What this process lacks it cannot give. */
 	for (size_t n = 0; all && all[n]; n++) {
 		const char *name = all[n];

@@ -99,8 +99,7 @@ struct kist_ns_exec {
 	const struct kist_spec_process *process; /* checked; borrowed */
 	const struct kist_spec *spec; /* the container's plan: seccomp, personality, user namespace rules; borrowed */
 	int pidfd;                    /* the container's init, whose namespaces are joined (setns by pidfd) */
-	pid_t init_pid;
-	int cgroup_fd; /* cgroup to start in, -1: inherit */
+	int cgroup_fd;                /* cgroup to start in, -1: inherit */
 	int stdio[3];
 	unsigned rows, cols;
 	int listen_fds;

@@ -97,6 +97,8 @@ refused_tar()
 	engine_error kist run --rm --restart nosuch busybox true
 	engine_error kist run --rm --preserve-fds x busybox true
 	engine_error kist run --rm --cgroup-parent '../x' busybox true
+	engine_error kist run --rm --cap-add net_raw --cap-drop NET_RAW busybox true
+	engine_error kist run --rm --log-opt tag=x busybox true
 }
 
 @test "formats" {

@@ -1066,7 +1066,6 @@ static void test_exec(void **state)
 	struct kist_ns_exec exec = { .process = process,
 		                     .spec = box->spec,
 		                     .pidfd = first.pidfd,
-		                     .init_pid = first.pid,
 		                     .cgroup_fd = -1,
 		                     .seccomp_cache = -1,
 		                     .rows = 20,
@@ -1119,7 +1118,6 @@ static void test_exec_without_pivot(void **state)
 	struct kist_ns_exec exec = { .process = box->spec->process,
 		                     .spec = box->spec,
 		                     .pidfd = first.pidfd,
-		                     .init_pid = first.pid,
 		                     .cgroup_fd = -1,
 		                     .seccomp_cache = -1 };
 	SCRIPT(box, "ls /bin/nointerpreter; ls -A /etc; cd ../../..; pwd; ls -d usr; true");
@@ -1144,7 +1142,6 @@ static void test_exec_user_namespace(void **state)
 	struct kist_ns_exec exec = { .process = box->spec->process,
 		                     .spec = box->spec,
 		                     .pidfd = first.pidfd,
-		                     .init_pid = first.pid,
 		                     .cgroup_fd = -1,
 		                     .seccomp_cache = -1 };
 	SCRIPT(box, "id; cat /proc/self/uid_map; ulimit -Hn; ps; echo again > /dev/stdout");

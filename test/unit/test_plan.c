@@ -297,6 +297,11 @@ static void bad_cap(struct kist_container_config *c)
 {
 	kist_strv_add(&c->cap_add, "NOTHING");
 }
+static void both_caps(struct kist_container_config *c)
+{
+	kist_strv_add(&c->cap_add, "net_raw");
+	kist_strv_add(&c->cap_drop, "CAP_NET_RAW");
+}
 static void bad_env(struct kist_container_config *c)
 {
 	kist_strv_add(&c->env, "NAME");
@@ -386,9 +391,9 @@ static void missing_profile(struct kist_container_config *c)
 static void test_refused(void **state)
 {
 	static void (*const invalid[])(struct kist_container_config *) = {
-		bad_cap,    bad_env,   bad_env_all, bad_rule,     bad_device, bad_command,
-		bad_rootfs, no_rootfs, bad_parent,  bad_cgroups,  bad_mount,  twice_mounted,
-		bad_zone,   bad_ns,    bad_maps,    bad_hostname, bad_sysctl,
+		bad_cap,       both_caps,  bad_env,   bad_env_all, bad_rule,     bad_device,
+		bad_command,   bad_rootfs, no_rootfs, bad_parent,  bad_cgroups,  bad_mount,
+		twice_mounted, bad_zone,   bad_ns,    bad_maps,    bad_hostname, bad_sysctl,
 	};
 	static void (*const missing[])(struct kist_container_config *) = { missing_source, missing_rootfs,
 		                                                           missing_profile };
