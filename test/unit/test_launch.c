@@ -213,6 +213,9 @@ static int run(struct box *box)
 			fail_msg("code %d, error '%s', output:\n%s", run_code, box->err.text, box->out);               \
 	} while (0)
 
+/* In a script: until the shell that is process 1 has become the program it executes, within bounds. */
+#define AWAIT_SLEEP "i=0; while [ $i -lt 1000 ] && ! grep -q ^sleep /proc/1/cmdline; do i=$((i+1)); done; "
+
 static void has(const struct box *box, const char *text)
 {
 	if (!strstr(box->out, text))
@@ -619,7 +622,7 @@ static void test_join(void **state)
 	}
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", first.pid);
 	assert_int_equal(stat(path, &st), 0);
-	RUN(box, "ps; stat -L -c 'net %i' /proc/self/ns/net");
+	RUN(box, AWAIT_SLEEP "ps; stat -L -c 'net %i' /proc/self/ns/net");
 	has(box, "sleep 100"); /* pid namespace */
 	snprintf(text, sizeof(text), "net %llu\n", (unsigned long long)st.st_ino);
 	has(box, text);
@@ -1071,7 +1074,7 @@ static void test_exec(void **state)
 		                     .rows = 20,
 		                     .cols = 50 };
 	int leak = open("/etc", O_RDONLY | O_DIRECTORY); /* not close-on-exec, on purpose */
-	SCRIPT(box, "hostname; ps; ls -l /proc/self/fd; exit 5");
+	SCRIPT(box, AWAIT_SLEEP "hostname; ps; ls -l /proc/self/fd; exit 5");
 	assert_int_equal(exec_run(box, &exec), 5);
 	close(leak);
 	has(box, "boxed\n");
@@ -1144,7 +1147,7 @@ static void test_exec_user_namespace(void **state)
 		                     .pidfd = first.pidfd,
 		                     .cgroup_fd = -1,
 		                     .seccomp_cache = -1 };
-	SCRIPT(box, "id; cat /proc/self/uid_map; ulimit -Hn; ps; echo again > /dev/stdout");
+	SCRIPT(box, AWAIT_SLEEP "id; cat /proc/self/uid_map; ulimit -Hn; ps; echo again > /dev/stdout");
 	assert_int_equal(exec_run(box, &exec), 0);
 	has(box, "uid=0 gid=0");
 	has(box, "100000      65536");
