@@ -185,6 +185,12 @@ has_controller()
 	}
 }
 
+# Its processes, as /proc/PID; a zombie has no exe. One process for the whole search: this runs several times a test.
+program_processes()
+{
+	find /proc/[0-9]*/exe -maxdepth 0 -lname '*/kist*' -printf '%h\n' 2>/dev/null
+}
+
 # What must be the same before and after.
 snapshot()
 {
@@ -200,8 +206,8 @@ snapshot()
 		[ "$file" = /proc/1/cgroup ] || echo "$(tr '\0' ' ' <"${file%cgroup}cmdline") in $(grep '^0::' "$file")"
 	done 2>/dev/null
 	echo '# the program itself'
-	for file in /proc/[0-9]*; do
-		[[ $(readlink "$file/exe") == */kist* && $(cat "$file/stat") != *") Z "* ]] && tr '\0' ' ' <"$file/cmdline" && echo
+	for file in $(program_processes); do
+		tr '\0' ' ' <"$file/cmdline" && echo
 	done 2>/dev/null
 	return 0
 }
@@ -281,8 +287,8 @@ sweep()
 		file=${file#/proc/}
 		[ "${file%/cgroup}" = 1 ] || kill -9 "${file%/cgroup}" 2>/dev/null
 	done
-	for file in /proc/[0-9]*; do
-		[[ $(readlink "$file/exe") == */kist* ]] && kill -9 "${file#/proc/}" 2>/dev/null
+	for file in $(program_processes); do
+		kill -9 "${file#/proc/}" 2>/dev/null
 	done
 	grep -oE " $STORE/[^ ]*" /proc/self/mountinfo | sort -r | while read -r mount; do
 		umount -l "$mount"
