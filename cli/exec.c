@@ -17,8 +17,7 @@ struct exec_options {
 
 static const struct kist_option exec_rows[] = {
 	ROW(FLAG, detach, "detach", 'd', .help = "Run in the background and print the session's id"),
-	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .fallback = "ctrl-p,ctrl-q",
-	    .help = "Keys that detach"),
+	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .help = "Keys that detach"),
 	ROW(LIST, env, "env", 'e', .metavar = "name=value", .help = "Set an environment variable"),
 	ROW(LIST, env_file, "env-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	    .help = "Read environment variables from a file"),

@@ -44,6 +44,7 @@ const struct kist_command kist_command_container = {
 };
 
 static const struct kist_command *const commands[] = {
+	&kist_command_attach,
 	&kist_command_container,
 	&kist_command_create,
 	&kist_command_exec,

@@ -24,7 +24,7 @@ static const struct kist_option run_rows[] = {
 	            .help = "Attach only to stdin, stdout or stderr"),
 	KIST_OPTION(struct run_options, FLAG, detach, "detach", 'd', .help = "Run in the background and print the id"),
 	KIST_OPTION(struct run_options, STRING, detach_keys, "detach-keys", 0, .metavar = "keys",
-	            .fallback = "ctrl-p,ctrl-q", .help = "Keys that detach from the container"),
+	            .help = "Keys that detach from the container"),
 	KIST_OPTION(struct run_options, OPT_U64, preserve_fds, "preserve-fds", 0, .metavar = "n",
 	            .help = "Pass file descriptors 3 to 3+n-1 on"),
 	KIST_OPTION(struct run_options, FLAG, sig_proxy, "sig-proxy", 0, .fallback = "true",

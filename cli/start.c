@@ -22,8 +22,7 @@ struct start_options {
 static const struct kist_option start_rows[] = {
 	ROW(FLAG, all, "all", 0, .help = "Start all containers that do not run"),
 	ROW(FLAG, attach, "attach", 'a', .help = "Show the container's output, and return its exit code"),
-	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .fallback = "ctrl-p,ctrl-q",
-	    .help = "Keys that detach"),
+	ROW(STRING, detach_keys, "detach-keys", 0, .metavar = "keys", .help = "Keys that detach"),
 	ROW(LIST, filter, "filter", 'f', .metavar = "key=value", .help = "Start the containers that match"),
 	ROW(FLAG, interactive, "interactive", 'i', .help = "Pass stdin on"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Start the container created last"),
@@ -71,7 +70,11 @@ static int start_attached(struct kist_cli *cli, const struct start_options *o, c
 	};
 	if (kist_container_config(c)->tty)
 		cli_window_size(&start);
-	r = kist_container_start(c, &start, &session, err);
+	/* As podman: to start what runs is to attach to it. */
+	if (kist_container_sync(c, NULL) == 0 && kist_container_state(c)->status == KIST_RUNNING)
+		r = kist_attach_open(c, &session, err);
+	else
+		r = kist_container_start(c, &start, &session, err);
 	if (r == 0)
 		r = cli_attach(c, session, &io, err);
 	kist_attach_free(session);

@@ -1,9 +1,11 @@
 /* The command's side of a session with a monitor: bytes both ways, window size, signals, detach keys. */
 #include "core/attach.h"
 
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/proc.h"
+#include "core/detach_keys.h"
 #include "core/internal.h"
 #include "core/monitor.h"
 
@@ -21,8 +23,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define DETACH_MAX 16
-
 struct kist_attach *kist_attach_new(struct kist_container *c, int sock)
 {
 	struct kist_attach *a = kist_alloc(sizeof(*a));
@@ -30,6 +30,7 @@ struct kist_attach *kist_attach_new(struct kist_container *c, int sock)
 	a->sock = sock;
 	a->tty = c->config.tty;
 	a->stdin_ = c->config.open_stdin;
+	a->detach_keys = kist_strdup(c->k->settings.detach_keys);
 	return a;
 }
 
@@ -38,6 +39,7 @@ void kist_attach_free(struct kist_attach *a)
 	if (!a)
 		return;
 	kist_close_fd(&a->sock);
+	free(a->detach_keys);
 	free(a);
 }
 
@@ -76,6 +78,7 @@ int kist_attach_open(struct kist_container *c, struct kist_attach **out, struct 
 		return kist_fail_errno(err, -r, "attach to container %.12s", c->config.id);
 	}
 	*out = kist_attach_new(c, sock);
+	(*out)->late = true;
 	return 0;
 }
 
@@ -84,37 +87,6 @@ int kist_attach_resize(struct kist_attach *a, unsigned rows, unsigned cols)
 	struct kist_msg_size size = { .rows = (uint16_t)rows, .cols = (uint16_t)cols };
 
 	return kist_msg_send(a->sock, KIST_MSG_SIZE, &size, sizeof(size));
-}
-
-/* "ctrl-X" or one character, comma separated: docker's and podman's form. */
-int kist_detach_keys_parse(const char *text, unsigned char out[16])
-{
-	int n = 0;
-
-	if (kist_empty(text))
-		return 0;
-	KIST_STRV char **keys = kist_strv_split(text, ',');
-	for (size_t i = 0; keys && keys[i]; i++) {
-		const char *key = keys[i];
-		unsigned char byte;
-		if (kist_has_prefix(key, "ctrl-") && strlen(key) == 6) {
-			char ch = key[5];
-			if (ch >= 'a' && ch <= 'z')
-				byte = (unsigned char)(ch - 'a' + 1);
-			else if (ch == '@' || (ch >= '[' && ch <= '_'))
-				byte = (unsigned char)(ch - '@');
-			else
-				return -EINVAL;
-		} else if (strlen(key) == 1) {
-			byte = (unsigned char)key[0];
-		} else {
-			return -EINVAL;
-		}
-		if (n == DETACH_MAX)
-			return -EINVAL;
-		out[n++] = byte;
-	}
-	return n;
 }
 
 /* --- one run of a session -------------------------------------------------------------------------------------------
@@ -127,8 +99,8 @@ struct relay {
 	bool in_open;
 	bool raw;
 	struct termios saved;
-	unsigned char keys[DETACH_MAX];
-	int n_keys, matched;        /* detach sequence, and how much of it was typed */
+	struct kist_detach_keys keys;
+	int64_t held_until;         /* boot time: when held back keys are passed on */
 	bool broken[3];             /* stdout, stderr: the reader is gone */
 	char output[KIST_MSG_DATA]; /* received, not yet written; nothing more is received meanwhile */
 	size_t out_len, out_done;
@@ -140,9 +112,15 @@ struct relay {
 static void send_size(struct relay *r)
 {
 	struct winsize size;
+	int from = r->io->in >= 0 ? r->io->in : r->io->out;
 
-	if (r->a->tty && r->io->in >= 0 && ioctl(r->io->in, TIOCGWINSZ, &size) == 0)
-		kist_attach_resize(r->a, size.ws_row, size.ws_col);
+	if (!r->a->tty || from < 0 || ioctl(from, TIOCGWINSZ, &size) < 0)
+		return;
+	/* The kernel tells the program of another size only, which is when it draws its screen. */
+	if (r->a->late)
+		kist_attach_resize(r->a, size.ws_row + 1u, size.ws_col);
+	r->a->late = false;
+	kist_attach_resize(r->a, size.ws_row, size.ws_col);
 }
 
 static void terminal_raw(struct relay *r)
@@ -162,45 +140,45 @@ static void terminal_restore(struct relay *r)
 	r->raw = false;
 }
 
-/* What the user typed, less the detach keys. A lone prefix is held back until the next key. Returns true on detach. */
-static bool feed(struct relay *r, const unsigned char *bytes, size_t n)
+static void send_input(struct relay *r, const unsigned char *bytes, size_t len)
 {
-	unsigned char out[KIST_MSG_DATA];
-	size_t len = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (r->n_keys && bytes[i] == r->keys[r->matched]) {
-			if (++r->matched == r->n_keys)
-				return true;
-			continue;
-		}
-		if (r->matched) {
-			memcpy(out + len, r->keys, (size_t)r->matched);
-			len += (size_t)r->matched;
-			r->matched = r->n_keys && bytes[i] == r->keys[0] ? 1 : 0;
-			if (r->matched)
-				continue;
-		}
-		out[len++] = bytes[i];
-	}
-	if (len && kist_msg_send(r->a->sock, KIST_MSG_STDIN, out, len) == 0)
+	if (len && kist_msg_send(r->a->sock, KIST_MSG_STDIN, bytes, len) == 0)
 		r->ahead += (uint32_t)len;
-	return false;
 }
 
+/* What the user typed, less the detach keys. Returns true on detach. */
 static bool read_input(struct relay *r)
 {
-	unsigned char bytes[KIST_MSG_DATA - DETACH_MAX];
+	unsigned char bytes[KIST_MSG_DATA - KIST_DETACH_KEYS_MAX], out[KIST_MSG_DATA];
+	bool detached = false;
 	ssize_t n = read(r->io->in, bytes, sizeof(bytes));
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return false;
 	if (n <= 0) {
+		send_input(r, out, kist_detach_keys_release(&r->keys, out));
 		kist_msg_send(r->a->sock, KIST_MSG_EOF, NULL, 0);
 		r->in_open = false;
 		return false;
 	}
-	return feed(r, bytes, (size_t)n);
+	send_input(r, out, kist_detach_keys_feed(&r->keys, bytes, (size_t)n, out, &detached));
+	r->held_until = kist_now_boot() + KIST_DETACH_KEYS_WAIT_MS * KIST_NSEC_PER_MSEC;
+	return detached;
+}
+
+/* Nothing more was typed for a while: the beginning of the sequence was meant for the container. Returns for how many
+ * milliseconds it is still held back, -1: nothing is. */
+static int release_keys(struct relay *r)
+{
+	unsigned char out[KIST_DETACH_KEYS_MAX];
+
+	if (!r->keys.held)
+		return -1;
+	int64_t left = r->held_until - kist_now_boot();
+	if (left > 0)
+		return (int)(left / KIST_NSEC_PER_MSEC) + 1;
+	send_input(r, out, kist_detach_keys_release(&r->keys, out));
+	return -1;
 }
 
 static int output_fd(const struct relay *r)
@@ -300,7 +278,7 @@ static int relay_loop(struct relay *r, struct kist_error *err)
 			{ .fd = r->in_open && room ? r->io->in : -1, .events = POLLIN },
 			{ .fd = r->out_len ? output_fd(r) : -1, .events = POLLOUT },
 		};
-		if (poll(fds, KIST_COUNT(fds), -1) < 0 && errno != EINTR)
+		if (poll(fds, KIST_COUNT(fds), release_keys(r)) < 0 && errno != EINTR)
 			return kist_fail_errno(err, errno, "wait for container");
 		if (fds[1].revents)
 			pass_signal(r);
@@ -338,10 +316,10 @@ int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int 
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, pipe_action;
 
 	/* Keys are typed on a terminal: in a stream of data the same bytes mean nothing. */
-	relay.n_keys = io->in >= 0 && a->tty ? kist_detach_keys_parse(io->detach_keys, relay.keys) : 0;
-	if (relay.n_keys < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 "detach keys '%s': expected characters or ctrl-X, comma separated", io->detach_keys);
+	const char *keys = io->detach_keys ? io->detach_keys : a->detach_keys;
+	int k = kist_detach_keys_set(&relay.keys, io->in >= 0 && a->tty ? keys : NULL, err);
+	if (k < 0)
+		return k;
 	proxied_signals(&set, io->sig_proxy);
 	sigprocmask(SIG_BLOCK, &set, &saved);
 	sigaction(SIGPIPE, &ignore, &pipe_action);

@@ -6,8 +6,10 @@
 
 struct kist_attach {
 	int sock;
-	bool tty;    /* the container has a terminal */
-	bool stdin_; /* its stdin is open */
+	bool tty;          /* the container has a terminal */
+	bool stdin_;       /* its stdin is open */
+	bool late;         /* it runs already: a program that fills the screen has to draw it anew */
+	char *detach_keys; /* of the store */
 };
 
 struct kist_container;

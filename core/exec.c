@@ -6,9 +6,11 @@
 #include "core/internal.h"
 
 #include "core/attach.h"
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
+#include "core/detach_keys.h"
 #include "core/monitor.h"
 #include "core/spawn.h"
 
@@ -54,8 +56,8 @@ struct exec_io {
 	struct pump pumps[3]; /* stdin, stdout, stderr; with a terminal in and out */
 	struct termios saved;
 	bool raw;
-	unsigned char keys[16];
-	int n_keys, matched;
+	struct kist_detach_keys keys;
+	int64_t held_until; /* boot time: when held back keys are passed on */
 };
 
 static bool passes_as_it_is(int fd)
@@ -175,19 +177,6 @@ static void pump_close(struct pump *p)
 		kist_close_fd(&p->to);
 }
 
-static bool feed_detaches(struct exec_io *io, const char *bytes, size_t n)
-{
-	for (size_t i = 0; io->n_keys && i < n; i++) {
-		if ((unsigned char)bytes[i] == io->keys[io->matched])
-			io->matched++;
-		else
-			io->matched = (unsigned char)bytes[i] == io->keys[0];
-		if (io->matched == io->n_keys)
-			return true;
-	}
-	return false;
-}
-
 static void pump_write(struct exec_io *io, struct pump *p)
 {
 	while (p->len) {
@@ -214,23 +203,54 @@ static void pump_write(struct exec_io *io, struct pump *p)
 	}
 }
 
+/* Keys less those that detach. */
+static ssize_t read_keys(struct exec_io *io, struct pump *p, bool *detached)
+{
+	unsigned char typed[4096];
+	ssize_t n = read(p->from, typed, sizeof(typed));
+
+	if (n == 0 && io->keys.held)
+		return (ssize_t)kist_detach_keys_release(&io->keys, (unsigned char *)p->data);
+	if (n <= 0)
+		return n;
+	size_t len = kist_detach_keys_feed(&io->keys, typed, (size_t)n, (unsigned char *)p->data, detached);
+	io->held_until = kist_now_boot() + KIST_DETACH_KEYS_WAIT_MS * KIST_NSEC_PER_MSEC;
+	if (len == 0 && !*detached)
+		errno = EAGAIN;
+	return len || *detached ? (ssize_t)len : -1;
+}
+
+/* As for attach: what was typed and is no beginning of the detach keys after all. */
+static int release_keys(struct exec_io *io)
+{
+	struct pump *p = &io->pumps[0];
+
+	if (!io->keys.held || !p->open || p->len)
+		return -1;
+	int64_t left = io->held_until - kist_now_boot();
+	if (left > 0)
+		return (int)(left / KIST_NSEC_PER_MSEC) + 1;
+	p->len = kist_detach_keys_release(&io->keys, (unsigned char *)p->data);
+	pump_write(io, p);
+	return -1;
+}
+
 /* One read and what can be written of it. False when nothing more is there now. */
 static bool pump_step(struct exec_io *io, struct pump *p, bool *detached)
 {
 	if (!p->data)
 		p->data = kist_alloc(BUFFER);
 	if (p->len == 0) {
-		ssize_t n = read(p->from, p->data, BUFFER);
+		ssize_t n =
+		        p == &io->pumps[0] && io->keys.n ? read_keys(io, p, detached) : read(p->from, p->data, BUFFER);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			return errno == EINTR;
-		if (n <= 0) {
+		if (n <= 0 && !*detached) {
 			pump_close(p);
 			return false;
 		}
-		if (p == &io->pumps[0] && feed_detaches(io, p->data, (size_t)n)) {
-			*detached = true;
+		if (*detached)
 			return false;
-		}
 		p->len = (size_t)n;
 	}
 	pump_write(io, p);
@@ -298,7 +318,7 @@ static int relay(struct exec_io *io, int *code, struct kist_error *err)
 			fds[2 + i].fd = !p->open ? -1 : p->len ? p->to : p->from;
 			fds[2 + i].events = p->len ? POLLOUT : POLLIN;
 		}
-		if (poll(fds, KIST_COUNT(fds), -1) < 0 && errno != EINTR)
+		if (poll(fds, KIST_COUNT(fds), release_keys(io)) < 0 && errno != EINTR)
 			return kist_fail_errno(err, errno, "wait for the process");
 		if (fds[1].revents)
 			pass_signals(io);
@@ -385,12 +405,12 @@ int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, 
 {
 	struct exec_io io = { .sock = -1, .signals = -1, .console = -1, .theirs = { -1, -1, -1 } };
 
-	io.n_keys = exec->tty ? kist_detach_keys_parse(exec->detach_keys, io.keys) : 0;
-	if (io.n_keys < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 "detach keys '%s': expected characters or ctrl-X, comma separated", exec->detach_keys);
+	const char *keys = exec->detach_keys ? exec->detach_keys : c->k->settings.detach_keys;
+	int r = kist_detach_keys_set(&io.keys, exec->tty ? keys : NULL, err);
+	if (r < 0)
+		return r;
 	kist_random_hex(session, 64);
-	int r = exec_start(c, &io, exec, err);
+	r = exec_start(c, &io, exec, err);
 	*code = 0;
 	if (r == 0 && !exec->detach)
 		r = attached(&io, exec, code, err);

@@ -48,6 +48,7 @@ struct kist_settings {
 	char *network;          /* of containers that name none: a network, none or host */
 	bool volatile_;         /* key 'volatile': all changing state in runroot, no fsync */
 	char *seccomp_profile;  /* path of a profile to use instead of the built-in one */
+	char *detach_keys;      /* ctrl-p,ctrl-q; "": none */
 	char **env;             /* added to every container */
 };
 
@@ -325,7 +326,8 @@ void kist_attach_free(struct kist_attach *a);
 
 struct kist_attach_io {
 	int in, out, err;        /* -1: not used. A terminal 'in' is set raw for a container with one, and set back */
-	const char *detach_keys; /* "ctrl-p,ctrl-q"; "" disables */
+	const char *detach_keys; /* NULL: the store's; "ctrl-p,ctrl-q"; "" disables. Only a container with a terminal
+	                            has any. A beginning of them goes to the container after half a second */
 	bool sig_proxy;          /* signals that this process gets go to the container */
 };
 enum { KIST_ATTACH_EXITED = 0, KIST_ATTACH_DETACHED = 1, KIST_ATTACH_LOST = 2 /* the monitor died */ };
@@ -344,7 +346,7 @@ struct kist_exec {
 	const char *user, *workdir; /* NULL: the container's */
 	bool tty, stdin_, privileged, detach;
 	unsigned preserve_fds;
-	const char *detach_keys;
+	const char *detach_keys; /* as for attach */
 };
 /* Runs a process in a running container with this process's stdio (a terminal is made with tty), or detached. *code:
  * its exit code; 0 when detached. session: room for 65, the id of the session. */

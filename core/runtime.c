@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/proc.h"
 #include "core/base/str.h"
+#include "core/detach_keys.h"
 #include "overlay/overlay.h"
 
 #include <errno.h>
@@ -65,6 +66,10 @@ static int settings_load(struct kist_settings *settings, const struct kist_optio
 	}
 	setting_take(&settings->root, options->root, "KIST_ROOT");
 	setting_take(&settings->runroot, options->runroot, "KIST_RUNROOT");
+	struct kist_detach_keys keys;
+	r = kist_detach_keys_set(&keys, settings->detach_keys, err);
+	if (r < 0)
+		return r;
 	if (settings->root[0] != '/' || settings->runroot[0] != '/')
 		return kist_fail(err, KIST_ERR_INVALID, 0, "root '%s' and runroot '%s' must be absolute paths",
 		                 settings->root, settings->runroot);

@@ -16,6 +16,7 @@ static const struct kist_field settings_fields[] = {
 	ROW(STRING, network, .fallback = "none"),
 	{ .key = "volatile", .type = KIST_F_BOOL, .offset = offsetof(struct kist_settings, volatile_) },
 	ROW(STRING, seccomp_profile),
+	ROW(STRING, detach_keys, .fallback = "ctrl-p,ctrl-q"),
 	ROW(STRV, env),
 };
 

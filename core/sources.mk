@@ -1,4 +1,5 @@
 core-sources :=
+core-sources += core/detach_keys.c
 core-sources += core/attach.c core/cleanup.c core/config.c core/container.c core/exec.c core/exec_monitor.c core/exit.c
 core-sources += core/launch.c core/lifecycle.c core/list.c core/message.c core/monitor.c core/monitor_client.c
 core-sources += core/monitor_stdio.c core/names.c core/runtime.c core/settings.c core/settle.c core/spawn.c core/state.c core/wait.c

@@ -1,4 +1,5 @@
 /* Detach keys, as podman-run(1) has them, and the packets of the attach socket. */
+#include "core/detach_keys.h"
 #include "core/kist.h"
 #include "core/monitor.h"
 
@@ -66,6 +67,61 @@ static void test_bad(void **state)
 		expect_keys(bad[i], NULL, -EINVAL);
 }
 
+/* Types the pieces one after the other; what goes on must be 'passed', and held back 'held' bytes. */
+static void expect_feed(const char *keys, const char *const *pieces, const char *passed, int held, bool detaches)
+{
+	struct kist_detach_keys state;
+	unsigned char out[256];
+	size_t len = 0;
+	bool detached = false;
+
+	assert_int_equal(kist_detach_keys_set(&state, keys, NULL), 0);
+	for (size_t i = 0; pieces[i]; i++)
+		len += kist_detach_keys_feed(&state, (const unsigned char *)pieces[i], strlen(pieces[i]), out + len,
+		                             &detached);
+	if (len != strlen(passed) || memcmp(out, passed, len) != 0)
+		fail_msg("keys %s: '%.*s' went on, expected '%s'", keys, (int)len, out, passed);
+	assert_int_equal(detached, detaches);
+	assert_int_equal(state.held, held);
+	assert_int_equal(kist_detach_keys_release(&state, out), held);
+	assert_int_equal(state.held, 0);
+}
+
+#define FEED(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+static void test_feed(void **state)
+{
+	(void)state;
+	expect_feed("", FEED("\x10\x11"), "\x10\x11", 0, false);
+	expect_feed("ctrl-p,ctrl-q",
+	            FEED("ab\x10\x11"
+	                 "c"),
+	            "ab", 0, true);
+	expect_feed("ctrl-p,ctrl-q", FEED("a\x10", "\x11"), "a", 0, true);
+	expect_feed("ctrl-p,ctrl-q", FEED("a\x10"), "a", 1, false);
+	expect_feed("ctrl-p,ctrl-q", FEED("\x10", "b"),
+	            "\x10"
+	            "b",
+	            0, false);
+	expect_feed("ctrl-p,ctrl-q", FEED("\x10\x10"), "\x10", 1, false);
+	expect_feed("ctrl-p,ctrl-q", FEED("\x10\x10", "\x11"), "\x10", 0, true);
+	/* What was typed may end in a beginning of the sequence that is shorter than what it broke. */
+	expect_feed("a,a,b", FEED("aaab"), "a", 0, true);
+	expect_feed("a,b,a,b,c", FEED("abab", "abc"), "ab", 0, true);
+	expect_feed("a,b,a,b,c", FEED("abad"), "abad", 0, false);
+	expect_feed("q", FEED("xq"), "x", 0, true);
+}
+
+static void test_feed_refused(void **state)
+{
+	struct kist_detach_keys keys;
+	struct kist_error err = { 0 };
+
+	(void)state;
+	assert_int_equal(kist_detach_keys_set(&keys, "ctrl-", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "'ctrl-'"));
+}
+
 static void test_packets(void **state)
 {
 	static char data[KIST_MSG_DATA], got[KIST_MSG_DATA];
@@ -97,10 +153,8 @@ static void test_packets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_none),
-		cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_packets),
+		cmocka_unit_test(test_good), cmocka_unit_test(test_none),         cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_feed), cmocka_unit_test(test_feed_refused), cmocka_unit_test(test_packets),
 	};
 	return cmocka_run_group_tests_name("attach keys", tests, NULL, NULL);
 }
