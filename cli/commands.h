@@ -6,8 +6,8 @@
 
 extern const struct kist_command kist_command_run, kist_command_create, kist_command_start, kist_command_stop,
         kist_command_kill, kist_command_rm, kist_command_wait, kist_command_exec, kist_command_pause,
-        kist_command_unpause, kist_command_restart, kist_command_rename, kist_command_attach, kist_command_exists, kist_command_container,
-        kist_command_image;
+        kist_command_unpause, kist_command_restart, kist_command_rename, kist_command_attach, kist_command_exists,
+        kist_command_container, kist_command_image;
 
 /* The size of the terminal on stdin, stdout or stderr, if any. */
 void cli_window_size(struct kist_start *start);
