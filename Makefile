@@ -22,10 +22,8 @@ include $(foreach f,$(folders),$(f)/sources.mk)
 # The marks around cli/ stand first and last: see cli/tables.h.
 sources := $(foreach f,$(filter-out cli,$(folders)),$($(f)-sources)) \
 	cli/tables_first.c $(cli-sources) cli/tables.c cli/tables_last.c
-# In the static link only: keeps glibc's name service out (see the file).
-static_sources := core/base/nss_none.c
 
-packages := libseccomp libcap libapparmor libnl-3.0 libnl-route-3.0 json-c zlib libzstd nettle
+packages := libseccomp libcap libapparmor json-c zlib libzstd nettle
 warnings := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 hardening := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE
@@ -57,7 +55,7 @@ link = $(CC) $(flags_$(variant)) $(CFLAGS) $(link_$(variant)) $(LDFLAGS)
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-objects := $(sources:%.c=$(obj)/%.o) $(if $(filter static,$(variant)),$(static_sources:%.c=$(obj)/%.o))
+objects := $(sources:%.c=$(obj)/%.o)
 
 .PHONY: all static check check-unit check-e2e check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
 	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers
@@ -134,7 +132,7 @@ bench: build/bench/bare build/bench/timeit
 
 # --- lint -----------------------------------------------------------------------------------------------------------
 # What is ours and written in C, for the formatter and the linters.
-all_c = $(sources) $(static_sources) $(wildcard test/*/*.c)
+all_c = $(sources) $(wildcard test/*/*.c)
 all_h = $(wildcard $(foreach f,$(folders),$(f)/*.h) test/*/*.h)
 lint:
 	+$(Q)C_FILES='$(all_c)' H_FILES='$(all_h)' MAKE='$(MAKE)' NM='$(NM)' test/lint/run
