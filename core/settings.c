@@ -13,7 +13,7 @@ static const struct kist_field settings_fields[] = {
 	ROW(U32, stop_timeout, .fallback = "10"),
 	ROW(U32, pids_limit, .fallback = "2048"),
 	ROW(U64, shm_size, .fallback = "67108864"),
-	ROW(STRING, network, .fallback = "none"),
+	ROW(STRING, network, .fallback = "kist"),
 	{ .key = "volatile", .type = KIST_F_BOOL, .offset = offsetof(struct kist_settings, volatile_) },
 	ROW(STRING, seccomp_profile),
 	ROW(STRING, detach_keys, .fallback = "ctrl-p,ctrl-q"),

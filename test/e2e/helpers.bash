@@ -199,7 +199,8 @@ snapshot()
 	echo '# cgroups'
 	(cd "$CGROUP" && find . -mindepth 1 -type d ! -path './harness*' ! -path ./kist ! -path './libpod_parent*' | sort)
 	echo '# interfaces'
-	ls /sys/class/net
+	# The default network's bridge is made once, and stays for the next container.
+	ls /sys/class/net | grep -vx kist0
 	echo '# processes outside the harness'
 	local file
 	for file in $(grep -L -E '^0::/harness' /proc/[0-9]*/cgroup 2>/dev/null); do
