@@ -61,9 +61,14 @@ static struct kist_network_config *add_place(struct kist_container_config *confi
 /* NAME[:OPTION,...], or NAME,NAME... */
 static int add_networks(const char *text, struct kist_container_config *config, struct kist_error *err)
 {
+	static const char *const others[] = { "slirp4netns", "pasta" };
 	const char *colon = strchr(text, ':');
 	int r = 0;
 
+	for (size_t i = 0; i < KIST_COUNT(others); i++)
+		if (kist_has_prefix(text, others[i]) && strchr(":", text[strlen(others[i])]))
+			return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+			                 "network mode %s is not supported: it is for engines without root", others[i]);
 	if (!colon) {
 		KIST_STRV char **names = kist_strv_split(text, ',');
 		for (size_t i = 0; names && names[i]; i++)

@@ -41,12 +41,25 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 static void run_files_free(struct kist_container *c)
 {
 	static const char *const names[] = { "attach",       "hosts",   "resolv.conf",   "hostname",
-		                             "containerenv", "secrets", KIST_LIVE_RECORD };
+		                             "containerenv", "secrets", KIST_NAMES_LOCK, KIST_LIVE_RECORD };
 
 	if (kist_container_rundir(c, NULL) < 0)
 		return;
 	for (size_t i = 0; i < KIST_COUNT(names); i++)
 		kist_remove_tree(c->run_dir, names[i]);
+}
+
+/* The container whose network namespace it shared knows it by name. */
+static void guest_leave(struct kist_container *c)
+{
+	static const char mode[] = "container:";
+	struct kist_error problem = { 0 };
+
+	if (!kist_has_prefix(c->config.net_ns, mode))
+		return;
+	KIST_FREE char *line = kist_hosts_shared_line(c);
+	if (kist_run_file_rewrite(c->k, c->config.net_ns + strlen(mode), "hosts", line, "", &problem) < 0)
+		kist_debug("container %.12s: %s", c->config.id, problem.text);
 }
 
 int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err)
@@ -55,6 +68,7 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 	if (r < 0)
 		return kist_context(err, "clean up container %.12s", c->config.id);
 	kist_network_teardown(c);
+	guest_leave(c);
 	run_files_free(c);
 	c->state.status =
 	        c->state.status == KIST_CREATED || c->state.status == KIST_CONFIGURED ? KIST_CONFIGURED : KIST_EXITED;
@@ -107,6 +121,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	if (r < 0)
 		return kist_context(err, "remove container %.12s", c->config.id);
 	kist_network_teardown(c);
+	guest_leave(c);
 	kist_exit_keep(c);
 	kist_container_mount_drop(k, c->config.id);
 

@@ -8,6 +8,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/proc.h"
+#include "core/base/str.h"
 #include "core/monitor.h"
 #include "core/network.h"
 #include "core/spawn.h"
@@ -360,6 +361,8 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 	if (r == 0)
 		r = kist_name_claim(c->k, name, c->config.id, err);
 	KIST_FREE char *old = kist_strdup(c->config.name);
+	KIST_STR struct kist_str hosts = { 0 };
+	kist_hosts_own(c, &hosts);
 	if (r == 0) {
 		free(c->config.name);
 		c->config.name = kist_strdup(name);
@@ -368,6 +371,8 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 		if (r < 0) {
 			free(c->config.name);
 			c->config.name = kist_strdup(old);
+		} else {
+			kist_network_renamed(c, kist_str_get(&hosts));
 		}
 	}
 	unlinkat(kist_container_dir(c), KIST_NAMES_NOTE, 0);

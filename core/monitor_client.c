@@ -231,6 +231,9 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 		if (len == 1 && client->owner)
 			monitor_stdio_broken(m, data[0]);
 		break;
+	case KIST_MSG_NETWORK:
+		monitor_network_changed(m, client);
+		break;
 	case KIST_MSG_EXEC:
 		monitor_exec(m, client, data, len, fds, n_fds);
 		break;

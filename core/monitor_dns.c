@@ -7,6 +7,7 @@
 #include "core/base/str.h"
 #include "net/dns.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static int find_addresses(void *arg, const char *name, struct kist_net_addr *out
 	struct monitor *m = arg;
 	size_t n = 0;
 
+	/* Networks without names have no files of them. */
 	for (size_t i = 0; i < m->c->state.n_networks && n < room; i++)
 		n += kist_network_names_find(m->k, m->c->state.networks[i].name, name, out + n, room - n);
 	if (n)
@@ -74,36 +76,75 @@ static void dns_ready(struct monitor *m, struct watch *w, uint32_t events)
 	kist_dns_process(m->dns);
 }
 
-void monitor_dns_open(struct monitor *m)
+/* The servers that other names are asked of: the container's, else its networks', else the host's. */
+static size_t find_servers(struct monitor *m, struct kist_dns_server **servers)
 {
-	struct kist_dns_server *servers = NULL;
-	struct kist_dns_options options = {
-		.source = { .addresses = find_addresses, .names = find_names, .arg = m },
-	};
-	struct kist_error problem = { 0 };
-	bool own = m->c->config.dns_servers != NULL;
-	char path[40];
+	char *const *own = m->c->config.dns_servers;
+	size_t n = 0;
 
-	if (!kist_network_answers_names(m->c))
-		return;
-	for (size_t i = 0; own && m->c->config.dns_servers[i]; i++)
-		add_server(&servers, &options.n_servers, m->c->config.dns_servers[i]);
+	for (size_t i = 0; own && own[i]; i++)
+		add_server(servers, &n, own[i]);
 	for (size_t i = 0; !own && i < m->c->state.n_networks; i++) {
 		struct kist_net_network network;
 		if (kist_network_load(m->k, m->c->state.networks[i].name, &network, NULL) < 0)
 			continue;
 		for (char **server = network.dns_servers; server && *server; server++)
-			add_server(&servers, &options.n_servers, *server);
+			add_server(servers, &n, *server);
 		kist_net_network_release(&network);
 	}
-	if (options.n_servers == 0 && !own)
-		add_host_servers(&servers, &options.n_servers);
-	options.servers = servers;
+	if (n == 0 && !own)
+		add_host_servers(servers, &n);
+	return n;
+}
+
+static int dns_open(struct monitor *m, struct kist_error *err)
+{
+	struct kist_dns_options options = {
+		.source = { .addresses = find_addresses, .names = find_names, .arg = m },
+	};
+	struct kist_dns_server *servers = NULL;
+	char path[40];
+
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", m->launch.child.pid);
 	KIST_CLOSE int ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns < 0 || kist_dns_open(&options, ns, &m->dns, &problem) < 0)
-		kist_log(KIST_LOG_WARN, "container %.12s: names are not answered: %s", m->c->config.id, problem.text);
-	else
-		monitor_watch(m, &m->dns_watch, kist_dns_fd(m->dns), EPOLLIN, dns_ready);
+	if (ns < 0)
+		return kist_fail_errno(err, errno, "open %s", path);
+	options.n_servers = find_servers(m, &servers);
+	options.servers = servers;
+	int r = kist_dns_open(&options, ns, &m->dns, err);
 	free(servers);
+	if (r == 0)
+		monitor_watch(m, &m->dns_watch, fcntl(kist_dns_fd(m->dns), F_DUPFD_CLOEXEC, 3), EPOLLIN, dns_ready);
+	return r;
+}
+
+void monitor_dns_open(struct monitor *m)
+{
+	struct kist_error problem = { 0 };
+
+	if (kist_network_answers_names(m->c) && dns_open(m, &problem) < 0)
+		kist_log(KIST_LOG_WARN, "container %.12s: names are not answered: %s", m->c->config.id, problem.text);
+}
+
+/* The command holds the container's lock, and has saved the state. */
+void monitor_network_changed(struct monitor *m, struct client *client)
+{
+	struct kist_dns_server *servers = NULL;
+	struct kist_error err = { 0 };
+
+	int r = m->phase == MONITOR_DEAD ? 0 : kist_container_reload(m->c, &err);
+	bool answers = r == 0 && m->phase != MONITOR_DEAD && kist_network_answers_names(m->c);
+	if (answers && !m->dns) {
+		r = dns_open(m, &err);
+	} else if (answers) {
+		size_t n = find_servers(m, &servers);
+		kist_dns_set_servers(m->dns, servers, n);
+	} else if (r == 0 && m->dns) {
+		monitor_unwatch(m, &m->dns_watch);
+		kist_dns_close(m->dns);
+		m->dns = NULL;
+	}
+	free(servers);
+	monitor_client_send(m, client, r < 0 ? KIST_MSG_FAILED : KIST_MSG_NETWORK, r < 0 ? &err : NULL,
+	                    r < 0 ? sizeof(err) : 0);
 }

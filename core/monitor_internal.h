@@ -101,6 +101,8 @@ bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not o
 
 /* names (monitor_dns.c) */
 void monitor_dns_open(struct monitor *m);
+/* A command connected or disconnected a network, and waits for our answer. */
+void monitor_network_changed(struct monitor *m, struct client *client);
 
 int monitor_gate_open(struct monitor *m, struct kist_error *err);
 void monitor_gate_fail(struct monitor *m); /* with the lock in a command's hands, or free */

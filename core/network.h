@@ -22,7 +22,7 @@ int kist_network_load(struct kist *k, const char *name, struct kist_net_network 
 /* The directory runroot/net/NAME. A negative errno. */
 int kist_network_run_dir(struct kist *k, const char *name, bool make);
 
-/* --- network_run.c: a container's links, addresses and ports --------------------------------------------------------
+/* --- network_run.c, network_links.c: a container's links, addresses and ports ---------------------------------------
  */
 
 /* For create: networks are there, addresses and ports make sense. Names of networks become whole. */
@@ -35,6 +35,8 @@ int kist_network_prepare(struct kist_container *c, struct kist_error *err);
 int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err);
 /* Everything that the state knows of goes. Best effort: what is left is found by the next call. */
 void kist_network_teardown(struct kist_container *c);
+/* network_live.c: a running container's name has changed; before: kist_hosts_own under the old one. */
+void kist_network_renamed(struct kist_container *c, const char *before);
 /* What another handle or record of the same container knows is taken over. */
 void kist_network_adopt(struct kist_container *c, const struct kist_container_state *from);
 
@@ -59,10 +61,21 @@ void kist_network_state_drop(struct kist_container_state *state, size_t at);
 void kist_network_config_add(struct kist_container_config *config, const struct kist_network_config *network);
 void kist_network_config_drop(struct kist_container_config *config, size_t at);
 
-/* --- plan_files.c ---------------------------------------------------------------------------------------------------
+/* --- hosts.c, plan_files.c ------------------------------------------------------------------------------------------
  */
 
-/* The text of /etc/hosts, written again into the same file of a running container. */
-int kist_hosts_rewrite(struct kist_container *c, struct kist_error *err);
+/* The text of /etc/hosts for a start. rootfs: -1 when it is not at hand. */
+int kist_hosts_text(const struct kist_container *c, int rootfs, bool host_net, struct kist_str *text,
+                    struct kist_error *err);
+/* The lines of it that say where the container itself and its host are. */
+void kist_hosts_own(const struct kist_container *c, struct kist_str *text);
+/* The line that a container of mode container:ID has in the file of that one. The caller frees. */
+char *kist_hosts_shared_line(const struct kist_container *c);
+void kist_resolv_text(const struct kist_container *c, bool host_net, struct kist_str *text);
+/* Lines of 'before' that are not in 'after' go from a file in the run directory of the container id, those of 'after'
+ * come. The inode stays: it is mounted in containers. */
+int kist_run_file_rewrite(struct kist *k, const char *id, const char *name, const char *before, const char *after,
+                          struct kist_error *err);
+#define KIST_NAMES_LOCK "names.lock" /* of those who change the files in a run directory */
 
 #endif

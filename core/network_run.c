@@ -1,5 +1,5 @@
 /* What a container has on its networks while it runs: addresses, links, published ports. */
-#include "core/network.h"
+#include "core/network_internal.h"
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -14,14 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PORT_MAX        65535u
-#define NET_CLOSE       __attribute__((cleanup(net_cleanup)))
-#define NETWORK_RELEASE __attribute__((cleanup(kist_net_network_release)))
-
-static void net_cleanup(struct kist_net **net)
-{
-	kist_net_close(*net);
-}
+#define PORT_MAX 65535u
 
 /* --- leases ---------------------------------------------------------------------------------------------------------
  */
@@ -33,7 +26,7 @@ static bool owner_exists(void *arg, const char *owner)
 	return kist_exists_at(k->containers, owner);
 }
 
-static struct kist_net_leases leases_of(struct kist *k, int dir)
+struct kist_net_leases network_leases(struct kist *k, int dir)
 {
 	return (struct kist_net_leases){ .dir = dir, .alive = owner_exists, .arg = k };
 }
@@ -73,7 +66,7 @@ static bool in_subnets(const struct kist_net_network *network, const char *text)
 	return false;
 }
 
-static int check_network(struct kist *k, struct kist_network_config *place, struct kist_error *err)
+int network_place_check(struct kist *k, struct kist_network_config *place, struct kist_error *err)
 {
 	NETWORK_RELEASE struct kist_net_network network = { 0 };
 	struct kist_net_mac mac;
@@ -143,7 +136,7 @@ int kist_network_check_config(struct kist_container *c, struct kist_error *err)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "published ports need a network: network mode is %s",
 		                 config->net_ns);
 	for (size_t i = 0; r == 0 && i < config->n_networks; i++) {
-		r = check_network(c->k, &config->networks[i], err);
+		r = network_place_check(c->k, &config->networks[i], err);
 		for (size_t j = 0; r == 0 && j < i; j++)
 			if (kist_streq(config->networks[i].name, config->networks[j].name))
 				r = kist_fail(err, KIST_ERR_INVALID, 0, "network %s is given twice",
@@ -215,7 +208,7 @@ static int take_addresses(struct kist_container *c, const struct kist_net_networ
 
 	if (dir < 0)
 		return kist_fail_errno(err, -dir, "open the run directory of network %s", network->name);
-	struct kist_net_leases leases = leases_of(c->k, dir);
+	struct kist_net_leases leases = network_leases(c->k, dir);
 	for (size_t i = 0; i < network->n_subnets; i++) {
 		const struct kist_net_subnet *subnet = &network->subnets[i];
 		struct kist_net_addr wanted, taken;
@@ -240,7 +233,7 @@ static int take_addresses(struct kist_container *c, const struct kist_net_networ
 	return 0;
 }
 
-static int place_prepare(struct kist_container *c, const struct kist_network_config *place, struct kist_error *err)
+int network_place_prepare(struct kist_container *c, const struct kist_network_config *place, struct kist_error *err)
 {
 	NETWORK_RELEASE struct kist_net_network network = { 0 };
 	struct kist_container_state *state = &c->state;
@@ -266,8 +259,7 @@ static int place_prepare(struct kist_container *c, const struct kist_network_con
 	return take_addresses(c, &network, place, item, err);
 }
 
-/* The container's first address of a family on a bridge: where published ports lead. */
-static bool port_address(struct kist_container *c, uint32_t family, struct kist_net_addr *out)
+bool network_port_address(const struct kist_container *c, uint32_t family, struct kist_net_addr *out)
 {
 	struct kist_net_prefix prefix;
 
@@ -314,7 +306,7 @@ static int port_take(struct kist_container *c, const struct kist_port_config *po
 
 	if (kist_net_addr_parse(host_ip, &host) < 0 || kist_net_protocol_parse(port->protocol, &protocol) < 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "publish %s: wrong address or protocol", host_ip);
-	if (!port_address(c, host.family, &container)) {
+	if (!network_port_address(c, host.family, &container)) {
 		if (!port->host_ip)
 			return 0;
 		return kist_fail(err, KIST_ERR_INVALID, 0,
@@ -404,7 +396,7 @@ int kist_network_prepare(struct kist_container *c, struct kist_error *err)
 	if (c->config.n_networks == 0)
 		return 0;
 	for (size_t i = 0; r == 0 && i < c->config.n_networks; i++)
-		r = place_prepare(c, &c->config.networks[i], err);
+		r = network_place_prepare(c, &c->config.networks[i], err);
 	if (c->config.n_ports || c->config.publish_all)
 		raise_limit();
 	for (size_t i = 0; r == 0 && i < c->config.n_ports; i++)
@@ -412,422 +404,4 @@ int kist_network_prepare(struct kist_container *c, struct kist_error *err)
 	if (r == 0)
 		r = publish_all(c, err);
 	return r < 0 ? r : kist_container_save_live(c, err);
-}
-
-/* --- links ----------------------------------------------------------------------------------------------------------
- */
-
-struct sides {
-	struct kist_net *host, *inside;
-	int ns;
-};
-
-static void sides_close(struct sides *sides)
-{
-	kist_net_close(sides->host);
-	kist_net_close(sides->inside);
-	kist_close_fd(&sides->ns);
-}
-
-static int sides_open(pid_t pid, struct sides *sides, struct kist_error *err)
-{
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
-	sides->ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (sides->ns < 0)
-		return kist_fail_errno(err, errno, "open %s", path);
-	int r = kist_net_open(-1, &sides->host, err);
-	return r < 0 ? r : kist_net_open_container(sides->ns, &sides->inside, err);
-}
-
-static size_t publishes(const struct kist_container_state *state, struct kist_net_publish **out)
-{
-	size_t n = 0;
-
-	*out = kist_grow(NULL, state->n_ports + 1, sizeof(**out));
-	for (size_t i = 0; i < state->n_ports; i++) {
-		const struct kist_port_state *port = &state->ports[i];
-		struct kist_net_publish *p = &(*out)[n];
-		*p = (struct kist_net_publish){
-			.host_port = (uint16_t)port->host_port,
-			.container_port = (uint16_t)port->container_port,
-			.count = (uint16_t)port->count,
-		};
-		if (kist_net_addr_parse(port->host_ip, &p->host) == 0 &&
-		    kist_net_addr_parse(port->container_ip, &p->container) == 0 &&
-		    kist_net_protocol_parse(port->protocol, &p->protocol) == 0)
-			n++;
-	}
-	return n;
-}
-
-static bool has_route_of_its_own(const struct kist_net_network *network)
-{
-	if (network->internal || network->no_default_route)
-		return false;
-	for (size_t i = 0; i < network->n_subnets; i++)
-		if (!kist_empty(network->subnets[i].gateway))
-			return true;
-	return false;
-}
-
-static int place_connect(struct kist_container *c, const struct sides *sides, struct kist_network_state *place,
-                         bool *default_route, struct kist_error *err)
-{
-	NETWORK_RELEASE struct kist_net_network network = { 0 };
-	struct kist_net_mac mac;
-	char text[KIST_NET_MAC_TEXT];
-
-	int r = kist_network_load(c->k, place->name, &network, err);
-	if (r < 0)
-		return r;
-	size_t n = kist_strv_len(place->addresses);
-	KIST_FREE struct kist_net_addr *addresses = kist_grow(NULL, n + 1, sizeof(*addresses));
-	for (size_t i = 0; i < n; i++) {
-		struct kist_net_prefix prefix = { 0 };
-		if (kist_net_prefix_parse(place->addresses[i], &prefix) < 0)
-			return kist_fail(err, KIST_ERR_CORRUPT, 0, "address %s", place->addresses[i]);
-		addresses[i] = prefix.addr;
-	}
-	struct kist_net_connection connection = {
-		.network = &network,
-		.interface = place->interface,
-		.mac = place->mac && kist_net_mac_parse(place->mac, &mac) == 0 ? &mac : NULL,
-		.addresses = addresses,
-		.n_addresses = n,
-		.default_route = *default_route,
-		.localhost = c->state.n_ports > 0,
-	};
-	if (place->host_interface)
-		snprintf(connection.host_interface, sizeof(connection.host_interface), "%s", place->host_interface);
-	r = kist_net_connect(sides->host, sides->inside, sides->ns, &connection, err);
-	if (r < 0) {
-		kist_context(err, "network %s", place->name);
-		return err && err->kind == KIST_ERR_UNSUPPORTED ? kist_remedy(err, "or use --network none") : r;
-	}
-	if (has_route_of_its_own(&network))
-		*default_route = false;
-	if (network.dns)
-		kist_network_names_add(c, place);
-	if (!place->mac)
-		place->mac = kist_strdup(kist_net_mac_text(text, &connection.mac_out));
-	return 0;
-}
-
-/* The table was missing, so that what the others had in it is gone too. */
-static void restore_others(struct kist *k, const char *but, struct kist_net *host);
-
-static int place_filter(struct kist_container *c, struct kist_net *host, const struct kist_network_state *place,
-                        struct kist_net_publish *ports, size_t n_ports, bool *restored, struct kist_error *err)
-{
-	NETWORK_RELEASE struct kist_net_network network = { 0 };
-	struct kist_error problem = { 0 };
-
-	int r = kist_network_load(c->k, place->name, &network, err);
-	if (r < 0)
-		return r;
-	bool anew = false;
-	r = kist_net_nft_add(host, &network, ports, n_ports, &anew, &problem);
-	*restored = *restored || anew;
-	/* Without nf_tables nothing is translated: ports were refused before, all else was warned of. */
-	if (r < 0 && problem.kind == KIST_ERR_UNSUPPORTED && n_ports == 0)
-		return 0;
-	if (r < 0 && err)
-		*err = problem;
-	return r < 0 ? kist_context(err, "network %s", place->name) : 0;
-}
-
-static int filter(struct kist_container *c, struct kist_net *host, bool *restored, struct kist_error *err)
-{
-	KIST_FREE struct kist_net_publish *ports = NULL;
-	size_t n = publishes(&c->state, &ports);
-	bool done = false;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < c->state.n_networks; i++) {
-		const struct kist_network_state *place = &c->state.networks[i];
-		bool here = n && !done && place->host_interface;
-		r = place_filter(c, host, place, ports, here ? n : 0, restored, err);
-		done = done || here;
-	}
-	return r;
-}
-
-static int attach_all(struct kist_container *c, const struct sides *sides, bool *restored, struct kist_error *err)
-{
-	bool default_route = true;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < c->state.n_networks; i++)
-		r = place_connect(c, sides, &c->state.networks[i], &default_route, err);
-	return r < 0 ? r : filter(c, sides->host, restored, err);
-}
-
-static void restore_others(struct kist *k, const char *but, struct kist_net *host)
-{
-	struct kist_container **list = NULL;
-	size_t n = 0;
-
-	if (kist_container_list(k, &list, &n, NULL, NULL) < 0)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		struct kist_error problem = { 0 };
-		bool restored = false;
-		if (kist_streq(list[i]->config.id, but) || !kist_status_has_process(list[i]->state.status) ||
-		    list[i]->state.n_networks == 0)
-			continue;
-		if (filter(list[i], host, &restored, &problem) < 0)
-			kist_debug("%s", problem.text);
-	}
-	kist_container_list_free(list, n);
-}
-
-int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err)
-{
-	struct sides sides = { .ns = -1 };
-	bool restored = false;
-
-	if (c->state.n_networks == 0)
-		return 0;
-	int r = sides_open(pid, &sides, err);
-	if (r == 0)
-		r = attach_all(c, &sides, &restored, err);
-	if (r == 0 && restored)
-		restore_others(c->k, c->config.id, sides.host);
-	sides_close(&sides);
-	return r;
-}
-
-/* --- the end --------------------------------------------------------------------------------------------------------
- */
-
-static void release_addresses(struct kist *k, const char *id, const struct kist_network_state *place)
-{
-	KIST_CLOSE int dir = kist_network_run_dir(k, place->name, false);
-	struct kist_net_leases leases = leases_of(k, dir);
-	struct kist_net_prefix prefix;
-
-	for (size_t i = 0; dir >= 0 && place->addresses && place->addresses[i]; i++)
-		if (kist_net_prefix_parse(place->addresses[i], &prefix) == 0)
-			kist_net_lease_release(&leases, id, &prefix.addr, NULL);
-}
-
-/* Of a start that was cut short between taking addresses and writing them down. */
-static void release_unwritten(struct kist_container *c)
-{
-	for (size_t i = 0; i < c->config.n_networks; i++) {
-		KIST_CLOSE int dir = kist_network_run_dir(c->k, c->config.networks[i].name, false);
-		struct kist_net_leases leases = leases_of(c->k, dir);
-		if (dir >= 0)
-			kist_net_lease_release_all(&leases, c->config.id, NULL);
-	}
-}
-
-static void ports_teardown(struct kist_container *c, struct kist_net *host)
-{
-	KIST_FREE struct kist_net_publish *ports = NULL;
-	size_t n = publishes(&c->state, &ports);
-	struct kist_error problem = { 0 };
-
-	if (n == 0)
-		return;
-	if (kist_net_nft_remove(host, ports, n, &problem) < 0)
-		kist_debug("container %.12s: %s", c->config.id, problem.text);
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || !kist_net_addr_equal(&ports[i].container, &ports[i - 1].container))
-			kist_net_conntrack_forget(host, &ports[i].container, NULL);
-}
-
-static void place_teardown(struct kist_container *c, struct kist_net *host, const struct kist_network_state *place)
-{
-	struct kist_error problem = { 0 };
-
-	/* The namespace's end would take it too, but later: the address must not answer any more when it is free. */
-	if (place->host_interface && kist_net_link_remove(host, place->host_interface, &problem) < 0)
-		kist_debug("container %.12s: %s", c->config.id, problem.text);
-	kist_network_names_remove(c->k, place->name, c->config.id);
-	release_addresses(c->k, c->config.id, place);
-}
-
-void kist_network_teardown(struct kist_container *c)
-{
-	NET_CLOSE struct kist_net *host = NULL;
-	struct kist_error problem = { 0 };
-
-	if (c->state.n_networks == 0) {
-		release_unwritten(c);
-	} else if (kist_net_open(-1, &host, &problem) < 0) {
-		kist_debug("container %.12s: %s", c->config.id, problem.text);
-	} else {
-		ports_teardown(c, host);
-		for (size_t i = 0; i < c->state.n_networks; i++)
-			place_teardown(c, host, &c->state.networks[i]);
-		if (c->state.n_networks < c->config.n_networks)
-			release_unwritten(c);
-	}
-	for (size_t i = 0; i < c->n_port_fds; i++)
-		kist_close_fd(&c->port_fds[i]);
-	free(c->port_fds);
-	c->port_fds = NULL;
-	c->n_port_fds = 0;
-	kist_container_state_forget_network(&c->state);
-}
-
-void kist_network_adopt(struct kist_container *c, const struct kist_container_state *from)
-{
-	struct kist_container_state copy;
-
-	if (from->n_networks == 0 || c->state.n_networks)
-		return;
-	kist_table_copy(&kist_container_state_table, &copy, from);
-	c->state.networks = kist_steal(&copy.networks);
-	c->state.ports = kist_steal(&copy.ports);
-	c->state.n_networks = copy.n_networks;
-	c->state.n_ports = copy.n_ports;
-	copy.n_networks = copy.n_ports = 0;
-	kist_table_release(&kist_container_state_table, &copy);
-}
-
-/* --- while it runs --------------------------------------------------------------------------------------------------
- */
-
-static bool is_live(const struct kist_container *c)
-{
-	return kist_status_has_process(c->state.status) && kist_container_monitor_alive(c);
-}
-
-static int connect_live(struct kist_container *c, const struct kist_network_config *place, struct kist_error *err)
-{
-	struct sides sides = { .ns = -1 };
-	bool restored = false;
-
-	int r = place_prepare(c, place, err);
-	if (r == 0)
-		r = kist_container_save(c, err);
-	if (r == 0)
-		r = sides_open(c->state.pid, &sides, err);
-	if (r == 0)
-		r = attach_all(c, &sides, &restored, err);
-	if (r == 0 && restored)
-		restore_others(c->k, c->config.id, sides.host);
-	if (r < 0 && c->state.n_networks && kist_streq(c->state.networks[c->state.n_networks - 1].name, place->name)) {
-		if (sides.host)
-			place_teardown(c, sides.host, &c->state.networks[c->state.n_networks - 1]);
-		else
-			release_addresses(c->k, c->config.id, &c->state.networks[c->state.n_networks - 1]);
-		kist_network_state_drop(&c->state, c->state.n_networks - 1);
-		kist_container_save(c, NULL);
-	}
-	sides_close(&sides);
-	return r < 0 ? r : kist_hosts_rewrite(c, err);
-}
-
-static int mode_check(const struct kist_container *c, struct kist_error *err)
-{
-	if (kist_streq(c->config.net_ns, "private") || kist_streq(c->config.net_ns, "none"))
-		return 0;
-	return kist_fail(err, KIST_ERR_INVALID, 0, "container %s has network mode %s and no networks of its own",
-	                 c->config.name, c->config.net_ns);
-}
-
-static int connect_locked(struct kist_container *c, const struct kist_network_config *network, struct kist_error *err)
-{
-	struct kist_network_config place;
-
-	int r = mode_check(c, err);
-	if (r < 0)
-		return r;
-	kist_network_config_add(&c->config, network);
-	size_t at = c->config.n_networks - 1;
-	free(c->config.net_ns);
-	c->config.net_ns = kist_strdup("private");
-	r = check_network(c->k, &c->config.networks[at], err);
-	for (size_t i = 0; r == 0 && i < at; i++)
-		if (kist_streq(c->config.networks[i].name, c->config.networks[at].name))
-			r = kist_fail(err, KIST_ERR_EXISTS, EEXIST, "container %s is connected to network %s already",
-			              c->config.name, c->config.networks[i].name);
-	place = c->config.networks[at];
-	if (r == 0 && is_live(c))
-		r = connect_live(c, &place, err);
-	if (r == 0)
-		r = kist_container_save_config(c, err);
-	return r;
-}
-
-int kist_container_connect(struct kist_container *c, const struct kist_network_config *network, struct kist_error *err)
-{
-	int r = kist_container_lock(c, err);
-
-	if (r < 0)
-		return r;
-	r = connect_locked(c, network, err);
-	kist_container_unlock(c);
-	return r < 0 ? kist_context(err, "connect %s", c->config.name) : 0;
-}
-
-static int disconnect_live(struct kist_container *c, size_t at, struct kist_error *err)
-{
-	struct kist_network_state *place = &c->state.networks[at];
-	struct sides sides = { .ns = -1 };
-
-	int r = sides_open(c->state.pid, &sides, err);
-	if (r == 0)
-		r = kist_net_disconnect(sides.inside, place->interface, err);
-	if (r == 0) {
-		place_teardown(c, sides.host, place);
-		kist_network_state_drop(&c->state, at);
-		r = kist_container_save(c, err);
-	}
-	sides_close(&sides);
-	return r < 0 ? r : kist_hosts_rewrite(c, err);
-}
-
-static int disconnect_locked(struct kist_container *c, const char *network, struct kist_error *err)
-{
-	KIST_FREE char *name = NULL;
-	size_t at;
-
-	/* A network that is gone can still be in a record. */
-	if (kist_network_find(c->k, network, &name, NULL) < 0)
-		name = kist_strdup(network);
-	for (at = 0; at < c->config.n_networks && !kist_streq(c->config.networks[at].name, name); at++)
-		continue;
-	if (at == c->config.n_networks)
-		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "container %s is not connected to network %s",
-		                 c->config.name, name);
-	for (size_t i = 0; is_live(c) && i < c->state.n_networks; i++) {
-		if (!kist_streq(c->state.networks[i].name, name))
-			continue;
-		int r = disconnect_live(c, i, err);
-		if (r < 0)
-			return r;
-		break;
-	}
-	kist_network_config_drop(&c->config, at);
-	return kist_container_save_config(c, err);
-}
-
-int kist_container_disconnect(struct kist_container *c, const char *network, struct kist_error *err)
-{
-	int r = kist_container_lock(c, err);
-
-	if (r < 0)
-		return r;
-	r = disconnect_locked(c, network, err);
-	kist_container_unlock(c);
-	return r < 0 ? kist_context(err, "disconnect %s", c->config.name) : 0;
-}
-
-int kist_container_reload_network(struct kist_container *c, struct kist_error *err)
-{
-	int r = kist_container_lock(c, err);
-
-	if (r < 0)
-		return r;
-	r = kist_call_check(KIST_CALL_RELOAD_NETWORK, (enum kist_status)c->state.status, err);
-	if (r == 0)
-		r = kist_network_attach(c, c->state.pid, err);
-	kist_container_unlock(c);
-	return r < 0 ? kist_context(err, "reload the network of %s", c->config.name) : 0;
 }

@@ -4,6 +4,8 @@
 
 #include "core/internal.h"
 
+struct kist_str;
+
 struct plan {
 	struct kist_container *c;
 	const struct kist_container_config *config;
@@ -22,6 +24,8 @@ extern const char *const plan_writable_places[], *const plan_writable_options[];
 
 /* plan_files.c: hosts, resolv.conf, hostname, .containerenv, in the run directory. */
 int plan_files(struct plan *p, struct kist_error *err);
+/* A file of the host, empty when it is missing, ended by a new line. */
+void plan_read_host(const char *path, struct kist_str *out);
 
 /* The host path of another container's namespace or file: "/proc/PID/ns/net". The container must be running. */
 int plan_other(struct plan *p, const char *id, struct kist_container **other, struct kist_error *err);

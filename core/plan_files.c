@@ -47,7 +47,7 @@ static int own_file(struct plan *p, const char *destination, const char *name, c
 }
 
 /* A host file, empty when it is missing or unreadable: a minimal host may have none. */
-static void read_host(const char *path, struct kist_str *out)
+void plan_read_host(const char *path, struct kist_str *out)
 {
 	KIST_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -57,134 +57,15 @@ static void read_host(const char *path, struct kist_str *out)
 		kist_str_addc(out, '\n');
 }
 
-/* --- /etc/hosts ------------------------------------------------------------------------------------------------------
+/* --- /etc/hosts: hosts.c -------------------------------------------------------------------------------------------
  */
-
-/* The host as its containers see it: the first gateway. */
-static const char *host_gateway(const struct kist_container *c)
-{
-	for (size_t i = 0; i < c->state.n_networks; i++)
-		if (c->state.networks[i].gateways)
-			return c->state.networks[i].gateways[0];
-	return NULL;
-}
-
-static int add_hosts_entries(const struct kist_container *c, bool host_net, struct kist_str *text,
-                             struct kist_error *err)
-{
-	char *const *entries = c->config.add_hosts;
-
-	for (size_t i = 0; entries && entries[i]; i++) {
-		const char *entry = entries[i], *colon = strchr(entry, ':');
-		if (!colon || colon == entry || !colon[1] || strpbrk(entry, " \t\n#"))
-			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': expected NAME:ADDRESS", entry);
-		const char *address = colon + 1;
-		if (kist_streq(address, "host-gateway"))
-			address = host_net ? "127.0.0.1" : host_gateway(c);
-		if (!address)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': the container has no gateway",
-			                 entry);
-		/* Several names can have one address: "a;b:ADDRESS". */
-		KIST_FREE char *names = kist_strndup(entry, (size_t)(colon - entry));
-		for (char *ch = names; *ch; ch++)
-			if (*ch == ';')
-				*ch = ' ';
-		kist_str_addf(text, "%s\t%s\n", address, names);
-	}
-	return 0;
-}
-
-static void add_own_names(const struct kist_container *c, struct kist_str *text)
-{
-	const char *gateway = host_gateway(c);
-	KIST_FREE char *hostname = kist_plan_hostname(&c->config);
-	bool own = false;
-
-	if (gateway)
-		kist_str_addf(text, "%s\thost.containers.internal host.docker.internal\n", gateway);
-	for (size_t i = 0; i < c->state.n_networks; i++) {
-		char *const *addresses = c->state.networks[i].addresses;
-		for (size_t j = 0; addresses && addresses[j]; j++) {
-			kist_str_addf(text, "%.*s\t%s%s%s\n", (int)strcspn(addresses[j], "/"), addresses[j],
-			              hostname ? hostname : "", hostname ? " " : "", c->config.name);
-			own = true;
-		}
-	}
-	if (!own && hostname)
-		kist_str_addf(text, "127.0.0.1\t%s %s\n", hostname, c->config.name);
-}
-
-/* rootfs: -1 when it is not at hand. */
-static int add_base(const struct kist_container *c, int rootfs, struct kist_str *text, struct kist_error *err)
-{
-	const char *base = c->config.hosts_file;
-	KIST_STR struct kist_str file = { 0 };
-	struct stat st;
-
-	if (kist_empty(base) || kist_streq(base, "none"))
-		return 0;
-	bool image = kist_streq(base, "image");
-	KIST_CLOSE int fd = image ? kist_open_in_root(rootfs, "/etc/hosts", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0)
-	                          : open(base, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 && image)
-		return 0;
-	if (fd < 0)
-		return kist_fail_errno(err, errno, "hosts file %s", base);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return image ? 0 : kist_fail(err, KIST_ERR_INVALID, 0, "hosts file %s is not a file", base);
-	int r = kist_read_fd(fd, HOST_FILE_MAX, &file);
-	if (r < 0)
-		return kist_fail_errno(err, -r, "hosts file %s", base);
-	kist_str_add(text, kist_str_get(&file));
-	if (text->len && text->data[text->len - 1] != '\n')
-		kist_str_addc(text, '\n');
-	return 0;
-}
-
-static int hosts_text(const struct kist_container *c, int rootfs, bool host_net, struct kist_str *text,
-                      struct kist_error *err)
-{
-	int r = add_hosts_entries(c, host_net, text, err);
-
-	if (r == 0)
-		r = add_base(c, rootfs, text, err);
-	if (r < 0)
-		return r;
-	if (host_net && kist_empty(c->config.hosts_file)) {
-		read_host("/etc/hosts", text);
-	} else {
-		kist_str_add(text,
-		             "127.0.0.1\tlocalhost localhost.localdomain\n::1\tlocalhost localhost.localdomain\n");
-		add_own_names(c, text);
-	}
-	return 0;
-}
 
 static int hosts(struct plan *p, bool host_net, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 
-	int r = hosts_text(p->c, p->rootfs, host_net, &text, err);
+	int r = kist_hosts_text(p->c, p->rootfs, host_net, &text, err);
 	return r < 0 ? r : own_file(p, "/etc/hosts", "hosts", &text, err);
-}
-
-/* Into the same file: it is mounted in the container, and a rename would leave the old one there. */
-int kist_hosts_rewrite(struct kist_container *c, struct kist_error *err)
-{
-	KIST_STR struct kist_str text = { 0 };
-
-	int run = c->config.no_hosts ? -ENOENT : kist_container_rundir(c, NULL);
-	KIST_CLOSE int fd = run < 0 ? -1 : openat(run, "hosts", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return 0; /* the user's own is mounted there */
-	int r = hosts_text(c, -1, false, &text, err);
-	if (r < 0)
-		return r;
-	/* One write, then the end: a reader in between sees old lines at worst. */
-	r = kist_write_all(fd, kist_str_get(&text), text.len);
-	if (r == 0 && ftruncate(fd, (off_t)text.len) < 0)
-		r = -errno;
-	return r < 0 ? kist_fail_errno(err, -r, "write hosts of the container") : 0;
 }
 
 /* --- /etc/resolv.conf ------------------------------------------------------------------------------------------------
@@ -212,12 +93,12 @@ static void add_list(struct kist_str *text, const char *keyword, char *const *it
 	kist_str_addf(text, "%s %s\n", keyword, joined);
 }
 
-static void resolv_text(const struct kist_container *c, bool host_net, struct kist_str *text)
+void kist_resolv_text(const struct kist_container *c, bool host_net, struct kist_str *text)
 {
 	const struct kist_container_config *config = &c->config;
 	KIST_STR struct kist_str host = { 0 };
 
-	read_host("/etc/resolv.conf", &host);
+	plan_read_host("/etc/resolv.conf", &host);
 	add_list(text, "search", config->dns_search);
 	bool answered = kist_network_answers_names(c);
 	if (answered)
@@ -243,12 +124,12 @@ static int resolv_conf(struct plan *p, bool host_net, struct kist_error *err)
 
 	if (p->config->dns_servers && kist_streq(p->config->dns_servers[0], "none"))
 		return 0;
-	resolv_text(p->c, host_net, &text);
+	kist_resolv_text(p->c, host_net, &text);
 	return own_file(p, "/etc/resolv.conf", "resolv.conf", &text, err);
 }
 
 /* A container that shares another's network has its names too. */
-static int shared_net_files(struct plan *p, const char *id)
+static int shared_net_files(struct plan *p, const char *id, struct kist_error *err)
 {
 	static const struct {
 		const char *name, *destination;
@@ -257,10 +138,13 @@ static int shared_net_files(struct plan *p, const char *id)
 	for (size_t i = 0; i < KIST_COUNT(files); i++) {
 		KIST_FREE char *path =
 		        kist_asprintf("%s/containers/%s/%s", p->c->k->settings.runroot, id, files[i].name);
-		if (!plan_user_mounts(p, files[i].destination) && access(path, R_OK) == 0)
+		bool unwanted = i == 0 ? p->config->no_hosts : p->config->no_resolv;
+		if (!unwanted && !plan_user_mounts(p, files[i].destination) && access(path, R_OK) == 0)
 			mount_file(p, files[i].destination, path);
 	}
-	return 0;
+	/* The owner knows its guests by name. */
+	KIST_FREE char *line = kist_hosts_shared_line(p->c);
+	return kist_run_file_rewrite(p->c->k, id, "hosts", "", line, err);
 }
 
 static int containerenv(struct plan *p, struct kist_error *err)
@@ -290,7 +174,7 @@ int plan_files(struct plan *p, struct kist_error *err)
 	if (r < 0 || kist_ns_mode_parse(p->config->net_ns, &net, &id) < 0)
 		return r;
 	if (net == KIST_NS_CONTAINER)
-		return shared_net_files(p, id);
+		return shared_net_files(p, id, err);
 	bool host_net = net == KIST_NS_HOST;
 	if (!p->config->no_hosts)
 		r = hosts(p, host_net, err);
