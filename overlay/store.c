@@ -38,7 +38,7 @@ static char *layer_path(char out[96], const char *layer, const char *file)
 
 static char *short_path(char out[32], const char *name)
 {
-	snprintf(out, 32, "l/%s", name);
+	snprintf(out, 32, "l/%.29s", name);
 	return out;
 }
 
