@@ -57,7 +57,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 objects := $(sources:%.c=$(obj)/%.o)
 
-.PHONY: all static check check-unit check-e2e check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
+.PHONY: all static check check-unit check-e2e check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
 	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers
 all: $(out)/kist
 
@@ -100,6 +100,10 @@ check-asan:
 E2E ?=
 check-e2e: static
 	$(Q)test/e2e/run $(E2E)
+
+# Attacks that win by chance, a minute each, all at once.
+check-race: static
+	$(Q)test/e2e/races
 
 # A Debian kernel in QEMU, emulated, on an initramfs root: minutes, so not part of 'check'.
 check-vm: static

@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +86,13 @@ static void try_namespaces(void)
 		;
 }
 
+static sigjmp_buf no_gate;
+
+static void on_fault(int number)
+{
+	siglongjmp(no_gate, number);
+}
+
 static void try_sockets(void)
 {
 	tell("af_alg", socket(AF_ALG, SOCK_SEQPACKET, 0));
@@ -98,9 +107,18 @@ static void try_sockets(void)
 	static const int families[] = { AF_ALG, AF_VSOCK };
 	static const char *const names[][2] = { { "i386-socketcall-alg", "i386-socket-alg" },
 		                                { "i386-socketcall-vsock", "i386-socket-vsock" } };
+	/* A kernel without 32-bit programs has no such gate: the instruction faults, and nothing can come through. */
+	signal(SIGSEGV, on_fault);
+	bool gate = sigsetjmp(no_gate, 1) == 0;
+	errno = ENOSYS;
 	for (int i = 0; i < 2 && low != MAP_FAILED; i++) {
 		int type = i ? SOCK_STREAM : SOCK_SEQPACKET;
 		int result;
+		if (!gate) {
+			tell(names[i][0], -1);
+			tell(names[i][1], -1);
+			continue;
+		}
 		low[0] = (uint32_t)families[i];
 		low[1] = (uint32_t)type;
 		low[2] = 0;
@@ -117,6 +135,7 @@ static void try_sockets(void)
 		errno = -result;
 		tell(names[i][1], result);
 	}
+	signal(SIGSEGV, SIG_DFL);
 	/* The x32 numbers of the same calls. */
 	tell("x32-socket-alg", syscall(0x40000000 + SYS_socket, AF_ALG, SOCK_SEQPACKET, 0));
 	tell("x32-mount", syscall(0x40000000 + SYS_mount, "none", "/tmp", "tmpfs", 0, ""));
