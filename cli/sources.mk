@@ -17,6 +17,7 @@ cli-sources += cli/create_network.c cli/network.c cli/network_ls.c cli/create_se
 cli-sources += cli/attach.c
 cli-sources += cli/main.c cli/rm.c cli/run.c cli/start.c cli/stop.c
 cli-sources += cli/image_import.c cli/image_inspect.c cli/images.c cli/rmi.c cli/tag.c
+cli-sources += cli/events.c
 cli-sources += cli/info.c cli/inspect.c cli/logs.c cli/ps.c cli/select.c cli/stats.c cli/top.c
 cli-sources += cli/image_load.c cli/image_save.c
 cli-sources += cli/commit.c

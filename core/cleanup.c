@@ -70,6 +70,8 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 	kist_network_teardown(c);
 	guest_leave(c);
 	run_files_free(c);
+	if (c->state.status == KIST_STOPPED)
+		kist_container_event(c, "cleanup");
 	c->state.status =
 	        c->state.status == KIST_CREATED || c->state.status == KIST_CONFIGURED ? KIST_CONFIGURED : KIST_EXITED;
 	c->state.pid = c->state.monitor_pid = 0;
@@ -130,6 +132,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	if (renameat(k->containers, c->config.id, k->containers, gone) < 0 && errno != ENOENT)
 		return kist_fail_errno(err, errno, "remove container %.12s", c->config.id);
 	name_release(c);
+	kist_container_event(c, "remove");
 	r = kist_container_remove_finish(k, gone);
 	kist_remove_tree(k->run_containers, c->config.id);
 	kist_container_unlock(c);

@@ -293,6 +293,8 @@ int kist_container_commit(struct kist_container *c, const struct kist_commit *wh
 		kist_image_draft_drop(&commit.draft);
 	else
 		memcpy(id, commit.draft.id, sizeof(commit.draft.id));
+	if (r == 0)
+		kist_container_event(c, "commit");
 	kist_image_free(commit.base);
 	free(commit.name);
 	return r < 0 ? kist_context(err, "commit %s", c->config.name) : 0;

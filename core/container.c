@@ -454,6 +454,7 @@ int kist_container_create(struct kist *k, const struct kist_container_config *co
 		return r;
 	}
 	kist_container_unlock(c);
+	kist_container_event(c, "create");
 	*out = c;
 	return 0;
 }

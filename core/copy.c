@@ -524,5 +524,7 @@ int kist_container_export(struct kist_container *c, int to, struct kist_error *e
 		r = export_locked(c, to, err);
 	if (c->lock >= 0)
 		kist_container_unlock(c);
+	if (r == 0)
+		kist_container_event(c, "export");
 	return r < 0 ? kist_context(err, "export container %s", c->config.name) : 0;
 }

@@ -216,6 +216,7 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 		session->next = m->execs;
 		m->execs = session;
 		announce(client, &child);
+		kist_container_event(m->c, "exec");
 		session->console = kist_steal_fd(&child.console);
 		if (request.detach)
 			console_listen(m, session);
@@ -248,6 +249,7 @@ bool monitor_exec_ended(struct monitor *m, pid_t pid, int code)
 		if (session->pid != pid)
 			continue;
 		int32_t value = code;
+		kist_container_event_code(m->c, "exec_died", code, false);
 		if (session->client)
 			monitor_client_send(m, session->client, KIST_MSG_EXITED, &value, sizeof(value));
 		*at = session->next;

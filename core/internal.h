@@ -28,6 +28,7 @@ struct kist {
 	struct kist_cgroup_root *cgroup;
 	int images, refs;     /* -1 until used: images/ID/, refs/NAME */
 	int volumes, secrets; /* -1 until used: volumes/NAME/, secrets/ID/ beside containers/ */
+	int events;           /* -1 until used: the file that they are appended to (event.c) */
 	int networks;         /* -1 until used: networks/NAME beside containers/ */
 };
 
@@ -177,6 +178,16 @@ int kist_exit_write(struct kist_container *c, const struct kist_exit *record, st
 int kist_exit_read(struct kist_container *c, struct kist_exit *record); /* -ENOENT, -EBADMSG */
 void kist_exit_keep(struct kist_container *c); /* before removal: moves it to exits/ID; prunes old ones */
 int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record); /* of a removed container */
+
+/* --- events (event.c) -----------------------------------------------------------------------------------------------
+ */
+
+#define KIST_EVENTS_LOG "events"   /* below the run directory */
+#define KIST_EVENTS_OLD "events.1" /* the one before */
+#define KIST_EVENTS_MAX (1 << 20)  /* bytes; then it is rotated */
+/* Of a container, with its labels as attributes. */
+void kist_container_event(struct kist_container *c, const char *status);
+void kist_container_event_code(struct kist_container *c, const char *status, int code, bool oom);
 
 /* --- waiting (wait.c) -----------------------------------------------------------------------------------------------
  */

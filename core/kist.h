@@ -35,6 +35,8 @@ struct kist_options {
 	const char *const *set;  /* further "key=value" settings over the file, NULL-terminated; may be NULL */
 };
 
+enum kist_events_to { KIST_EVENTS_FILE, KIST_EVENTS_NONE };
+
 /* /etc/kist.conf: key=value lines; kist.conf(5). */
 struct kist_settings {
 	char *root, *runroot;
@@ -47,6 +49,7 @@ struct kist_settings {
 	uint64_t shm_size;      /* bytes; 65536k */
 	char *network;          /* of containers that name none: a network, none or host */
 	bool volatile_;         /* key 'volatile': all changing state in runroot, no fsync */
+	int events;             /* enum kist_events_to */
 	char *seccomp_profile;  /* path of a profile to use instead of the built-in one */
 	char *detach_keys;      /* ctrl-p,ctrl-q; "": none */
 	char **env;             /* added to every container */
@@ -637,6 +640,35 @@ int kist_container_connect(struct kist_container *c, const struct kist_network_c
 int kist_container_disconnect(struct kist_container *c, const char *network, struct kist_error *err);
 /* Makes again what a firewall or a person took away. Nothing is changed where all is right. */
 int kist_container_reload_network(struct kist_container *c, struct kist_error *err);
+
+/* --- events ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Something that happened to an object. The file RUNROOT/events has one JSON object a line, with podman's keys; it is
+ * rotated at 1 MB, and one older file is kept. Strings may be NULL. */
+struct kist_event {
+	const char *type;   /* container image volume network pod secret system */
+	const char *status; /* create init start died ...: podman-events(1) */
+	const char *id, *name, *image;
+	const char *network, *pod, *health_status, *error;
+	char *const *attributes;   /* "key=value" */
+	struct kist_opt exit_code; /* of died and exec_died */
+	int64_t failing_streak;
+	bool oom_killed;
+	int64_t time; /* wall; 0: now */
+};
+/* Never fails: what cannot be written is lost, and the operation that it is about goes on. Never waits. */
+void kist_event_write(struct kist *k, const struct kist_event *event);
+
+struct kist_event_options {
+	int64_t since, until; /* wall time; 0: unbounded */
+	bool past;            /* those that are recorded already; implied by since and until */
+	bool stream;          /* go on with those that come, until 'until' */
+};
+/* Calls back for each in the order in which they were written; a positive return of the callback ends it. Follows
+ * rotations. The document is the caller's for the time of the call. */
+int kist_events(struct kist *k, const struct kist_event_options *options,
+                int (*event)(void *arg, struct json_object *document), void *arg, struct kist_error *err);
 
 /* --- internal doors of the binary -----------------------------------------------------------------------------------
  */

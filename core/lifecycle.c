@@ -133,6 +133,8 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 	if (r < 0)
 		return named(c, "start", err);
 	if (start->attach)
+		kist_container_event(c, "attach");
+	if (start->attach)
 		*session = kist_attach_new(c, kist_steal_fd(&control));
 	else
 		kist_msg_send(control, KIST_MSG_LEAVE, NULL, 0);
@@ -245,7 +247,10 @@ static int stop_locked(struct kist_container *c, int64_t timeout, struct kist_er
 		if (r < 0)
 			return r;
 	}
-	return await_monitor(c, err);
+	int r = await_monitor(c, err);
+	if (r == 0 && !at_gate)
+		kist_container_event(c, "stop");
+	return r;
 }
 
 int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err)
@@ -268,7 +273,10 @@ int kist_container_restart(struct kist_container *c, int64_t timeout, struct kis
 		kist_container_unlock(c);
 	if (r < 0)
 		return named(c, "restart", err);
-	return kist_container_start(c, NULL, NULL, err);
+	r = kist_container_start(c, NULL, NULL, err);
+	if (r == 0)
+		kist_container_event(c, "restart");
+	return r;
 }
 
 /* --- signals and freezing -------------------------------------------------------------------------------------------
@@ -295,6 +303,7 @@ int kist_container_kill(struct kist_container *c, int signal_number, struct kist
 			kist_debug("container %s: state could not be saved: %m", c->config.name);
 	}
 	kist_container_unlock(c);
+	kist_container_event(c, "kill");
 	return 0;
 }
 
@@ -333,6 +342,8 @@ int kist_container_pause(struct kist_container *c, struct kist_error *err)
 		return r;
 	r = set_frozen(c, true, err);
 	kist_container_unlock(c);
+	if (r == 0)
+		kist_container_event(c, "pause");
 	return r < 0 ? named(c, "pause", err) : 0;
 }
 
@@ -343,6 +354,8 @@ int kist_container_unpause(struct kist_container *c, struct kist_error *err)
 		return r;
 	r = set_frozen(c, false, err);
 	kist_container_unlock(c);
+	if (r == 0)
+		kist_container_event(c, "unpause");
 	return r < 0 ? named(c, "unpause", err) : 0;
 }
 
@@ -377,6 +390,8 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 	}
 	unlinkat(kist_container_dir(c), KIST_NAMES_NOTE, 0);
 	kist_container_unlock(c);
+	if (r == 0)
+		kist_container_event(c, "rename");
 	return r < 0 ? kist_context(err, "rename %s", old) : 0;
 }
 

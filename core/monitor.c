@@ -151,6 +151,7 @@ int monitor_gate_open(struct monitor *m, struct kist_error *err)
 	if (r < 0)
 		return r;
 	m->phase = MONITOR_RUNNING;
+	kist_container_event(m->c, "start");
 	return 0;
 }
 
@@ -233,6 +234,7 @@ static void record_end(struct monitor *m, int code)
 	if (kist_exit_write(m->c, &m->end, &err) < 0)
 		kist_log(KIST_LOG_ERROR, "container %.12s: exit code %d could not be recorded: %s", m->c->config.id,
 		         code, err.text);
+	kist_container_event_code(m->c, "died", code, m->end.oom);
 }
 
 static void children_reap(struct monitor *m)
@@ -391,6 +393,8 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 		r = -err->errnum;
 	if (r == 0)
 		r = state_begin(m, go ? KIST_RUNNING : KIST_CREATED, err);
+	if (r == 0)
+		kist_container_event(m->c, "init");
 	if (r == 0 && go)
 		r = monitor_gate_open(m, err);
 	return r;
@@ -452,6 +456,8 @@ int kist_monitor_main(int argc, char **argv)
 	if (r == 0)
 		r = kist_container_load(m.k, args.id, &m.c, &err);
 	if (r == 0) {
+		if (strchr(args.flags, KIST_MONITOR_SILENT))
+			m.k->settings.events = KIST_EVENTS_NONE;
 		m.c->lock = lock;
 		r = loop_setup(&m, control, &args, &err);
 	}

@@ -131,6 +131,7 @@ int kist_container_mount(struct kist_container *c, char **path, struct kist_erro
 	}
 	if (r < 0)
 		return kist_context(err, "mount container %s", c->config.name);
+	kist_container_event(c, "mount");
 	*path = mount_path(c);
 	return 0;
 }
@@ -172,5 +173,7 @@ int kist_container_unmount(struct kist_container *c, bool force, struct kist_err
 		r = unmount_locked(c, force, err);
 		kist_container_unlock(c);
 	}
+	if (r == 0)
+		kist_container_event(c, "unmount");
 	return r < 0 ? kist_context(err, "unmount container %s", c->config.name) : 0;
 }

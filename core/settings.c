@@ -3,6 +3,12 @@
 
 #define ROW(type, member, ...) KIST_FIELD(struct kist_settings, type, member, ##__VA_ARGS__)
 
+static const struct kist_name events_names[] = {
+	{ "file", KIST_EVENTS_FILE },
+	{ "none", KIST_EVENTS_NONE },
+	{ NULL, 0 },
+};
+
 static const struct kist_field settings_fields[] = {
 	ROW(STRING, root, .fallback = "/var/lib/kist"),
 	ROW(STRING, runroot, .fallback = "/run/kist"),
@@ -15,6 +21,7 @@ static const struct kist_field settings_fields[] = {
 	ROW(U64, shm_size, .fallback = "67108864"),
 	ROW(STRING, network, .fallback = "kist"),
 	{ .key = "volatile", .type = KIST_F_BOOL, .offset = offsetof(struct kist_settings, volatile_) },
+	ROW(ENUM, events, .names = events_names, .fallback = "file"),
 	ROW(STRING, seccomp_profile),
 	ROW(STRING, detach_keys, .fallback = "ctrl-p,ctrl-q"),
 	ROW(STRV, env),

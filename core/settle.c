@@ -247,6 +247,7 @@ int kist_container_settle(struct kist_container *c, struct kist_error *err)
 			r = kist_exit_write(c, &record, err);
 			if (r < 0)
 				return kist_context(err, "container %.12s", c->config.id);
+			kist_container_event_code(c, "died", record.code, false);
 			free(c->state.error);
 			c->state.error = kist_strdup("its monitor was killed: the exit code is unknown");
 		}

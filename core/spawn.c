@@ -50,12 +50,14 @@ int kist_check_preserved(unsigned preserve, struct kist_error *err)
 _Noreturn static void monitor_child(const struct kist_container *c, const struct kist_spawn *how, int control)
 {
 	const struct kist_settings *settings = &c->k->settings;
-	char flags[5] = "-", rows[16], cols[16], preserve[16], level[16];
+	char flags[6] = "-", rows[16], cols[16], preserve[16], level[16];
 	struct kist_error err = { 0 };
 	size_t n = 0;
 
 	if (settings->volatile_)
 		flags[n++] = KIST_MONITOR_VOLATILE;
+	if (settings->events == KIST_EVENTS_NONE)
+		flags[n++] = KIST_MONITOR_SILENT;
 	if (how->start)
 		flags[n++] = KIST_MONITOR_START;
 	if (how->attach)
