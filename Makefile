@@ -13,7 +13,8 @@ AR := $(CROSS_COMPILE)ar
 NM := $(CROSS_COMPILE)nm
 STRIP := $(CROSS_COMPILE)strip
 PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
-CFLAGS ?= -O2 -g
+# The static file is for small devices: what it does is system calls and libraries, and size is what it has to spare.
+CFLAGS ?= $(if $(filter static,$(variant)),-Os,-O2) -g
 WERROR ?=
 
 # Folder lists: <folder>-sources. Explicit, so that a stray file is never built.
@@ -41,7 +42,7 @@ pkg_cflags = $(eval pkg_cflags := $$(call pkg_config,--cflags))$(pkg_cflags)
 pkg_libs = $(eval pkg_libs := $$(call pkg_config,$$(if $$(filter static,$(variant)),--static) --libs))$(pkg_libs)
 
 flags_dynamic := $(hardening)
-flags_static := $(hardening) -DKIST_STATIC -ffunction-sections -fdata-sections
+flags_static := $(hardening) -DKIST_STATIC -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables
 flags_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 # Library code does not call the fuzzer's main; it only gets its counters.
 flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
