@@ -26,6 +26,7 @@ struct create_options {
 	bool read_only, read_only_tmpfs;
 	struct kist_opt shm_size;
 	/* devices and security */
+	char **hooks_dir;
 	char **device, **device_rule, **cap_add, **cap_drop, **security_opt, **sysctl, **ulimit;
 	bool privileged;
 	struct kist_opt oom_score_adj;
@@ -73,6 +74,8 @@ int create_volumes_from(struct kist_cli *cli, const char *text, struct kist_cont
                         struct kist_error *err);
 int create_image_volumes(const struct create_options *o, const struct kist_image *image,
                          struct kist_container_config *config, struct kist_error *err);
+int create_hooks(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                 struct kist_error *err);
 int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                   struct kist_error *err);
 int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);

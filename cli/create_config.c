@@ -426,6 +426,8 @@ int create_config(struct kist_cli *cli, const struct create_options *o, int argc
 	if (r == 0)
 		r = create_security(o, config, err);
 	if (r == 0)
+		r = create_hooks(cli, o, config, err);
+	if (r == 0)
 		r = create_limits(cli, o, config, err);
 	if (r == 0)
 		r = set_stop(cli, o, image, config, err);

@@ -59,6 +59,8 @@ const struct kist_option create_option_rows[] = {
 	    .help = "Map group ids; makes a user namespace"),
 	OPT(COMMAS, group_add, "group-add", 0, .metavar = "group",
 	    .help = "Add a supplementary group of the container"),
+	OPT(LIST, hooks_dir, "hooks-dir", 0, .metavar = "directory", .completes = KIST_COMPLETE_FILE,
+	    .help = "Directory of OCI hook files, instead of the usual ones; empty: no hooks"),
 	OPT(STRING, hostname, "hostname", 'h', .metavar = "name", .help = "Host name in the container"),
 	OPT(STRING, hosts_file, "hosts-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	    .help = "Begin /etc/hosts with this file; image: with the image's; none: with nothing"),

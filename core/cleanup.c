@@ -1,5 +1,6 @@
 /* What a dead container still holds is freed here, and a record is taken away. */
 #include "core/container_root.h"
+#include "core/launch_hooks.h"
 #include "core/network.h"
 #include "core/volume.h"
 
@@ -69,6 +70,7 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 		return kist_context(err, "clean up container %.12s", c->config.id);
 	kist_network_teardown(c);
 	guest_leave(c);
+	kist_launch_hooks_poststop(c);
 	run_files_free(c);
 	if (c->state.status == KIST_STOPPED)
 		kist_container_event(c, "cleanup");
@@ -124,6 +126,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 		return kist_context(err, "remove container %.12s", c->config.id);
 	kist_network_teardown(c);
 	guest_leave(c);
+	kist_launch_hooks_poststop(c);
 	kist_exit_keep(c);
 	kist_container_mount_drop(k, c->config.id);
 

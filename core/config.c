@@ -116,6 +116,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(BOOL, unset_env_all),
 	CONFIG(MAP, labels),
 	CONFIG(MAP, annotations),
+	CONFIG(STRV, hooks_dir),
 	CONFIG(STRING, workdir),
 	CONFIG(STRING, user),
 	CONFIG(STRV, groups),

@@ -53,6 +53,7 @@ struct kist_settings {
 	char *seccomp_profile;  /* path of a profile to use instead of the built-in one */
 	char *detach_keys;      /* ctrl-p,ctrl-q; "": none */
 	char **env;             /* added to every container */
+	char **hooks_dir;       /* of containers that name none */
 };
 
 /* Opens the store, making its directories (0700) when missing. The first open after a boot brings every record
@@ -134,6 +135,7 @@ struct kist_container_config {
 	bool unset_env_all;
 	char **labels;      /* "key=value" */
 	char **annotations; /* "key=value" */
+	char **hooks_dir;   /* directories of OCI hook files; NULL: those of oci-hooks(5); "" alone: none */
 	char *workdir;      /* absolute; made in-root when missing; NULL: / */
 	char *user;         /* as podman's --user; NULL: root */
 	char **groups;      /* --group-add */

@@ -1,5 +1,6 @@
 /* The monitor's way from a record to a container that waits at its gate. */
 #include "core/launch.h"
+#include "core/launch_hooks.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/fs.h"
@@ -199,6 +200,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 			.default_seccomp_caps = built_in ? &caps : NULL,
 			.id = c->config.id,
 			.bundle = bundle,
+			.hooks = { .run = kist_launch_hooks_runner, .arg = c },
 			.at = c->state.n_networks ? at_point : NULL,
 			.at_arg = c,
 		};
@@ -224,9 +226,13 @@ int kist_launch_create(struct kist_container *c, struct kist_launch *launch, str
 	if (r == 0)
 		r = kist_plan_make(c, rootfs, &spec, err);
 	if (r == 0)
+		r = kist_launch_hooks_add(c, &spec, err);
+	if (r == 0)
 		r = kist_spec_check(spec, err);
 	if (r == 0)
 		r = save_plan(c, spec, err);
+	if (r == 0)
+		r = kist_launch_hooks_note(c, spec, err);
 	if (r == 0)
 		r = launch_prepared(c, spec, rootfs, launch, err);
 	kist_container_drop_held(c);

@@ -1,5 +1,6 @@
 /* The monitor: parent and sub-reaper of one container. It starts it, passes its stdio on, records its end, cleans up,
  * and is gone. It is executed by kist_spawn_monitor from a copy of the binary that containers cannot write. */
+#include "core/launch_hooks.h"
 #include "core/monitor_internal.h"
 
 #include "cgroup/cgroup.h"
@@ -152,6 +153,7 @@ int monitor_gate_open(struct monitor *m, struct kist_error *err)
 		return r;
 	m->phase = MONITOR_RUNNING;
 	kist_container_event(m->c, "start");
+	kist_launch_hooks_poststart(m->c, m->launch.child.pid);
 	return 0;
 }
 

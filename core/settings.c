@@ -25,6 +25,7 @@ static const struct kist_field settings_fields[] = {
 	ROW(STRING, seccomp_profile),
 	ROW(STRING, detach_keys, .fallback = "ctrl-p,ctrl-q"),
 	ROW(STRV, env),
+	ROW(STRV, hooks_dir),
 };
 
 const struct kist_table kist_settings_table = KIST_TABLE("kist.conf", struct kist_settings, settings_fields);
