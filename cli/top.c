@@ -95,12 +95,14 @@ static int port_check(const void *options, int argc, char **argv, struct kist_er
 	return o->all ? 0 : kist_cli_check_one(o->latest, argc, 1, err);
 }
 
-static void add_port(struct kist_str *out, const struct kist_port_state *port, uint32_t n, const char *id)
+static void add_port(struct kist_str *out, const struct kist_port_state *port, uint32_t n, bool bare, const char *id)
 {
 	bool v6 = strchr(port->host_ip, ':') != NULL;
 
-	kist_str_addf(out, "%s%s%u/%s -> %s%s%s:%u\n", id ? id : "", id ? "\t" : "", port->container_port + n,
-	              port->protocol, v6 ? "[" : "", port->host_ip, v6 ? "]" : "", port->host_port + n);
+	if (!bare)
+		kist_str_addf(out, "%s%s%u/%s -> ", id ? id : "", id ? "\t" : "", port->container_port + n,
+		              port->protocol);
+	kist_str_addf(out, "%s%s%s:%u\n", v6 ? "[" : "", port->host_ip, v6 ? "]" : "", port->host_port + n);
 }
 
 /* wanted: "80" or "80/tcp"; NULL: all. Returns how many there are. */
@@ -113,17 +115,14 @@ static size_t add_ports(struct kist_str *out, const struct kist_container *c, co
 	snprintf(id, sizeof(id), "%.12s", kist_container_id(c));
 	for (size_t i = 0; i < state->n_ports; i++) {
 		const struct kist_port_state *port = &state->ports[i];
-		for (uint32_t n = 0; n < port->count; n++) {
+		for (uint32_t n = 0; !port->implied && n < port->count; n++) {
 			KIST_FREE char *key = kist_asprintf("%u/%s", port->container_port + n, port->protocol);
 			bool bare = wanted && !strchr(wanted, '/') && kist_streq(port->protocol, "tcp");
 			if (wanted && !kist_streq(wanted, key) &&
 			    !(bare && kist_has_prefix(key, wanted) && key[strlen(wanted)] == '/'))
 				continue;
 			found++;
-			if (wanted)
-				kist_str_addf(out, "%s:%u\n", port->host_ip, port->host_port + n);
-			else
-				add_port(out, port, n, with_id ? id : NULL);
+			add_port(out, port, n, wanted, with_id ? id : NULL);
 		}
 	}
 	return found;

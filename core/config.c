@@ -95,6 +95,7 @@ static const struct kist_field port_state_fields[] = {
 	PORT_STATE(U32, count, .fallback = "1"),
 	PORT_STATE(STRING, protocol, .fallback = "tcp"),
 	PORT_STATE(STRING, container_ip),
+	PORT_STATE(BOOL, implied),
 };
 static const struct kist_table port_state_table = KIST_TABLE("taken port", struct kist_port_state, port_state_fields);
 

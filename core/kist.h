@@ -225,7 +225,8 @@ struct kist_port_state {
 	char *host_ip; /* 0.0.0.0 or :: for every address */
 	uint32_t host_port, container_port, count;
 	char *protocol;
-	char *container_ip;
+	char *container_ip; /* NULL: it leads nowhere for now */
+	bool implied;       /* the second of one -p: for IPv6, or for ::1 alone. Not shown */
 };
 
 /* What changes. containers/ID/state; core/config.c has the table. */

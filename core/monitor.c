@@ -167,6 +167,7 @@ static void start_undo(struct monitor *m)
 		kist_wait_pid(m->launch.child.pid);
 	}
 	kist_launch_close(&m->launch);
+	monitor_network_close(m);
 	c->state.status = KIST_CREATED; /* clean-up makes it configured */
 	if (kist_container_cleanup_locked(c, NULL) < 0)
 		kist_debug("container %.12s: clean-up after a failed start failed", c->config.id);
@@ -281,6 +282,7 @@ static void finish(struct monitor *m)
 	int32_t code = m->end.code;
 
 	monitor_unwatch(m, &m->listener);
+	monitor_network_close(m);
 	if (m->launch.cgroup >= 0) {
 		/* Without a pid namespace of its own others may live on, and hold the pipes. */
 		struct kist_error err = { 0 };
@@ -389,6 +391,8 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 	r = kist_log_writer_open(&m->log, &m->c->config, kist_container_dir(m->c), err);
 	if (r == 0)
 		monitor_listen(m, err);
+	if (r == 0 && !kist_error_is_set(err))
+		r = monitor_proxy_open(m, err);
 	if (r == 0 && !kist_error_is_set(err))
 		monitor_dns_open(m);
 	if (r == 0 && kist_error_is_set(err))

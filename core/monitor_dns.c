@@ -126,6 +126,19 @@ void monitor_dns_open(struct monitor *m)
 		kist_log(KIST_LOG_WARN, "container %.12s: names are not answered: %s", m->c->config.id, problem.text);
 }
 
+static void dns_close(struct monitor *m)
+{
+	monitor_unwatch(m, &m->dns_watch);
+	kist_dns_close(m->dns);
+	m->dns = NULL;
+}
+
+void monitor_network_close(struct monitor *m)
+{
+	dns_close(m);
+	monitor_proxy_close(m);
+}
+
 /* The command holds the container's lock, and has saved the state. */
 void monitor_network_changed(struct monitor *m, struct client *client)
 {
@@ -139,12 +152,12 @@ void monitor_network_changed(struct monitor *m, struct client *client)
 	} else if (answers) {
 		size_t n = find_servers(m, &servers);
 		kist_dns_set_servers(m->dns, servers, n);
-	} else if (r == 0 && m->dns) {
-		monitor_unwatch(m, &m->dns_watch);
-		kist_dns_close(m->dns);
-		m->dns = NULL;
+	} else if (r == 0) {
+		dns_close(m);
 	}
 	free(servers);
+	if (r == 0)
+		monitor_proxy_lead(m);
 	monitor_client_send(m, client, r < 0 ? KIST_MSG_FAILED : KIST_MSG_NETWORK, r < 0 ? &err : NULL,
 	                    r < 0 ? sizeof(err) : 0);
 }

@@ -9,6 +9,7 @@
 #include "core/base/str.h"
 
 struct kist_dns;
+struct kist_proxy;
 struct monitor;
 struct watch;
 
@@ -51,6 +52,8 @@ struct monitor {
 	int epoll;
 	struct kist_dns *dns; /* NULL: no network of its answers names */
 	struct watch dns_watch;
+	struct kist_proxy *proxy; /* NULL: no port is published on ::1 */
+	struct watch proxy_watch;
 	struct watch signals, listener, out, err, in, console;
 	struct client *clients, *control;
 	bool control_left; /* the starting command went on purpose */
@@ -101,6 +104,12 @@ bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not o
 
 /* names (monitor_dns.c) */
 void monitor_dns_open(struct monitor *m);
+/* Names are answered no more, and the ports are free for the next run. */
+void monitor_network_close(struct monitor *m);
+/* ::1 (monitor_proxy.c) */
+int monitor_proxy_open(struct monitor *m, struct kist_error *err);
+void monitor_proxy_close(struct monitor *m);
+void monitor_proxy_lead(struct monitor *m); /* where the state's ports lead now */
 /* A command connected or disconnected a network, and waits for our answer. */
 void monitor_network_changed(struct monitor *m, struct client *client);
 

@@ -47,7 +47,7 @@ size_t network_publishes(const struct kist_container_state *state, struct kist_n
 		};
 		if (kist_net_addr_parse(port->host_ip, &p->host) == 0 &&
 		    kist_net_addr_parse(port->container_ip, &p->container) == 0 &&
-		    kist_net_protocol_parse(port->protocol, &p->protocol) == 0)
+		    kist_net_protocol_parse(port->protocol, &p->protocol) == 0 && p->host.family == p->container.family)
 			n++;
 	}
 	return n;

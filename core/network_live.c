@@ -100,7 +100,7 @@ static int ports_leave(struct kist_container *c, struct kist_net *host, const st
 		port->container_ip = NULL;
 		any = true;
 	}
-	return any ? kist_net_nft_remove(host, ports, n, err) : 0;
+	return any && n ? kist_net_nft_remove(host, ports, n, err) : 0;
 }
 
 static void ports_lead(struct kist_container *c)
@@ -109,8 +109,11 @@ static void ports_lead(struct kist_container *c)
 		struct kist_port_state *port = &c->state.ports[i];
 		char text[KIST_NET_ADDR_TEXT];
 		struct kist_net_addr address;
-		if (!port->container_ip && kist_net_addr_parse(port->host_ip, &address) == 0 &&
-		    network_port_address(c, address.family, &address))
+		if (port->container_ip || kist_net_addr_parse(port->host_ip, &address) < 0)
+			continue;
+		bool loopback = address.family == AF_INET6 && kist_net_addr_is_loopback(&address);
+		if (network_port_address(c, address.family, &address) ||
+		    (loopback && network_port_address(c, AF_INET, &address)))
 			port->container_ip = kist_strdup(kist_net_addr_text(text, &address));
 	}
 }

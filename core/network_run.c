@@ -292,8 +292,52 @@ static int port_reserve(struct kist_container *c, uint8_t protocol, const struct
 		for (uint16_t i = 0; r >= 0 && i < count; i++)
 			r = kist_net_port_reserve(protocol, host, (uint16_t)(*port + i), &fds[i], err);
 	}
-	c->n_port_fds += count;
+	for (uint16_t i = 0; r < 0 && i < count; i++)
+		kist_close_fd(&fds[i]);
+	/* One for each port of the state, in its order: the monitor's proxy finds them so. */
+	c->n_port_fds += r < 0 ? 0 : count;
 	return r < 0 ? r : 0;
+}
+
+static bool publishes(const struct kist_container *c, const char *protocol, const struct kist_net_addr *host,
+                      uint32_t first, uint32_t count)
+{
+	for (size_t i = 0; kist_status_has_process(c->state.status) && i < c->state.n_ports; i++) {
+		const struct kist_port_state *port = &c->state.ports[i];
+		struct kist_net_addr other;
+		if (kist_net_addr_parse(port->host_ip, &other) == 0 && other.family == host->family &&
+		    (kist_net_addr_equal(&other, host) || kist_net_addr_is_any(&other) || kist_net_addr_is_any(host)) &&
+		    kist_streq(port->protocol, protocol) && port->host_port < first + count &&
+		    first < port->host_port + port->count)
+			return true;
+	}
+	return false;
+}
+
+/* Sockets that keep a port show nowhere: who has it is found in the records. */
+static void name_holder(struct kist *k, const struct kist_port_config *port, const struct kist_net_addr *host,
+                        struct kist_error *err)
+{
+	struct kist_container **list = NULL;
+	size_t n = 0;
+
+	if (!err || err->kind != KIST_ERR_IN_USE || !port->host_port ||
+	    kist_container_list(k, &list, &n, NULL, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (!publishes(list[i], port->protocol, host, port->host_port, port->count))
+			continue;
+		KIST_FREE char *text = kist_strdup(err->text);
+		*err = (struct kist_error){ 0 };
+		kist_fail(err, KIST_ERR_IN_USE, EADDRINUSE, "%s by container %s", text, list[i]->config.name);
+		break;
+	}
+	kist_container_list_free(list, n);
+}
+
+static bool is_loopback6(const struct kist_net_addr *addr)
+{
+	return addr->family == AF_INET6 && kist_net_addr_is_loopback(addr);
 }
 
 static int port_take(struct kist_container *c, const struct kist_port_config *port, const char *host_ip,
@@ -306,7 +350,10 @@ static int port_take(struct kist_container *c, const struct kist_port_config *po
 
 	if (kist_net_addr_parse(host_ip, &host) < 0 || kist_net_protocol_parse(port->protocol, &protocol) < 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "publish %s: wrong address or protocol", host_ip);
-	if (!network_port_address(c, host.family, &container)) {
+	/* ::1 is served by a proxy, to which families are one. */
+	bool found = network_port_address(c, host.family, &container) ||
+	             (is_loopback6(&host) && network_port_address(c, AF_INET, &container));
+	if (!found) {
 		if (!port->host_ip)
 			return 0;
 		return kist_fail(err, KIST_ERR_INVALID, 0,
@@ -314,8 +361,16 @@ static int port_take(struct kist_container *c, const struct kist_port_config *po
 		                 host_ip);
 	}
 	int r = port_reserve(c, protocol, &host, (uint16_t)port->count, chosen, err);
-	if (r < 0)
+	if (r < 0) {
+		name_holder(c->k, port, &host, err);
 		return r;
+	}
+	/* The container's sockets are of the same kernel. */
+	if (protocol == IPPROTO_SCTP && host.family == AF_INET && c->port_fds[c->n_port_fds - 1] < 0) {
+		kist_fail(err, KIST_ERR_UNSUPPORTED, EPROTONOSUPPORT, "publish %u/sctp: the kernel has no SCTP",
+		          port->container_port);
+		return kist_remedy(err, "load the module sctp, or leave that port out");
+	}
 	state->ports = kist_grow(state->ports, state->n_ports + 1, sizeof(*state->ports));
 	state->ports[state->n_ports++] = (struct kist_port_state){
 		.host_ip = kist_strdup(host_ip),
@@ -332,6 +387,7 @@ static int port_prepare(struct kist_container *c, const struct kist_port_config 
 {
 	static const char *const any[] = { "0.0.0.0", "::" };
 	uint32_t chosen = port->host_port;
+	struct kist_error problem = { 0 };
 	int taken = 0;
 
 	if (port->host_ip) {
@@ -342,8 +398,16 @@ static int port_prepare(struct kist_container *c, const struct kist_port_config 
 		int r = port_take(c, port, any[i], &chosen, err);
 		if (r < 0)
 			return r;
+		if (r && taken)
+			c->state.ports[c->state.n_ports - 1].implied = true;
 		taken += r;
 	}
+	/* A container without IPv6 is found at localhost all the same, where nobody else is. */
+	if (taken == 1 && kist_streq(c->state.ports[c->state.n_ports - 1].host_ip, any[0]) &&
+	    port_take(c, port, "::1", &chosen, &problem) > 0)
+		c->state.ports[c->state.n_ports - 1].implied = true;
+	else if (taken == 1 && problem.text[0])
+		kist_debug("not published on ::1: %s", problem.text);
 	return taken ? 0 : kist_fail(err, KIST_ERR_INVALID, 0, "published ports need a bridge network with a subnet");
 }
 

@@ -185,22 +185,6 @@ static bool is_any(const char *host_ip)
 	return kist_empty(host_ip) || kist_streq(host_ip, "0.0.0.0") || kist_streq(host_ip, "::");
 }
 
-/* Whether the same is said for the other family already: both were asked for by one -p. */
-static bool is_second(const struct kist_container_state *state, size_t at)
-{
-	const struct kist_port_state *port = &state->ports[at];
-
-	if (!kist_streq(port->host_ip, "::"))
-		return false;
-	for (size_t i = 0; i < state->n_ports; i++) {
-		const struct kist_port_state *other = &state->ports[i];
-		if (kist_streq(other->host_ip, "0.0.0.0") && other->host_port == port->host_port &&
-		    other->container_port == port->container_port && kist_streq(other->protocol, port->protocol))
-			return true;
-	}
-	return false;
-}
-
 static struct json_object *bindings(const struct view *v, bool taken)
 {
 	struct json_object *all = json_object_new_object();
@@ -209,7 +193,7 @@ static struct json_object *bindings(const struct view *v, bool taken)
 		json_object_object_add(all, *port, NULL);
 	for (size_t i = 0; taken && i < v->state->n_ports; i++) {
 		const struct kist_port_state *p = &v->state->ports[i];
-		for (uint32_t n = 0; !is_second(v->state, i) && n < p->count; n++)
+		for (uint32_t n = 0; !p->implied && n < p->count; n++)
 			add_binding(all, p->container_port + n, p->protocol, p->host_ip, p->host_port + n);
 	}
 	for (size_t i = 0; (!taken || v->state->n_ports == 0) && i < v->config->n_ports; i++) {
@@ -268,7 +252,7 @@ struct json_object *view_ports(const struct kist_container *c)
 		bool taken = state->n_ports > 0;
 		const struct kist_port_config *want = taken ? NULL : &c->config.ports[i];
 		const struct kist_port_state *have = taken ? &state->ports[i] : NULL;
-		if (taken && is_second(state, i)) {
+		if (taken && have->implied) {
 			json_object_put(item);
 			continue;
 		}

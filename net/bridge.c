@@ -164,16 +164,6 @@ void kist_net_bridge_messages(struct kist_nl *nl, const struct kist_net_network 
 	kist_net_link_message(nl, "set bridge up", RTM_SETLINK, 0, index, NULL, true);
 	if (network->mtu)
 		kist_nl_put_u32(nl, IFLA_MTU, network->mtu);
-	/* IPv6 has no route_localnet. Answers to the host's own ::1 come in by the bridge, and the kernel looks for a
-	 * route to ::1 through that very link (rt6_need_strict): give it one, behind the real one. Packets that are for
-	 * ::1 on the wire are dropped before that. */
-	if (localhost && has_v6(network)) {
-		const struct kist_net_prefix loopback = { .addr = { .family = AF_INET6, .bytes = { [15] = 1 } },
-			                                  .len = 128 };
-		const struct kist_net_addr none = { 0 };
-
-		kist_net_route_message(nl, index, &loopback, &none, 2048);
-	}
 }
 
 int kist_net_bridge_ensure(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err)

@@ -16,14 +16,13 @@ void kist_net_route_message(struct kist_nl *nl, uint32_t index, const struct kis
                             const struct kist_net_addr *gateway, uint32_t metric)
 {
 	size_t len = to->addr.family == AF_INET ? 4 : 16;
-	bool local = kist_net_addr_is_loopback(&to->addr);
 	struct rtmsg header = {
 		.rtm_family = (uint8_t)to->addr.family,
 		.rtm_dst_len = (uint8_t)to->len,
-		.rtm_table = local ? RT_TABLE_LOCAL : RT_TABLE_MAIN,
+		.rtm_table = RT_TABLE_MAIN,
 		.rtm_protocol = RTPROT_STATIC,
 		.rtm_scope = gateway->family ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
-		.rtm_type = local ? RTN_LOCAL : RTN_UNICAST,
+		.rtm_type = RTN_UNICAST,
 	};
 
 	kist_nl_message(nl, "add route", RTM_NEWROUTE, NLM_F_CREATE, &header, sizeof(header));

@@ -7,12 +7,13 @@
  *                       dnat ip to meta l4proto . th dport map @ports4_any
  *                       dnat ip6 ... @ports6, @ports6_any }
  *   chain prerouting  { type nat hook prerouting priority dstnat;  fib daddr type local jump publish }
- *   chain output      { type nat hook output priority dstnat;      fib daddr type local jump publish }
+ *   chain output      { type nat hook output priority dstnat;      ip6 daddr ::1 accept   # net/proxy.h
+ *                       fib daddr type local jump publish }
  *   chain postrouting { type nat hook postrouting priority srcnat
  *                       iifname . oifname @same ct status dnat masquerade  # hairpin: the answer must come back here
  *                       iif 0 oifname @bridges ct status dnat fib saddr type != local masquerade # the same, bridged
  *                       iifname . oifname @same accept
- *                       ip saddr 127.0.0.0/8 oifname @bridges masquerade   # and ::1: a source no container can answer
+ *                       ip saddr 127.0.0.0/8 oifname @bridges masquerade   # a source no container can answer
  *                       iifname @bridges ip daddr != 224.0.0.0/4 masquerade; the same for ip6 }
  *   chain forward     { type filter hook forward priority filter
  *                       ct state established,related accept
@@ -126,7 +127,7 @@ struct expression {
 /* clang-format on */
 
 /* Offsets of addresses in the headers. */
-enum { IP_SOURCE = 12, IP_DESTINATION = 16, IP6_SOURCE = 8, IP6_DESTINATION = 24 };
+enum { IP_SOURCE = 12, IP_DESTINATION = 16, IP6_DESTINATION = 24 };
 
 struct rule {
 	const char *chain;
@@ -147,14 +148,13 @@ static const struct rule rules[] = {
 	{ "publish", { IPV6, PROTOCOL(R(0)), PORT(R(1)),
 	               MAP_TO(KIST_NFT_PORTS6_ANY, R(0), R(0)), DNAT(NFPROTO_IPV6, R(0), R(4)) } },
 	{ "prerouting", { TO_LOCAL, JUMP("publish") } },
+	{ "output", { IPV6, HEADER(IP6_DESTINATION, 16, R(0)), CMP(NFT_CMP_EQ, R(0), 16, [15] = 1), ACCEPT } },
 	{ "output", { TO_LOCAL, JUMP("publish") } },
 
 	{ "postrouting", { IIF_OIF_IN(KIST_NFT_SAME), IS_DNAT, MASQUERADE } },
 	{ "postrouting", { NO_IIF, OIFNAME_IN(KIST_NFT_BRIDGES), IS_DNAT, NOT_FROM_LOCAL, MASQUERADE } },
 	{ "postrouting", { IIF_OIF_IN(KIST_NFT_SAME), ACCEPT } },
 	{ "postrouting", { LOOPBACK_AT(IP_SOURCE), OIFNAME_IN(KIST_NFT_BRIDGES), MASQUERADE } },
-	{ "postrouting", { IPV6, HEADER(IP6_SOURCE, 16, R(0)), CMP(NFT_CMP_EQ, R(0), 16, [15] = 1),
-	                   OIFNAME_IN(KIST_NFT_BRIDGES), MASQUERADE } },
 	{ "postrouting", { IPV4, IIFNAME_IN(KIST_NFT_BRIDGES), HEADER(IP_DESTINATION, 4, R(0)), MASK_BYTE(R(0), 0xf0),
 	                   CMP(NFT_CMP_NEQ, R(0), 4, 0xe0), MASQUERADE } },
 	{ "postrouting", { IPV6, IIFNAME_IN(KIST_NFT_BRIDGES), HEADER(IP6_DESTINATION, 1, R(0)),
