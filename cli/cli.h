@@ -31,7 +31,12 @@ struct kist_cli_targets {
 	char *const *filters;  /* --filter, NULL: none */
 	char *const *cidfiles; /* --cidfile, NULL: none */
 	unsigned status_mask;  /* with all: only these states (1 << enum kist_status); 0: every one */
-	bool print_input;      /* print what the user wrote rather than the id, as podman does */
+	enum {
+		KIST_ORDER_CREATED,
+		KIST_ORDER_NEEDED_FIRST, /* what others depend on before them: start */
+		KIST_ORDER_NEEDED_LAST,  /* the other way round: stop, rm */
+	} order;                         /* with all and filters */
+	bool print_input;                /* print what the user wrote rather than the id, as podman does */
 };
 typedef int (*kist_cli_act)(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err);
 int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act,

@@ -11,6 +11,8 @@ struct create_options {
 	bool env_host, unset_env_all, http_proxy, tty, interactive, remove, replace, init, rootfs, quiet;
 	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone;
 	struct kist_opt stop_timeout;
+	const char *restart;
+	char **required;
 	/* namespaces */
 	const char *pid, *ipc, *uts, *userns, *cgroupns;
 	char **uidmap, **gidmap;
@@ -78,6 +80,8 @@ int create_hooks(struct kist_cli *cli, const struct create_options *o, struct ki
                  struct kist_error *err);
 int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                   struct kist_error *err);
+int create_supervise(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                     struct kist_error *err);
 int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                struct kist_container_config *config, struct kist_error *err);

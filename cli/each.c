@@ -61,7 +61,14 @@ static int act_on_all(struct each *e, const struct kist_filters *filters, struct
 	int r = kist_container_list(e->cli->k, &list, &n, NULL, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < n; i++) {
+	if (e->targets->order != KIST_ORDER_CREATED)
+		r = kist_container_sort(list, n, err);
+	for (size_t i = 0; e->targets->order == KIST_ORDER_NEEDED_LAST && i < n / 2; i++) {
+		struct kist_container *other = list[i];
+		list[i] = list[n - 1 - i];
+		list[n - 1 - i] = other;
+	}
+	for (size_t i = 0; r == 0 && i < n; i++) {
 		unsigned mask = e->targets->status_mask;
 		if (mask && !(mask & (1u << kist_container_state(list[i])->status)))
 			continue;
@@ -71,7 +78,7 @@ static int act_on_all(struct each *e, const struct kist_filters *filters, struct
 		act_on(e, list[i], id);
 	}
 	kist_container_list_free(list, n);
-	return 0;
+	return r;
 }
 
 static int act_on_latest(struct each *e, struct kist_error *err)

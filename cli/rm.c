@@ -17,7 +17,7 @@ static const struct kist_option rm_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Remove all containers"),
 	ROW(LIST, cidfile, "cidfile", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	    .help = "Read the container's id from a file"),
-	ROW(FLAG, depend, "depend", 0, .help = "Remove the containers that share its namespaces first"),
+	ROW(FLAG, depend, "depend", 0, .help = "Remove the containers that depend on it first"),
 	ROW(LIST, filter, "filter", 0, .metavar = "key=value", .help = "Remove the containers that match"),
 	ROW(FLAG, force, "force", 'f', .help = "Stop it when it runs; a missing container is no error"),
 	ROW(FLAG, ignore, "ignore", 'i', .help = "A missing container is no error"),
@@ -124,6 +124,7 @@ static int rm_run(struct kist_cli *cli, void *options, int argc, char **argv, st
 		.ignore_missing = o->ignore || o->force,
 		.filters = o->filter,
 		.cidfiles = o->cidfile,
+		.order = KIST_ORDER_NEEDED_LAST,
 	};
 
 	for (int i = 1; i < argc; i++)

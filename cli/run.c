@@ -132,7 +132,9 @@ static int run_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 	struct kist_container *c = NULL;
 	struct kist_attach *session = NULL;
 	struct kist_attach_io io = { .in = -1, .out = -1, .err = -1 };
-	struct kist_start start = { .attach = !o->detach, .preserve_fds = (unsigned)o->preserve_fds.value };
+	struct kist_start start = { .attach = !o->detach,
+		                    .recursive = true,
+		                    .preserve_fds = (unsigned)o->preserve_fds.value };
 	unsigned char keys[16];
 
 	if (o->detach && o->attach)

@@ -16,6 +16,7 @@ cli-sources += cli/create_config.c cli/create_limits.c cli/create_mounts.c cli/c
 cli-sources += cli/create_network.c cli/network.c cli/network_ls.c cli/create_secrets.c cli/create_volumes.c cli/secret.c cli/volume.c cli/volume_data.c cli/volume_ls.c
 cli-sources += cli/attach.c
 cli-sources += cli/create_hooks.c
+cli-sources += cli/create_supervise.c
 cli-sources += cli/main.c cli/rm.c cli/run.c cli/start.c cli/stop.c
 cli-sources += cli/image_import.c cli/image_inspect.c cli/images.c cli/rmi.c cli/tag.c
 cli-sources += cli/events.c

@@ -49,14 +49,14 @@ static int start_one(struct kist_cli *cli, struct kist_container *c, void *arg, 
 	if (kist_container_state(c)->status == KIST_RUNNING && kist_container_sync(c, NULL) == 0 &&
 	    kist_container_state(c)->status == KIST_RUNNING)
 		return 0; /* as podman: it runs, which is what was asked for */
-	return kist_container_start(c, NULL, NULL, err);
+	return kist_container_start(c, &(struct kist_start){ .recursive = true }, NULL, err);
 }
 
 static int start_attached(struct kist_cli *cli, const struct start_options *o, const char *name, struct kist_error *err)
 {
 	struct kist_container *c = NULL;
 	struct kist_attach *session = NULL;
-	struct kist_start start = { .attach = true };
+	struct kist_start start = { .attach = true, .recursive = true };
 
 	int r = name ? kist_container_open(cli->k, name, &c, err) : kist_container_latest(cli->k, &c, err);
 	if (r < 0)
@@ -96,6 +96,7 @@ static int start_run(struct kist_cli *cli, void *options, int argc, char **argv,
 		        o->all ? 1u << KIST_CONFIGURED | 1u << KIST_CREATED | 1u << KIST_STOPPED | 1u << KIST_EXITED
 		               : 0,
 		.print_input = true,
+		.order = KIST_ORDER_NEEDED_FIRST,
 	};
 	return kist_cli_each(cli, &targets, argc, argv, start_one, NULL, err);
 }

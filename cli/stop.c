@@ -76,8 +76,10 @@ static int stop_one(struct kist_cli *cli, struct kist_container *c, void *arg, s
 static int stop_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	struct act_options *o = options;
-	struct kist_cli_targets targets = targets_of(o, LIVE);
+	/* A stopped one may be waiting for its next run. */
+	struct kist_cli_targets targets = targets_of(o, LIVE | 1u << KIST_STOPPED);
 
+	targets.order = KIST_ORDER_NEEDED_LAST;
 	return kist_cli_each(cli, &targets, argc, argv, stop_one, o, err);
 }
 

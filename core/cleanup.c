@@ -63,7 +63,7 @@ static void guest_leave(struct kist_container *c)
 		kist_debug("container %.12s: %s", c->config.id, problem.text);
 }
 
-int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err)
+int kist_container_free_run(struct kist_container *c, struct kist_error *err)
 {
 	int r = cgroup_free(c, err);
 	if (r < 0)
@@ -72,12 +72,21 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 	guest_leave(c);
 	kist_launch_hooks_poststop(c);
 	run_files_free(c);
+	return 0;
+}
+
+int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err)
+{
+	int r = kist_container_free_run(c, err);
+	if (r < 0)
+		return r;
 	if (c->state.status == KIST_STOPPED)
 		kist_container_event(c, "cleanup");
 	c->state.status =
 	        c->state.status == KIST_CREATED || c->state.status == KIST_CONFIGURED ? KIST_CONFIGURED : KIST_EXITED;
 	c->state.pid = c->state.monitor_pid = 0;
 	c->state.pid_start = c->state.monitor_start = 0;
+	c->state.restarting = false;
 	if (kist_container_save(c, NULL) < 0)
 		kist_debug("container %.12s: state could not be saved: %m", c->config.id);
 	return 0;

@@ -1,5 +1,7 @@
 /* Container records: making, finding, loading. Their state is in settle.c. */
 #include "core/internal.h"
+#include "core/depend.h"
+#include "core/restart.h"
 #include "core/volume.h"
 
 #include "core/base/clock.h"
@@ -302,6 +304,9 @@ char **kist_container_dependencies(const struct kist_container *c)
 		    !kist_strv_has(ids, id))
 			kist_strv_add(&ids, id);
 	}
+	for (size_t i = 0; config->required && config->required[i]; i++)
+		if (!kist_strv_has(ids, config->required[i]))
+			kist_strv_add(&ids, config->required[i]);
 	return ids;
 }
 
@@ -368,6 +373,24 @@ void kist_container_reload_name(struct kist_container *c)
 		c->config.name = kist_steal(&config.name);
 	}
 	kist_table_release(&kist_container_config_table, &config);
+}
+
+int kist_container_reload_config(struct kist_container *c, struct kist_error *err)
+{
+	struct kist_container_config config;
+	char **extra = NULL;
+
+	kist_table_init(&kist_container_config_table, &config);
+	int r = kist_record_read(kist_container_dir(c), "config", &kist_container_config_table, &config, &extra, err);
+	if (r < 0) {
+		kist_table_release(&kist_container_config_table, &config);
+		return kist_context(err, "container %.12s", c->config.id);
+	}
+	kist_table_release(&kist_container_config_table, &c->config);
+	kist_strv_free(c->config_extra);
+	c->config = config;
+	c->config_extra = extra;
+	return 0;
 }
 
 int kist_container_names_note(struct kist_container *c, const char *name, struct kist_error *err)
@@ -442,7 +465,11 @@ int kist_container_create(struct kist *k, const struct kist_container_config *co
 	c->config.created = kist_now_wall();
 	c->state.boot = kist_strdup(k->boot);
 
-	r = kist_plan_check_config(c, err);
+	r = kist_restart_check(&c->config, err);
+	if (r == 0)
+		r = kist_requires_resolve(c, err);
+	if (r == 0)
+		r = kist_plan_check_config(c, err);
 	if (r < 0) {
 		kist_container_free(c);
 		return r;

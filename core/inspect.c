@@ -88,6 +88,11 @@ static struct json_object *cgroup_path(const struct view *v)
 	return view_text(v->state->cgroup);
 }
 
+static struct json_object *restarting(const struct view *v)
+{
+	return json_object_new_boolean(v->state->restarting);
+}
+
 static struct json_object *never(const struct view *v)
 {
 	(void)v;
@@ -104,7 +109,7 @@ static const struct view_row health_rows[] = {
 static const struct view_row state_rows[] = {
 	VIEW_FROM("OciVersion", oci_version), VIEW_FROM("Status", status),
 	VIEW_FROM("Running", running),        VIEW_FROM("Paused", paused),
-	VIEW_CONSTANT("Restarting", FALSE),   VIEW_FROM("OOMKilled", oom_killed),
+	VIEW_FROM("Restarting", restarting),  VIEW_FROM("OOMKilled", oom_killed),
 	VIEW_CONSTANT("Dead", FALSE),         VIEW_FROM("Pid", pid),
 	VIEW_FROM("ConmonPid", monitor_pid),  VIEW_FROM("ExitCode", exit_code),
 	VIEW_FROM("Error", state_error),      VIEW_FROM("StartedAt", started),

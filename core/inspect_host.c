@@ -178,8 +178,8 @@ static const struct view_row log_rows[] = {
 };
 
 static const struct view_row restart_rows[] = {
-	VIEW_CONSTANT("Name", EMPTY),
-	VIEW_CONSTANT("MaximumRetryCount", ZERO),
+	VIEW_MEMBER("Name", STRING, restart_policy),
+	VIEW_MEMBER("MaximumRetryCount", U32, restart_retries),
 	{ 0 },
 };
 

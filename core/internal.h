@@ -30,6 +30,7 @@ struct kist {
 	int volumes, secrets; /* -1 until used: volumes/NAME/, secrets/ID/ beside containers/ */
 	int events;           /* -1 until used: the file that they are appended to (event.c) */
 	int networks;         /* -1 until used: networks/NAME beside containers/ */
+	bool no_spawn;        /* in a monitor: a container whose monitor died is cleaned up, and not taken over */
 };
 
 int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err);
@@ -78,6 +79,8 @@ void kist_container_drop_held(struct kist_container *c);
 int kist_container_find(struct kist *k, const char *text, char id[65], struct kist_error *err);
 /* The name in the record: a handle can be older than a rename. */
 void kist_container_reload_name(struct kist_container *c);
+/* The record as it is now: update and others change it. */
+int kist_container_reload_config(struct kist_container *c, struct kist_error *err);
 /* Before a rename, beside the record: both names, for who removes the container if the rename does not end. */
 #define KIST_NAMES_NOTE "renaming"
 int kist_container_names_note(struct kist_container *c, const char *name, struct kist_error *err);
@@ -117,7 +120,7 @@ int kist_container_kill_all(struct kist_container *c, struct kist_error *err);
 enum kist_ns_mode { KIST_NS_PRIVATE, KIST_NS_HOST, KIST_NS_CONTAINER, KIST_NS_PATH, KIST_NS_NONE, KIST_NS_SHAREABLE };
 int kist_ns_mode_parse(const char *text, enum kist_ns_mode *mode,
                        const char **argument); /* argument points into text */
-/* The other container of "container:ID" modes, ids; the caller frees. */
+/* The containers that it needs: of "container:ID" modes, and those required; ids, the caller frees. */
 char **kist_container_dependencies(const struct kist_container *c);
 
 /* --- names (names.c) ------------------------------------------------------------------------------------------------
@@ -244,6 +247,8 @@ int kist_log_check(const char *driver, struct kist_error *err); /* a driver of t
 
 /* Frees what a dead container holds: cgroup, run files; stopped -> exited, created -> configured. Needs the lock. */
 int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err);
+/* The same but for the state. */
+int kist_container_free_run(struct kist_container *c, struct kist_error *err);
 /* Record, name, directories. Needs the lock, which is gone afterwards. The container must be dead. */
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err);
 /* The rest of a removal: its volumes are given up, its directory, which has a temporary name by now, is deleted. */

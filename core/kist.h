@@ -45,15 +45,17 @@ struct kist_settings {
 	uint64_t log_max_size;  /* bytes; 10 MB */
 	uint32_t log_max_files; /* 3 */
 	uint32_t stop_timeout;  /* seconds; 10 */
-	uint32_t pids_limit;    /* 2048; 0: none */
-	uint64_t shm_size;      /* bytes; 65536k */
-	char *network;          /* of containers that name none: a network, none or host */
-	bool volatile_;         /* key 'volatile': all changing state in runroot, no fsync */
-	int events;             /* enum kist_events_to */
-	char *seccomp_profile;  /* path of a profile to use instead of the built-in one */
-	char *detach_keys;      /* ctrl-p,ctrl-q; "": none */
-	char **env;             /* added to every container */
-	char **hooks_dir;       /* of containers that name none */
+	/* Milliseconds before the first restart by policy, doubling with each, and the most: 100, 60000. */
+	uint32_t restart_delay, restart_delay_max;
+	uint32_t pids_limit;   /* 2048; 0: none */
+	uint64_t shm_size;     /* bytes; 65536k */
+	char *network;         /* of containers that name none: a network, none or host */
+	bool volatile_;        /* key 'volatile': all changing state in runroot, no fsync */
+	int events;            /* enum kist_events_to */
+	char *seccomp_profile; /* path of a profile to use instead of the built-in one */
+	char *detach_keys;     /* ctrl-p,ctrl-q; "": none */
+	char **env;            /* added to every container */
+	char **hooks_dir;      /* of containers that name none */
 };
 
 /* Opens the store, making its directories (0700) when missing. The first open after a boot brings every record
@@ -166,10 +168,14 @@ struct kist_container_config {
 	size_t n_rlimits;
 	char **sysctl; /* "name=value" */
 	struct kist_opt oom_score_adj;
-	int stop_signal;       /* 15 */
-	uint32_t stop_timeout; /* seconds */
-	struct kist_opt umask; /* 0022 */
-	char *timezone;        /* zone name or "local" */
+	int stop_signal;                           /* 15 */
+	uint32_t stop_timeout;                     /* seconds */
+	char **required;                           /* ids of containers that must run first */
+	char *restart_policy;                      /* no on-failure always unless-stopped; NULL: no */
+	uint32_t restart_retries;                  /* with on-failure: at most so many restarts; 0: any number */
+	uint32_t restart_delay, restart_delay_max; /* milliseconds: as in the settings */
+	struct kist_opt umask;                     /* 0022 */
+	char *timezone;                            /* zone name or "local" */
 	uint64_t shm_size;
 	char *log_driver;       /* k8s-file json-file none */
 	char *log_path;         /* NULL: ctr.log beside the record */
@@ -240,8 +246,10 @@ struct kist_container_state {
 	int exit_code; /* -1: unknown (the monitor was killed) */
 	bool exited;   /* exit_code is of a run that ended */
 	bool oom_killed;
-	bool stopped_by_user;
-	uint32_t run; /* counts inits: which run exit_code belongs to */
+	bool stopped_by_user; /* the last end was a user's doing; kept over a reboot */
+	bool stopped_by_host; /* it was the host's, by 'kist shutdown' or the monitor's SIGTERM */
+	bool restarting;      /* stopped, and its monitor waits for the next run */
+	uint32_t run;         /* counts inits: which run exit_code belongs to */
 	uint32_t restart_count;
 	uint32_t mounts;                     /* how often 'mount' has it on the host */
 	char *cgroup;                        /* path below the hierarchy's root; NULL: none */
@@ -282,8 +290,11 @@ const struct kist_container_config *kist_container_config(const struct kist_cont
 const struct kist_container_state *kist_container_state(const struct kist_container *c); /* the snapshot */
 /* Re-reads the state under the lock and settles it: an exit that was recorded, a monitor that died. */
 int kist_container_sync(struct kist_container *c, struct kist_error *err);
-/* Other containers that share a namespace of this one; ids, the caller frees. */
+/* Other containers that share a namespace of this one or require it; ids, the caller frees. */
 char **kist_container_dependents(struct kist_container *c);
+/* Puts a list in order: what others depend on comes before them, the rest keeps its place. KIST_ERR_INVALID: a cycle,
+ * which the text names. */
+int kist_container_sort(struct kist_container **list, size_t n, struct kist_error *err);
 
 /* --- containers: life cycle -----------------------------------------------------------------------------------------
  */
@@ -291,6 +302,7 @@ char **kist_container_dependents(struct kist_container *c);
 struct kist_attach; /* a connection to the monitor of a container */
 
 struct kist_start {
+	bool recursive;        /* what it depends on is started first; else it must run already */
 	bool attach;           /* connect before the start, so that no output is lost; *session is set */
 	unsigned rows, cols;   /* the terminal's size, set before exec; 0: unset */
 	unsigned preserve_fds; /* fds 3..3+n-1 of this process are passed on */
@@ -303,11 +315,17 @@ int kist_container_init(struct kist_container *c, struct kist_error *err);
 /* Sends the stop signal, waits timeout seconds (-1: the container's own), then SIGKILL; returns when it is cleaned up.
  * KIST_ERR_STOPPED when there was nothing to stop. */
 int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err);
+/* The same for a host that goes down: its restart policy does not start it now, and 'kist boot' does. */
+int kist_container_stop_for_host(struct kist_container *c, int64_t timeout, struct kist_error *err);
 int kist_container_kill(struct kist_container *c, int signal_number, struct kist_error *err);
 int kist_container_pause(struct kist_container *c, struct kist_error *err);
 int kist_container_unpause(struct kist_container *c, struct kist_error *err);
 int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err);
 int kist_container_rename(struct kist_container *c, const char *name, struct kist_error *err);
+/* "on-failure:3" into its parts; "never" is "no". *policy is replaced. */
+int kist_restart_parse(const char *text, char **policy, uint32_t *retries, struct kist_error *err);
+/* Whether its restart policy wants another run: it is dead, and nobody stopped it. */
+bool kist_container_should_restart(struct kist_container *c);
 
 enum kist_remove_flags {
 	KIST_REMOVE_FORCE = 1,   /* kill it when it runs; remove what cannot be loaded */

@@ -11,6 +11,8 @@
 #include "core/base/str.h"
 #include "core/monitor.h"
 #include "core/network.h"
+#include "core/depend.h"
+#include "core/restart.h"
 #include "core/spawn.h"
 
 #include <errno.h>
@@ -42,28 +44,53 @@ static int named(struct kist_container *c, const char *step, struct kist_error *
 	return kist_context(err, "%s %s", step, c->config.name);
 }
 
+/* The monitor records, cleans up and goes, or another run began; then the record can be read. */
+static int await_monitor(struct kist_container *c, struct kist_error *err)
+{
+	KIST_CLOSE int watch = kist_wait_watch(c);
+	int64_t end = kist_now_boot() + CLEANUP_WAIT_MS * KIST_NSEC_PER_MSEC;
+	uint32_t run = c->state.run;
+
+	/* Not for its end alone: after clean-up it may stay for a client that reads slowly. */
+	for (;;) {
+		struct kist_error problem = { 0 };
+		int r = kist_container_sync(c, &problem);
+		if (r < 0 && problem.kind == KIST_ERR_REMOVED)
+			return 0;
+		if (r < 0) {
+			if (err)
+				*err = problem;
+			return r;
+		}
+		bool busy = (kist_status_has_process(c->state.status) || c->state.status == KIST_STOPPED) &&
+		            c->state.run == run && kist_container_monitor_alive(c);
+		int64_t left = (end - kist_now_boot()) / KIST_NSEC_PER_MSEC;
+		if (!busy || left <= 0)
+			return 0;
+		kist_wait_change(c, watch, (int)left);
+	}
+}
+
+/* The lock of a container that no monitor is about to start again, for who wants to do that himself. */
+static int lock_idle(struct kist_container *c, enum kist_call call, struct kist_error *err)
+{
+	for (;;) {
+		int r = lock_for(c, call, err);
+		if (r < 0 || !kist_restart_pending(c))
+			return r;
+		kist_restart_cancel(c, KIST_STOPPED_BY_USER);
+		r = await_monitor(c, err);
+		if (r < 0)
+			return r;
+		if (kist_restart_pending(c))
+			return kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT,
+			                 "container %s: its monitor (process %d) does not finish", c->config.name,
+			                 c->state.monitor_pid);
+	}
+}
+
 /* --- start ----------------------------------------------------------------------------------------------------------
  */
-
-static int check_dependencies(struct kist_container *c, struct kist_error *err)
-{
-	KIST_STRV char **ids = kist_container_dependencies(c);
-
-	for (size_t i = 0; ids && ids[i]; i++) {
-		struct kist_container *other = NULL;
-		int r = kist_container_load(c->k, ids[i], &other, err);
-		if (r < 0)
-			return kist_context(err, "a container it shares a namespace with");
-		bool up = other->state.status == KIST_RUNNING && kist_container_monitor_alive(other);
-		if (!up)
-			r = kist_fail(err, KIST_ERR_STATE, EBUSY,
-			              "container %s, whose namespace it shares, is not running", other->config.name);
-		kist_container_free(other);
-		if (r < 0)
-			return kist_remedy(err, "start that one first");
-	}
-	return 0;
-}
 
 /* What an earlier run left is freed first: stopped becomes exited, a torn state's processes end. */
 static int make_startable(struct kist_container *c, struct kist_error *err)
@@ -103,13 +130,13 @@ static int launch(struct kist_container *c, const struct kist_start *start, bool
 		                  .cols = start->cols,
 		                  .preserve_fds = start->preserve_fds };
 
-	int r = check_dependencies(c, err);
+	int r = kist_dependencies_check(c, err);
 	if (r == 0)
 		r = kist_network_check_host(c, err);
 	if (r == 0)
 		r = make_startable(c, err);
 	if (r == 0)
-		r = kist_spawn_monitor(c, &how, &sock, err);
+		r = kist_spawn_monitor(c, &how, &sock, NULL, err);
 	if (r == 0)
 		r = kist_spawn_await(sock, go ? KIST_MSG_STARTED : KIST_MSG_CREATED, err);
 	if (r == 0)
@@ -124,7 +151,10 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 	KIST_CLOSE int control = -1;
 
 	start = start ? start : &plain;
-	int r = lock_for(c, KIST_CALL_START, err);
+	int r = start->recursive ? kist_dependencies_start(c, err) : 0;
+	if (r < 0)
+		return named(c, "start", err);
+	r = lock_idle(c, KIST_CALL_START, err);
 	if (r < 0)
 		return r;
 	r = c->state.status == KIST_CREATED ? start_created(c, start, &control, err)
@@ -146,7 +176,7 @@ int kist_container_init(struct kist_container *c, struct kist_error *err)
 	static const struct kist_start plain = { 0 };
 	KIST_CLOSE int control = -1;
 
-	int r = lock_for(c, KIST_CALL_INIT, err);
+	int r = lock_idle(c, KIST_CALL_INIT, err);
 	if (r < 0)
 		return r;
 	r = launch(c, &plain, false, &control, err);
@@ -203,34 +233,8 @@ static int end_process(struct kist_container *c, int pidfd, int64_t timeout, str
 	                 c->state.pid, KILL_WAIT_MS / 1000);
 }
 
-/* The monitor records, cleans up and goes; then the record can be read. */
-static int await_monitor(struct kist_container *c, struct kist_error *err)
-{
-	KIST_CLOSE int watch = kist_wait_watch(c);
-	int64_t end = kist_now_boot() + CLEANUP_WAIT_MS * KIST_NSEC_PER_MSEC;
-
-	/* Not for its end alone: after clean-up it may stay for a client that reads slowly. */
-	for (;;) {
-		struct kist_error problem = { 0 };
-		int r = kist_container_sync(c, &problem);
-		if (r < 0 && problem.kind == KIST_ERR_REMOVED)
-			return 0;
-		if (r < 0) {
-			if (err)
-				*err = problem;
-			return r;
-		}
-		bool busy = (kist_status_has_process(c->state.status) || c->state.status == KIST_STOPPED) &&
-		            kist_container_monitor_alive(c);
-		int64_t left = (end - kist_now_boot()) / KIST_NSEC_PER_MSEC;
-		if (!busy || left <= 0)
-			return 0;
-		kist_wait_change(c, watch, (int)left);
-	}
-}
-
 /* Needs the lock; gives it up. */
-static int stop_locked(struct kist_container *c, int64_t timeout, struct kist_error *err)
+static int stop_locked(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_error *err)
 {
 	struct kist_proc_id id = { c->state.pid, c->state.pid_start };
 	KIST_CLOSE int pidfd = kist_proc_open(&id);
@@ -238,7 +242,10 @@ static int stop_locked(struct kist_container *c, int64_t timeout, struct kist_er
 
 	/* Said before the signal, so that whoever sees the exit knows that it was asked for. */
 	c->state.status = at_gate ? KIST_CREATED : KIST_STOPPING;
-	c->state.stopped_by_user = true;
+	if (who == KIST_STOPPED_BY_USER)
+		c->state.stopped_by_user = true;
+	else
+		c->state.stopped_by_host = true;
 	if (kist_container_save(c, NULL) < 0)
 		kist_debug("container %s: state could not be saved: %m", c->config.name);
 	kist_container_unlock(c);
@@ -253,13 +260,35 @@ static int stop_locked(struct kist_container *c, int64_t timeout, struct kist_er
 	return r;
 }
 
-int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err)
+static int stop(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_error *err)
 {
-	int r = lock_for(c, KIST_CALL_STOP, err);
+	int r = kist_container_lock(c, err);
 	if (r < 0)
 		return r;
-	r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, err);
+	if (kist_restart_pending(c)) {
+		kist_restart_cancel(c, who);
+		r = await_monitor(c, err);
+		if (r == 0)
+			kist_container_event(c, "stop");
+		return r < 0 ? named(c, "stop", err) : 0;
+	}
+	r = kist_call_check(KIST_CALL_STOP, (enum kist_status)c->state.status, err);
+	if (r < 0) {
+		kist_container_unlock(c);
+		return kist_context(err, "container %s", c->config.name);
+	}
+	r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, who, err);
 	return r < 0 ? named(c, "stop", err) : 0;
+}
+
+int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	return stop(c, timeout, KIST_STOPPED_BY_USER, err);
+}
+
+int kist_container_stop_for_host(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	return stop(c, timeout, KIST_STOPPED_BY_HOST, err);
 }
 
 int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
@@ -267,8 +296,13 @@ int kist_container_restart(struct kist_container *c, int64_t timeout, struct kis
 	int r = lock_for(c, KIST_CALL_RESTART, err);
 	if (r < 0)
 		return r;
+	r = kist_dependencies_check(c, err);
+	if (r < 0) {
+		kist_container_unlock(c);
+		return named(c, "restart", err);
+	}
 	if (c->state.status == KIST_RUNNING || c->state.status == KIST_CREATED)
-		r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, err);
+		r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, KIST_STOPPED_BY_USER, err);
 	else
 		kist_container_unlock(c);
 	if (r < 0)
@@ -284,9 +318,21 @@ int kist_container_restart(struct kist_container *c, int64_t timeout, struct kis
 
 int kist_container_kill(struct kist_container *c, int signal_number, struct kist_error *err)
 {
-	int r = lock_for(c, KIST_CALL_KILL, err);
+	/* Only a signal that is meant to end it makes its end the user's doing. */
+	bool ends = signal_number == SIGKILL || signal_number == c->config.stop_signal;
+	int r = kist_container_lock(c, err);
 	if (r < 0)
 		return r;
+	if (ends && c->state.restarting && kist_restart_pending(c)) {
+		kist_restart_cancel(c, KIST_STOPPED_BY_USER);
+		kist_container_event(c, "kill");
+		return await_monitor(c, err);
+	}
+	r = kist_call_check(KIST_CALL_KILL, (enum kist_status)c->state.status, err);
+	if (r < 0) {
+		kist_container_unlock(c);
+		return kist_context(err, "container %s", c->config.name);
+	}
 	struct kist_proc_id id = { c->state.pid, c->state.pid_start };
 	KIST_CLOSE int pidfd = kist_proc_open(&id);
 
@@ -296,8 +342,7 @@ int kist_container_kill(struct kist_container *c, int signal_number, struct kist
 		kist_fail_errno(err, -r, "signal %d to process %d", signal_number, id.pid);
 		return named(c, "kill", err);
 	}
-	/* Only a signal that is meant to end it makes its end the user's doing. */
-	if (signal_number == SIGKILL || signal_number == c->config.stop_signal) {
+	if (ends) {
 		c->state.stopped_by_user = true;
 		if (kist_container_save(c, NULL) < 0)
 			kist_debug("container %s: state could not be saved: %m", c->config.name);
@@ -421,12 +466,18 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
 	int r = lock_for(c, KIST_CALL_CLEANUP, err);
 	if (r < 0)
 		return r;
+	if (kist_restart_pending(c)) {
+		/* Its monitor is at it, or has done it and restarts it by its policy. */
+		bool restarting = c->state.restarting;
+		kist_container_unlock(c);
+		return restarting ? 0 : await_monitor(c, err);
+	}
 	bool dead =
 	        c->state.status == KIST_STOPPED || c->state.status == KIST_EXITED || c->state.status == KIST_CONFIGURED;
 	if (!dead) {
 		/* At the gate, or on its way to its end: that is finished first. */
 		bool at_gate = c->state.status == KIST_CREATED;
-		r = stop_locked(c, 0, err);
+		r = stop_locked(c, 0, KIST_STOPPED_BY_USER, err);
 		if (r == 0 && at_gate)
 			r = never_ran(c, err);
 		return r < 0 ? named(c, "clean up", err) : 0;
@@ -444,8 +495,7 @@ static int remove_dependents(struct kist_container *c, unsigned flags, int64_t t
 		return 0;
 	if (!(flags & KIST_REMOVE_DEPEND)) {
 		KIST_FREE char *list = kist_strv_join(ids, ", ");
-		kist_fail(err, KIST_ERR_IN_USE, EBUSY, "containers that share its namespaces must be removed first: %s",
-		          list);
+		kist_fail(err, KIST_ERR_IN_USE, EBUSY, "containers that depend on it must be removed first: %s", list);
 		return kist_remedy(err, "--depend removes them too");
 	}
 	for (size_t i = 0; ids[i]; i++) {
@@ -469,11 +519,15 @@ static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_er
 	if (status == KIST_RUNNING || status == KIST_STOPPING || status == KIST_PAUSED || status == KIST_CREATED) {
 		/* Frozen processes take no SIGTERM; one that is being stopped was asked already: both are killed. */
 		bool ask = status == KIST_RUNNING;
-		int r = stop_locked(c, !ask ? 0 : timeout < 0 ? c->config.stop_timeout : timeout, err);
+		int r = stop_locked(c,
+		                    !ask          ? 0
+		                    : timeout < 0 ? c->config.stop_timeout
+		                                  : timeout,
+		                    KIST_STOPPED_BY_USER, err);
 		if (r < 0)
 			return r;
-	} else if (status == KIST_STOPPED && kist_container_monitor_alive(c)) {
-		kist_container_unlock(c);
+	} else if (kist_restart_pending(c)) {
+		kist_restart_cancel(c, KIST_STOPPED_BY_USER);
 		int r = await_monitor(c, err);
 		if (r < 0)
 			return r;

@@ -2,6 +2,7 @@
  * and is gone. It is executed by kist_spawn_monitor from a copy of the binary that containers cannot write. */
 #include "core/launch_hooks.h"
 #include "core/monitor_internal.h"
+#include "core/restart.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/clock.h"
@@ -66,7 +67,7 @@ void monitor_unwatch(struct monitor *m, struct watch *w)
 }
 
 /* One round. Events of a watch that an earlier event of the same round closed are skipped. */
-static void loop_round(struct monitor *m, int timeout)
+void monitor_round(struct monitor *m, int timeout)
 {
 	struct epoll_event events[16];
 	int n = epoll_wait(m->epoll, events, KIST_COUNT(events), timeout);
@@ -86,6 +87,7 @@ static int state_begin(struct monitor *m, enum kist_status status, struct kist_e
 {
 	struct kist_container_state *state = &m->c->state;
 	struct kist_proc_id id = { 0 };
+	bool was_stopped = state->stopped_by_user;
 
 	int r = kist_proc_identify(m->launch.child.pid, &id);
 	if (r < 0)
@@ -97,13 +99,19 @@ static int state_begin(struct monitor *m, enum kist_status status, struct kist_e
 	state->started = status == KIST_RUNNING ? kist_now_wall() : 0;
 	state->finished = 0;
 	state->exit_code = 0;
-	state->exited = state->oom_killed = state->stopped_by_user = false;
+	state->exited = state->oom_killed = state->restarting = false;
+	state->stopped_by_user = state->stopped_by_host = false;
 	free(state->error);
 	state->error = NULL;
 	free(state->boot);
 	state->boot = kist_strdup(m->k->boot);
 	r = kist_container_save_live(m->c, err);
-	return r < 0 ? r : kist_container_save(m->c, err);
+	if (r == 0)
+		r = kist_container_save(m->c, err);
+	/* A stop that was made to last is taken back in the same way. */
+	if (r == 0 && was_stopped && kist_restart_policy_of(&m->c->config) == KIST_RESTART_UNLESS_STOPPED)
+		kist_sync_dir(kist_container_dir(m->c));
+	return r;
 }
 
 /* Before anything is made that could be left behind: who finds this record, and us gone, cleans up. */
@@ -154,7 +162,33 @@ int monitor_gate_open(struct monitor *m, struct kist_error *err)
 	m->phase = MONITOR_RUNNING;
 	kist_container_event(m->c, "start");
 	kist_launch_hooks_poststart(m->c, m->launch.child.pid);
+	m->began = kist_now_boot();
 	return 0;
+}
+
+/* What belongs to one run only. Clients stay: they go on with the next run. */
+void monitor_run_close(struct monitor *m)
+{
+	struct watch *const watches[] = { &m->listener, &m->out, &m->err, &m->in, &m->console };
+	unsigned rows = m->launch.rows, cols = m->launch.cols;
+
+	for (size_t i = 0; i < KIST_COUNT(watches); i++)
+		monitor_unwatch(m, watches[i]);
+	monitor_dns_close(m);
+	kist_log_writer_close(m->log);
+	m->log = NULL;
+	kist_launch_close(&m->launch);
+	m->launch = (struct kist_launch)KIST_LAUNCH_INIT;
+	m->launch.rows = rows;
+	m->launch.cols = cols;
+}
+
+void monitor_child_kill(struct monitor *m)
+{
+	if (m->launch.child.pid > 0 && m->launch.child.pidfd >= 0) {
+		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
+		kist_wait_pid(m->launch.child.pid);
+	}
 }
 
 /* The start failed or was given up: the child ends, what was made goes, and so does a container that removes itself. */
@@ -162,10 +196,7 @@ static void start_undo(struct monitor *m)
 {
 	struct kist_container *c = m->c;
 
-	if (m->launch.child.pid > 0 && m->launch.child.pidfd >= 0) {
-		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
-		kist_wait_pid(m->launch.child.pid);
-	}
+	monitor_child_kill(m);
 	kist_launch_close(&m->launch);
 	monitor_network_close(m);
 	c->state.status = KIST_CREATED; /* clean-up makes it configured */
@@ -176,13 +207,13 @@ static void start_undo(struct monitor *m)
 }
 
 /* Takes the lock without standing still for it: its holder may be waiting for an answer of ours. */
-static int lock_serving(struct monitor *m, struct kist_error *err)
+int monitor_lock(struct monitor *m, struct kist_error *err)
 {
 	struct kist_container *c = m->c;
 	int r;
 
 	while ((r = kist_container_trylock(c)) == -EWOULDBLOCK)
-		loop_round(m, LOCK_RETRY_MS);
+		monitor_round(m, LOCK_RETRY_MS);
 	if (r == -ESTALE)
 		return kist_fail(err, KIST_ERR_REMOVED, ESTALE, "container %.12s has been removed", c->config.id);
 	if (r < 0)
@@ -199,7 +230,7 @@ void monitor_gate_fail(struct monitor *m)
 {
 	/* The command that asked for the start has its answer, and gives the lock up. */
 	m->phase = MONITOR_DEAD;
-	if (lock_serving(m, NULL) == 0)
+	if (monitor_lock(m, NULL) == 0)
 		start_undo(m);
 	_exit(125);
 }
@@ -256,31 +287,43 @@ static void children_reap(struct monitor *m)
 	}
 }
 
-static void clean_up(struct monitor *m)
+/* A start in the time between the end and our lock has cleaned up, and made another monitor. */
+bool monitor_owns(const struct monitor *m)
+{
+	return m->c->state.monitor_pid == getpid();
+}
+
+/* True: the container runs again after a while, and what its last run had is free. */
+static bool clean_up(struct monitor *m)
 {
 	struct kist_container *c = m->c;
 	struct kist_error err = { 0 };
+	bool again = false;
 
 	/* Settling, which comes with the lock, takes the exit record into the state. */
-	int r = lock_serving(m, &err);
+	int r = monitor_lock(m, &err);
 	if (r < 0) {
 		kist_debug("%s", err.text);
-		return;
+		return false;
 	}
-	/* No disk took the record: the state has it at least. */
-	if (kist_status_has_process(c->state.status))
-		kist_container_take_exit(c, &m->end);
-	kist_close_fd(&m->launch.cgroup);
-	r = c->config.auto_remove ? kist_container_remove_locked(c, &err) : kist_container_cleanup_locked(c, &err);
-	if (r < 0)
-		kist_log(KIST_LOG_ERROR, "%s", err.text);
+	if (monitor_owns(m)) {
+		/* No disk took the record: the state has it at least. */
+		if (kist_status_has_process(c->state.status))
+			kist_container_take_exit(c, &m->end);
+		again = monitor_restart_begin(m);
+		if (!again)
+			r = c->config.auto_remove ? kist_container_remove_locked(c, &err)
+			                          : kist_container_cleanup_locked(c, &err);
+		if (r < 0)
+			kist_log(KIST_LOG_ERROR, "%s", err.text);
+	}
 	kist_container_unlock(c);
+	return again;
 }
 
-static void finish(struct monitor *m)
+/* What a run leaves to do once its first process is dead. */
+static bool finish(struct monitor *m)
 {
-	int32_t code = m->end.code;
-
 	monitor_unwatch(m, &m->listener);
 	monitor_network_close(m);
 	if (m->launch.cgroup >= 0) {
@@ -291,16 +334,22 @@ static void finish(struct monitor *m)
 	}
 	monitor_exec_end_all(m);
 	for (int i = 0; m->execs && i < EXEC_END_ROUNDS; i++)
-		loop_round(m, LOCK_RETRY_MS);
+		monitor_round(m, LOCK_RETRY_MS);
 	monitor_stdio_drain(m);
-	kist_log_writer_close(m->log);
-	m->log = NULL;
-	clean_up(m);
+	monitor_run_close(m);
+	return clean_up(m);
+}
+
+/* Clients hear of the end, and may read what is theirs. */
+static void farewell(struct monitor *m)
+{
+	int32_t code = m->end.code;
+
 	monitor_broadcast(m, KIST_MSG_EXITED, &code, sizeof(code));
 	monitor_clients_dismiss(m);
 	for (int timeout;
 	     monitor_clients_pending(m) && ((timeout = monitor_clients_timeout(m)), monitor_clients_pending(m));)
-		loop_round(m, timeout);
+		monitor_round(m, timeout);
 }
 
 static void signals_ready(struct monitor *m, struct watch *w, uint32_t events)
@@ -309,7 +358,8 @@ static void signals_ready(struct monitor *m, struct watch *w, uint32_t events)
 
 	(void)events;
 	while (read(w->fd, &info, sizeof(info)) > 0)
-		continue;
+		if (info.ssi_signo == SIGTERM)
+			monitor_terminate(m);
 	children_reap(m);
 }
 
@@ -359,34 +409,33 @@ static void process_setup(const struct monitor_args *args)
 
 static int loop_setup(struct monitor *m, int control, const struct monitor_args *args, struct kist_error *err)
 {
-	sigset_t child;
+	sigset_t set;
 
 	m->epoll = epoll_create1(EPOLL_CLOEXEC);
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	int signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (m->epoll < 0 || signals < 0)
 		return kist_fail_errno(err, errno, "make event loop");
 	monitor_watch(m, &m->signals, signals, EPOLLIN, signals_ready);
+	if (control < 0)
+		return 0;
 	m->control = monitor_client_add(m, control);
 	m->control->output = m->control->owner = strchr(args->flags, KIST_MONITOR_ATTACH) != NULL;
 	return 0;
 }
 
-static int start(struct monitor *m, const struct monitor_args *args, struct kist_error *err)
+/* From the record to a container that runs, or waits at its gate. Needs the lock. */
+int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_error *err)
 {
-	bool go = strchr(args->flags, KIST_MONITOR_START) != NULL;
-
-	m->launch.rows = args->rows;
-	m->launch.cols = args->cols;
-	m->launch.preserve_fds = args->preserve;
 	int r = announce(m, err);
 	if (r == 0)
 		r = kist_launch_create(m->c, &m->launch, err);
 	if (r < 0)
 		return r;
 	/* The container has them now. */
-	for (int fd = 3; fd < 3 + (int)args->preserve; fd++)
+	for (int fd = 3; fd < 3 + (int)preserve; fd++)
 		close(fd);
 	r = kist_log_writer_open(&m->log, &m->c->config, kist_container_dir(m->c), err);
 	if (r == 0)
@@ -403,7 +452,18 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 		kist_container_event(m->c, "init");
 	if (r == 0 && go)
 		r = monitor_gate_open(m, err);
+	if (r == 0)
+		monitor_stdio_open(m);
 	return r;
+}
+
+static int start(struct monitor *m, const struct monitor_args *args, struct kist_error *err)
+{
+	m->launch.rows = args->rows;
+	m->launch.cols = args->cols;
+	m->launch.preserve_fds = args->preserve;
+	m->c->state.restart_count = 0;
+	return monitor_launch(m, strchr(args->flags, KIST_MONITOR_START) != NULL, args->preserve, err);
 }
 
 /* From here on little is needed of what the launch used, and a monitor stays for years: the heap's free pages go back
@@ -420,7 +480,7 @@ __attribute__((noinline)) static void memory_trim(void)
 	madvise((void *)(here - page - STACK_USED), STACK_USED, MADV_DONTNEED);
 }
 
-static void run(struct monitor *m, const struct monitor_args *args)
+static void start_first(struct monitor *m, const struct monitor_args *args)
 {
 	struct kist_error err = { 0 };
 
@@ -431,17 +491,37 @@ static void run(struct monitor *m, const struct monitor_args *args)
 		monitor_client_send(m, m->control, KIST_MSG_FAILED, &err, sizeof(err));
 		_exit(125);
 	}
-	monitor_stdio_open(m);
 	monitor_client_send(m, m->control, m->phase == MONITOR_RUNNING ? KIST_MSG_STARTED : KIST_MSG_CREATED, NULL, 0);
 	/* The starting command holds the lock until it has read that. */
 	kist_container_unlock(m->c);
+}
+
+/* One run, from the gate to the end; true: another one follows. */
+static bool serve(struct monitor *m)
+{
 	memory_trim();
 	while (m->phase != MONITOR_DEAD) {
-		loop_round(m, m->abandoned && m->phase == MONITOR_GATE ? LOCK_RETRY_MS : monitor_clients_timeout(m));
+		monitor_round(m, m->abandoned && m->phase == MONITOR_GATE ? LOCK_RETRY_MS : monitor_clients_timeout(m));
 		if (m->abandoned)
 			gate_abandoned(m);
 	}
-	finish(m);
+	return finish(m);
+}
+
+static void run(struct monitor *m, const struct monitor_args *args)
+{
+	bool restarts = strchr(args->flags, KIST_MONITOR_RESTART) != NULL;
+
+	if (restarts)
+		monitor_restart_adopt(m);
+	else
+		start_first(m, args);
+	do {
+		if (!restarts && !serve(m))
+			break;
+		restarts = false;
+	} while (monitor_restart_await(m));
+	farewell(m);
 }
 
 int kist_monitor_main(int argc, char **argv)
@@ -457,6 +537,11 @@ int kist_monitor_main(int argc, char **argv)
 	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || fcntl(lock, F_SETFD, FD_CLOEXEC) < 0)
 		return 125;
 	kist_close_from(lock + 1, -1);
+	/* Whoever found the container's monitor dead keeps the lock, and does not wait for us. */
+	if (strchr(args.flags, KIST_MONITOR_RESTART)) {
+		kist_close_fd(&control);
+		kist_close_fd(&lock);
+	}
 	bool volatile_ = strchr(args.flags, KIST_MONITOR_VOLATILE) != NULL;
 	int r = kist_open_at(&m.k, args.root, args.runroot, volatile_, &err);
 	if (r == 0)
@@ -464,11 +549,13 @@ int kist_monitor_main(int argc, char **argv)
 	if (r == 0) {
 		if (strchr(args.flags, KIST_MONITOR_SILENT))
 			m.k->settings.events = KIST_EVENTS_NONE;
+		m.k->no_spawn = true;
 		m.c->lock = lock;
 		r = loop_setup(&m, control, &args, &err);
 	}
 	if (r < 0) {
-		kist_msg_send(control, KIST_MSG_FAILED, &err, sizeof(err));
+		if (control >= 0)
+			kist_msg_send(control, KIST_MSG_FAILED, &err, sizeof(err));
 		return 125;
 	}
 	run(&m, &args);

@@ -77,6 +77,8 @@ enum {
 #define KIST_MONITOR_SILENT   'q' /* writes no events */
 #define KIST_MONITOR_START    's' /* open the gate at once */
 #define KIST_MONITOR_ATTACH   'a' /* the starting command wants the output */
+#define KIST_MONITOR_RESTART                                                                                           \
+	'r' /* the container ended: wait for its next run; nobody hears, the lock is the caller's */
 
 /* Fds of a fresh monitor: 0-2 as the command had them until it is ready, 3..3+preserve-1 for the container, then these
  * two. */

@@ -63,6 +63,9 @@ struct monitor {
 	struct kist_str input; /* for the container's stdin, not yet taken */
 	bool input_ends;       /* EOF follows the input */
 	struct kist_exit end;  /* how it ended, once it did */
+	int64_t began;         /* the last run; boot time */
+	int64_t delay;         /* between the last two runs, 0: there was one */
+	bool host_stops;       /* SIGTERM came: no further run */
 };
 
 /* loop (monitor.c) */
@@ -70,6 +73,22 @@ void monitor_watch(struct monitor *m, struct watch *w, int fd, uint32_t events,
                    void (*ready)(struct monitor *, struct watch *, uint32_t));
 void monitor_rewatch(struct monitor *m, struct watch *w, uint32_t events);
 void monitor_unwatch(struct monitor *m, struct watch *w); /* and closes the fd */
+void monitor_round(struct monitor *m, int timeout);       /* waits for one set of events, milliseconds */
+/* The container's lock without standing still for it: its holder may be waiting for an answer of ours. */
+int monitor_lock(struct monitor *m, struct kist_error *err);
+bool monitor_owns(const struct monitor *m); /* with the lock */
+
+/* runs (monitor.c) */
+int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_error *err);
+void monitor_child_kill(struct monitor *m);
+void monitor_run_close(struct monitor *m);
+
+/* between runs (monitor_restart.c) */
+void monitor_terminate(struct monitor *m); /* SIGTERM: the host goes down, or a command has changed the state */
+/* With the lock, after an end: false when the policy wants no other run. */
+bool monitor_restart_begin(struct monitor *m);
+void monitor_restart_adopt(struct monitor *m); /* another monitor's container ended with it */
+bool monitor_restart_await(struct monitor *m); /* until it runs again; false: it does not */
 
 /* clients (monitor_client.c) */
 struct client *monitor_client_add(struct monitor *m, int sock);
@@ -112,6 +131,7 @@ void monitor_proxy_close(struct monitor *m);
 void monitor_proxy_lead(struct monitor *m); /* where the state's ports lead now */
 /* A command connected or disconnected a network, and waits for our answer. */
 void monitor_network_changed(struct monitor *m, struct client *client);
+void monitor_dns_close(struct monitor *m);
 
 int monitor_gate_open(struct monitor *m, struct kist_error *err);
 void monitor_gate_fail(struct monitor *m); /* with the lock in a command's hands, or free */

@@ -2,6 +2,7 @@
  * can be killed between any two of its steps, and the file can be torn. The exit record and the monitor's own record in
  * the run directory then tell more. */
 #include "core/network.h"
+#include "core/restart.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/clock.h"
@@ -42,7 +43,7 @@ static void state_reset(struct kist_container *c)
 	state->pid_start = state->monitor_start = 0;
 	state->restart_count = 0;
 	state->mounts = 0;
-	state->stopped_by_user = false;
+	state->stopped_by_host = state->restarting = false;
 	free(state->cgroup);
 	state->cgroup = NULL;
 	kist_container_state_forget_network(state);
@@ -132,8 +133,11 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 
 int kist_container_save(struct kist_container *c, struct kist_error *err)
 {
+	/* What a user stopped must not come back by itself after a power cut. */
+	bool sync = c->state.stopped_by_user && !c->k->settings.volatile_ &&
+	            kist_restart_policy_of(&c->config) == KIST_RESTART_UNLESS_STOPPED;
 	int r = kist_record_write(kist_container_dir(c), "state", &kist_container_state_table, &c->state,
-	                          c->state_extra, false, err);
+	                          c->state_extra, sync, err);
 	return r < 0 ? kist_context(err, "container %.12s", c->config.id) : 0;
 }
 
@@ -256,8 +260,18 @@ int kist_container_settle(struct kist_container *c, struct kist_error *err)
 		if (kist_container_save(c, NULL) < 0)
 			kist_debug("container %.12s: state could not be saved: %m", c->config.id);
 	}
-	/* A monitor that is alive waits for the lock to clean up itself. */
-	return monitored ? 0 : kist_container_cleanup_locked(c, err);
+	/* A monitor that is alive waits for the lock to clean up itself, or for the next run. */
+	if (monitored)
+		return 0;
+	if (!c->k->no_spawn && kist_restart_wanted(c)) {
+		struct kist_error problem = { 0 };
+		if (kist_restart_adopt(c, &problem) == 0)
+			return 0;
+		kist_debug("container %.12s is not restarted: %s", c->config.id, problem.text);
+		free(c->state.error);
+		c->state.error = kist_strdup(problem.text);
+	}
+	return kist_container_cleanup_locked(c, err);
 }
 
 /* --- locks ----------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ int kist_check_preserved(unsigned preserve, struct kist_error *err)
 _Noreturn static void monitor_child(const struct kist_container *c, const struct kist_spawn *how, int control)
 {
 	const struct kist_settings *settings = &c->k->settings;
-	char flags[6] = "-", rows[16], cols[16], preserve[16], level[16];
+	char flags[8] = "-", rows[16], cols[16], preserve[16], level[16];
 	struct kist_error err = { 0 };
 	size_t n = 0;
 
@@ -62,6 +62,8 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 		flags[n++] = KIST_MONITOR_START;
 	if (how->attach)
 		flags[n++] = KIST_MONITOR_ATTACH;
+	if (how->restart)
+		flags[n++] = KIST_MONITOR_RESTART;
 	flags[n ? n : 1] = '\0';
 	snprintf(rows, sizeof(rows), "%u", how->rows);
 	snprintf(cols, sizeof(cols), "%u", how->cols);
@@ -95,7 +97,8 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 	_exit(125);
 }
 
-int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, struct kist_error *err)
+int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, pid_t *made,
+                       struct kist_error *err)
 {
 	int pair[2];
 
@@ -115,6 +118,8 @@ int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, i
 		return r;
 	}
 	*control = pair[0];
+	if (made)
+		*made = pid;
 	return 0;
 }
 

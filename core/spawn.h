@@ -8,15 +8,17 @@ struct kist_container;
 struct kist_error;
 
 struct kist_spawn {
-	bool start;  /* go through the gate at once */
-	bool attach; /* the control connection is an attach session as well */
+	bool start;   /* go through the gate at once */
+	bool attach;  /* the control connection is an attach session as well */
+	bool restart; /* for a container that ended with its monitor: it waits for the next run */
 	unsigned rows, cols, preserve_fds;
 };
 
 /* Whether fds 3..3+preserve-1 are the caller's to pass on: open, and without FD_CLOEXEC. */
 int kist_check_preserved(unsigned preserve, struct kist_error *err);
-/* c must be locked. *control: the command's end, owned by the caller. */
-int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, struct kist_error *err);
+/* c must be locked. *control: the command's end, owned by the caller. pid may be NULL. */
+int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, pid_t *pid,
+                       struct kist_error *err);
 /* Reads messages until 'wanted' comes, or the monitor's error. */
 int kist_spawn_await(int control, char wanted, struct kist_error *err);
 

@@ -39,6 +39,9 @@ char *kist_container_status_text(const struct kist_container *c)
 	case KIST_STOPPED:
 	case KIST_EXITED:
 		kist_time_human(time, kist_now_wall() - state->finished);
+		/* docker's word: it will run again. */
+		if (state->restarting)
+			return kist_asprintf("Restarting (%d) %s ago", state->exit_code, time);
 		if (state->exit_code < 0)
 			return kist_asprintf("Exited (unknown) %s ago", time);
 		return kist_asprintf("Exited (%d) %s ago", state->exit_code, time);

@@ -40,6 +40,9 @@ static bool is_met(const struct kist_container *c, unsigned mask)
 
 	if (mask == 0)
 		return status == KIST_EXITED || status == KIST_CONFIGURED;
+	/* One that will run again has not ended. */
+	if (status == KIST_STOPPED && c->state.restarting)
+		return false;
 	if ((mask & (1u << KIST_STOPPED | 1u << KIST_EXITED)) && (status == KIST_EXITED || status == KIST_STOPPED))
 		return true;
 	return mask & (1u << status);

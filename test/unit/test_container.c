@@ -551,7 +551,7 @@ static void test_command_gone_at_the_gate(void **state)
 	if (pid == 0) {
 		struct kist_spawn how = { 0 };
 		int control = -1;
-		if (kist_container_lock(c, NULL) < 0 || kist_spawn_monitor(c, &how, &control, NULL) < 0 ||
+		if (kist_container_lock(c, NULL) < 0 || kist_spawn_monitor(c, &how, &control, NULL, NULL) < 0 ||
 		    kist_spawn_await(control, KIST_MSG_CREATED, NULL) < 0)
 			_exit(1);
 		_exit(0);

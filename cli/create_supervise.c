@@ -1,0 +1,21 @@
+/* What keeps a container up, and what it waits for. */
+#include "cli/create.h"
+
+#include <stdlib.h>
+
+int create_supervise(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                     struct kist_error *err)
+{
+	const struct kist_settings *settings = kist_settings(cli->k);
+
+	config->restart_delay = settings->restart_delay;
+	config->restart_delay_max = settings->restart_delay_max;
+	if (o->restart) {
+		int r = kist_restart_parse(o->restart, &config->restart_policy, &config->restart_retries, err);
+		if (r < 0)
+			return r;
+	}
+	/* Names become ids when the container is made. */
+	config->required = kist_strv_copy(o->required);
+	return 0;
+}

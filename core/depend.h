@@ -1,0 +1,14 @@
+/* Containers that others need: whose namespaces they share, or that they name with --requires. */
+#ifndef KIST_DEPEND_H
+#define KIST_DEPEND_H
+
+#include "core/internal.h"
+
+/* Whether all that it needs run. Nothing is started. */
+int kist_dependencies_check(struct kist_container *c, struct kist_error *err);
+/* For create: names and beginnings of ids become ids; -ENOENT. */
+int kist_requires_resolve(struct kist_container *c, struct kist_error *err);
+/* Starts those that do not run, each after what it needs itself. */
+int kist_dependencies_start(struct kist_container *c, struct kist_error *err);
+
+#endif
