@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX (1u << 20)
@@ -172,7 +173,12 @@ static int set_image(struct kist_cli *cli, const struct create_options *o, const
 		config->rootfs_overlay = kist_has_suffix(name, ":O");
 		KIST_FREE char *path = kist_strndup(name, config->rootfs_overlay ? n - 2 : n);
 		config->rootfs = realpath(path, NULL);
-		return config->rootfs ? 0 : kist_fail_errno(err, errno, "rootfs %s", path);
+		if (!config->rootfs)
+			return kist_fail_errno(err, errno, "rootfs %s", path);
+		/* A file system in a file is only read: the container's changes need a place above it. */
+		struct stat st;
+		config->rootfs_overlay |= stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
+		return 0;
 	}
 	int r = kist_image_open(cli->k, name, image, err);
 	if (r < 0)

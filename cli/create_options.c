@@ -122,7 +122,8 @@ const struct kist_option create_option_rows[] = {
 	    .help = "What an end is followed by: no, on-failure[:N], always, unless-stopped"),
 	OPT(FLAG, remove, "rm", 0, .help = "Remove the container when it exits"),
 	OPT(FLAG, rootfs, "rootfs", 0,
-	    .help = "The argument is a directory, not an image; DIR:O puts an overlay over it"),
+	    .help = "The argument is a directory or a squashfs or erofs file, not an image; DIR:O puts an overlay over "
+	            "it"),
 	OPT(LIST, secret, "secret", 0, .metavar = "name[,opt=value...]", .completes = KIST_COMPLETE_SECRET,
 	    .help = "Give a secret: type=mount|env, target=, uid=, gid=, mode="),
 	OPT(LIST, security_opt, "security-opt", 0, .metavar = "option",

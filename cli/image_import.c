@@ -74,9 +74,11 @@ const struct kist_command kist_command_import = {
 	.parent = "",
 	.also_under = "image",
 	.synopsis = "[options] PATH [REFERENCE]",
-	.summary = "Make an image from a tar archive of a root file system",
-	.description = "Makes an image of one layer from a tar archive, plain or compressed by gzip or zstd.\n"
-	               "PATH - is standard input. REFERENCE is a name to give to the image.",
+	.summary = "Make an image from a tar archive or file system image",
+	.description =
+	        "Makes an image of one layer from a tar archive, plain or compressed by gzip or zstd, or from a\n"
+	        "squashfs or erofs file, which is mounted and not unpacked.\n"
+	        "PATH - is standard input. REFERENCE is a name to give to the image.",
 	.examples =
 	        (const char *const[]){ "import rootfs.tar debian:12",
 	                               "import -c CMD=/bin/sh -c 'ENV LANG=C.UTF-8' - busybox < busybox.tar.gz", NULL },

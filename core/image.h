@@ -112,7 +112,9 @@ struct kist_image_draft {
 int kist_image_draft_make(struct kist *k, struct kist_image_draft *draft, struct kist_error *err);
 void kist_image_draft_drop(struct kist_image_draft *draft); /* of one that failed; fine on any that was initialised */
 
-#define KIST_IMAGE_LAYERS 128 /* what one overlay mount takes */
+/* Media types of layers that are kept as a squashfs or erofs file: the type of the file system follows. */
+#define KIST_IMAGE_PACKED_TYPE "application/vnd.kist.image.layer.v1."
+#define KIST_IMAGE_LAYERS      128 /* what one overlay mount takes */
 struct kist_image_parts {
 	const char *config; /* the OCI image configuration, byte for byte */
 	size_t config_len;

@@ -70,6 +70,18 @@ static struct json_object *descriptor(const char *type, const char *digest, uint
 #define OCI    "application/vnd.oci.image."
 #define DOCKER "application/vnd.docker."
 
+/* What a layer is in a manifest that we write. Of layers that are file systems no standard says how they are called. */
+static struct json_object *layer_descriptor(struct kist_overlay *store, const char *layer, bool docker, uint64_t length)
+{
+	const char *type = kist_overlay_layer_type(store, layer);
+	KIST_FREE char *packed = type ? kist_asprintf(KIST_IMAGE_PACKED_TYPE "%s", type) : NULL;
+
+	return descriptor(packed   ? packed
+	                  : docker ? DOCKER "image.rootfs.diff.tar"
+	                           : OCI "layer.v1.tar",
+	                  layer, length);
+}
+
 int kist_image_manifest(struct kist_overlay *store, const char *id, uint64_t size, char *const *layers, bool docker,
                         struct json_object **out, struct kist_error *err)
 {
@@ -89,8 +101,7 @@ int kist_image_manifest(struct kist_overlay *store, const char *id, uint64_t siz
 
 		if (r < 0)
 			return r;
-		json_object_array_add(list, descriptor(docker ? DOCKER "image.rootfs.diff.tar" : OCI "layer.v1.tar",
-		                                       layers[i], length));
+		json_object_array_add(list, layer_descriptor(store, layers[i], docker, length));
 	}
 	*out = kist_steal(&json);
 	return 0;

@@ -1,4 +1,4 @@
-/* import: a tar stream becomes a layer, the layer an image. */
+/* import: a tar stream, or a file that holds a file system, becomes a layer, the layer an image. */
 #include "core/image.h"
 
 #include "core/base/clock.h"
@@ -60,7 +60,11 @@ static int import_layer(struct kist *k, struct kist_image_draft *draft, const st
 	if (r == 0)
 		r = kist_image_draft_make(k, draft, err);
 	if (r == 0)
-		r = kist_overlay_import(store, import->fd, layer, NULL, err);
+		r = kist_overlay_import_from(
+		        store,
+		        &(struct kist_overlay_source){ .fd = import->fd,
+		                                       .packed = kist_overlay_packed_type(import->fd) != NULL },
+		        layer, NULL, err);
 	if (r < 0)
 		return r;
 	draft->layer = true;

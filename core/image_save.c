@@ -123,10 +123,29 @@ static struct json_object *strings(char *const *items)
 	return array;
 }
 
+/* Its layers are archives, and nothing else. */
+static int check_docker(struct save *save, struct kist_error *err)
+{
+	for (size_t i = 0; i < save->n; i++) {
+		for (char **layer = save->items[i].image->layers; layer && *layer; layer++) {
+			const char *type = kist_overlay_layer_type(save->store, *layer);
+			if (!type)
+				continue;
+			kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+			          "a docker-archive cannot hold layer %.12s, which is a %s file system", *layer, type);
+			return kist_remedy(err, "--format oci-archive and oci-dir can");
+		}
+	}
+	return 0;
+}
+
 static int save_docker(struct save *save, struct kist_error *err)
 {
 	KIST_JSON struct json_object *list = json_object_new_array();
 
+	int checked = check_docker(save, err);
+	if (checked < 0)
+		return checked;
 	for (size_t i = 0; i < save->n; i++) {
 		struct item *item = &save->items[i];
 		struct json_object *json = json_object_new_object(), *layers = json_object_new_array();

@@ -89,6 +89,7 @@ struct layer {
 	const char *member; /* NULL: only its blob's digest is known */
 	const char *blob;   /* hexadecimal; NULL: not known */
 	int64_t size;       /* of the blob; -1: not known */
+	bool packed;        /* a file system, not an archive */
 };
 
 struct parts {
@@ -124,6 +125,7 @@ static int import_layer(struct load *load, const struct layer *layer, const char
 	load->session.layer = true;
 	r = kist_overlay_import_from(load->store,
 	                             &(struct kist_overlay_source){ .fd = fd,
+	                                                            .packed = layer->packed,
 	                                                            .part = true,
 	                                                            .offset = member.offset,
 	                                                            .length = member.length,
@@ -365,6 +367,12 @@ static bool is_layer_type(const char *type)
 	return false;
 }
 
+/* Of an archive that kist has written. */
+static bool is_packed_type(const char *type)
+{
+	return kist_streq(type, KIST_IMAGE_PACKED_TYPE "squashfs") || kist_streq(type, KIST_IMAGE_PACKED_TYPE "erofs");
+}
+
 static int oci_layers(struct json_object *list, struct parts *parts, struct kist_error *err)
 {
 	parts->n = json_object_array_length(list);
@@ -373,10 +381,12 @@ static int oci_layers(struct json_object *list, struct parts *parts, struct kist
 		struct json_object *descriptor = json_object_array_get_idx(list, i);
 		const char *type = text_at(descriptor, "mediaType");
 
-		if (!is_layer_type(type))
+		if (!is_layer_type(type) && !is_packed_type(type))
 			return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "layer %zu is of the type '%.100s'", i,
 			                 type ? type : "");
-		parts->layers[i] = (struct layer){ .blob = digest_of(descriptor, err), .size = size_of(descriptor) };
+		parts->layers[i] = (struct layer){ .blob = digest_of(descriptor, err),
+			                           .size = size_of(descriptor),
+			                           .packed = is_packed_type(type) };
 		if (!parts->layers[i].blob)
 			return kist_context(err, "layer %zu", i);
 	}

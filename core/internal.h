@@ -227,6 +227,10 @@ char **kist_plan_env(const struct kist_container_config *config, const char *hom
 void kist_plan_limits(const struct kist_container_config *config, struct kist_spec_process *process);
 /* The name it gets in a UTS namespace of its own, NULL in a shared one. The caller frees. */
 char *kist_plan_hostname(const struct kist_container_config *config);
+/* --rootfs: a directory (O_PATH), or where an overlay comes above it a file or block device that holds a file system
+ * (*packed). (rootfs.c) */
+int kist_rootfs_open(const struct kist_container_config *config, bool *packed, struct kist_error *err);
+int kist_rootfs_check(const struct kist_container_config *config, struct kist_error *err);
 #define KIST_OCI_VERSION "1.2.0"
 
 /* --- logs (log_write.c, log_read.c) ---------------------------------------------------------------------------------

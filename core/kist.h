@@ -128,7 +128,7 @@ struct kist_container_config {
 	char *image_name;         /* as the user gave it */
 	char **layers;            /* of the image, top first */
 	char *rootfs;             /* --rootfs: absolute host path */
-	bool rootfs_overlay;      /* --rootfs DIR:O */
+	bool rootfs_overlay;      /* --rootfs DIR:O; and --rootfs FILE of a squashfs or erofs file system */
 	char **command;           /* the argv to execute: entrypoint and cmd joined; never empty */
 	char **entrypoint, **cmd; /* for inspect and commit */
 	char **create_command;    /* the command line that made it, for inspect */

@@ -18,13 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int rootfs_directory(struct kist_container *c, struct kist_error *err)
-{
-	int fd = open(c->config.rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 ? kist_fail_errno(err, errno, "open rootfs %s", c->config.rootfs) : fd;
-}
-
 /* The host's id of the container's root. */
 static uint32_t map_root(const struct kist_spec_id_map *maps, size_t n)
 {
@@ -39,13 +32,14 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 	const struct kist_container_config *config = &c->config;
 	struct kist_overlay *store = NULL;
 	KIST_CLOSE int lower = -1;
+	bool packed = false;
 
 	/* A writable layer is mounted once: what 'mount' has on the host is shared. */
 	int mounted = kist_container_mounted_clone(c);
 	if (mounted >= 0)
 		return mounted;
 	if (config->rootfs) {
-		lower = rootfs_directory(c, err);
+		lower = kist_rootfs_open(config, &packed, err);
 		if (lower < 0 || !config->rootfs_overlay)
 			return kist_steal_fd(&lower);
 	}
@@ -55,6 +49,7 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 	struct kist_overlay_mount mount = {
 		.layers = config->layers,
 		.lower_fd = lower,
+		.lower_packed = packed,
 		.dir = kist_container_dir(c),
 		.volatile_ = config->auto_remove,
 	};

@@ -480,11 +480,9 @@ static int check_plain(const struct kist_container_config *config, struct kist_e
 			return kist_fail(err, KIST_ERR_INVALID, 0, "environment entry '%s': expected NAME=value",
 			                 config->env[i]);
 	if (config->rootfs) {
-		struct stat st;
-		if (stat(config->rootfs, &st) < 0)
-			return kist_fail_errno(err, errno, "rootfs %s", config->rootfs);
-		if (!S_ISDIR(st.st_mode))
-			return kist_fail(err, KIST_ERR_INVALID, ENOTDIR, "rootfs %s: not a directory", config->rootfs);
+		int r = kist_rootfs_check(config, err);
+		if (r < 0)
+			return r;
 	}
 	return kist_log_check(config->log_driver, err);
 }

@@ -17,6 +17,7 @@ core-sources += core/event.c core/event_read.c
 core-sources += core/container_root.c core/copy.c core/copy_path.c core/mount.c
 core-sources += core/launch_hooks.c
 core-sources += core/check.c core/disk_usage.c core/image_view.c
+core-sources += core/rootfs.c
 core-sources += core/network.c core/network_run.c core/network_view.c core/network_names.c core/monitor_dns.c
 core-sources += core/hosts.c core/network_links.c core/network_live.c core/monitor_proxy.c
 core-sources += core/oci.c core/oci_create.c core/oci_delete.c core/oci_exec.c core/oci_features.c core/oci_hooks.c core/oci_io.c core/oci_limits.c

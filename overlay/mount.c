@@ -5,26 +5,26 @@
  *   - "lowerdir+", one layer a call (Linux 6.8);
  *   - one "lowerdir" of short names (5.2), as long as it fits the 255 bytes that one fsconfig(2) string takes;
  *   - mount(2) in the private mount namespace of a child, which takes a page of options, and open_tree(2).
- * With a user namespace it is always the last: there idmapped copies of the layers take the layers' places. What is
- * above stays as it is, in the namespace's own ids: the work directory is the kernel's, who acts as the host's root. */
+ * It is always the last where a layer is a file system in a file, lies in another store than the first, or is seen
+ * through a user namespace: mounts take the places of all layers then. What is above stays as it is, in the namespace's
+ * own ids: the work directory is the kernel's, who acts as the host's root. */
 #include "overlay/overlay.h"
 
 #include "core/base/error.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
-#include "core/base/proc.h"
 #include "core/base/str.h"
 #include "overlay/mount.h"
+#include "overlay/mount_child.h"
+#include "overlay/packed.h"
 #include "overlay/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/utsname.h>
@@ -40,6 +40,8 @@ struct plan {
 	bool volatile_;
 	struct kist_str lower; /* all lower names in one; unless "lowerdir+" is used */
 	char upper[48], work[48];
+	int *trees; /* detached mounts that stand for the layers, top first */
+	size_t n_trees;
 };
 
 /* --- what the host has ---------------------------------------------------------------------------------------------
@@ -136,10 +138,100 @@ static int check(struct kist_overlay *store, const struct kist_overlay_mount *mo
 	return 0;
 }
 
+/* "LAYER/diff" in its store. */
 static const char *layer_diff(char out[80], const char *layer)
 {
 	snprintf(out, 80, "%.64s/diff", layer);
 	return out;
+}
+
+/* --- layers that are mounts -----------------------------------------------------------------------------------------
+ */
+
+static bool needs_trees(struct kist_overlay *store, const struct kist_overlay_mount *mount)
+{
+	if (mount->userns || mount->lower_packed)
+		return true;
+	for (char *const *layer = mount->lower_fd < 0 ? mount->layers : NULL; layer && *layer; layer++)
+		if (!kist_overlay_owns(store, *layer) || kist_overlay_layer_type(store, *layer))
+			return true;
+	return false;
+}
+
+/* A packed layer as what it holds, any other as a copy of the mount that it is on. */
+static int layer_tree(struct kist_overlay *store, const char *layer, struct kist_error *err)
+{
+	const struct kist_overlay *holder = kist_overlay_holder(store, layer);
+	KIST_CLOSE int file = kist_overlay_open_in(store, layer, KIST_OVERLAY_PACKED, 0);
+	char path[80];
+
+	if (file >= 0) {
+		int tree = kist_overlay_packed_mount(file, err);
+		return tree < 0 ? kist_context(err, "layer %.12s", layer) : tree;
+	}
+	int tree = holder ? open_tree(holder->dir, layer_diff(path, layer), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC) : -1;
+	return tree < 0 ? kist_fail_errno(err, errno, "open layer %.12s", layer) : tree;
+}
+
+static int add_tree(struct plan *plan, int tree, struct kist_error *err)
+{
+	const struct kist_overlay_userns *userns = plan->mount->userns;
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP };
+
+	plan->trees = kist_grow(plan->trees, plan->n_trees + 1, sizeof(*plan->trees));
+	plan->trees[plan->n_trees++] = tree;
+	if (!userns)
+		return 0;
+	attributes.userns_fd = (uint64_t)userns->fd;
+	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) == 0)
+		return 0;
+	kist_fail_errno(err, errno, "map the ids of a layer");
+	return errno == EINVAL || errno == ENOSYS
+	               ? kist_remedy(err, "id-mapped layers need Linux 5.19, and a file system that knows them")
+	               : -errno;
+}
+
+static int make_trees(struct kist_overlay *store, struct plan *plan, struct kist_error *err)
+{
+	const struct kist_overlay_mount *mount = plan->mount;
+	int r = 0;
+
+	if (mount->lower_fd >= 0 && mount->lower_packed) {
+		int tree = kist_overlay_packed_mount(mount->lower_fd, err);
+		return tree < 0 ? tree : add_tree(plan, tree, err);
+	}
+	if (mount->lower_fd >= 0) {
+		int tree = open_tree(mount->lower_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		return tree < 0 ? kist_fail_errno(err, errno, "open the directory below") : add_tree(plan, tree, err);
+	}
+	for (size_t i = 0; r == 0 && mount->layers[i]; i++) {
+		int tree = layer_tree(store, mount->layers[i], err);
+		r = tree < 0 ? tree : add_tree(plan, tree, err);
+	}
+	return r;
+}
+
+static void drop_trees(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_trees; i++)
+		kist_close_fd(&plan->trees[i]);
+	free(plan->trees);
+	plan->trees = NULL;
+	plan->n_trees = 0;
+}
+
+/* --- the upper layer ------------------------------------------------------------------------------------------------
+ */
+
+static int stat_below(const struct plan *plan, struct stat *st)
+{
+	char path[80];
+
+	if (plan->n_trees)
+		return fstat(plan->trees[0], st);
+	if (plan->mount->lower_fd >= 0)
+		return fstat(plan->mount->lower_fd, st);
+	return fstatat(plan->store, layer_diff(path, plan->mount->layers[0]), st, AT_SYMLINK_NOFOLLOW);
 }
 
 /* The container's root shows mode and owner of the upper directory: they are those of the root below. */
@@ -147,19 +239,12 @@ static int make_upper(const struct plan *plan, struct kist_error *err)
 {
 	const struct kist_overlay_mount *mount = plan->mount;
 	struct stat st;
-	char path[80];
-	int r;
 
 	if (mkdirat(mount->dir, "work", 0700) < 0 && errno != EEXIST)
 		return kist_fail_errno(err, errno, "create the work directory");
 	if (mkdirat(mount->dir, "upper", 0700) < 0)
 		return errno == EEXIST ? 0 : kist_fail_errno(err, errno, "create the upper directory");
-	if (mount->lower_fd >= 0) {
-		r = fstat(mount->lower_fd, &st);
-	} else {
-		r = fstatat(plan->store, layer_diff(path, mount->layers[0]), &st, AT_SYMLINK_NOFOLLOW);
-	}
-	if (r < 0)
+	if (stat_below(plan, &st) < 0)
 		return kist_fail_errno(err, errno, "look at the layer below");
 	if (mount->userns) {
 		st.st_uid = mount->userns->root_uid;
@@ -176,7 +261,7 @@ static int make_upper(const struct plan *plan, struct kist_error *err)
 /* An overlay without an upper layer must have two below: a single one gets an empty one underneath. */
 static int make_empty(const struct plan *plan, struct kist_error *err)
 {
-	if (mkdirat(plan->store, "empty", 0755) < 0 && errno != EEXIST)
+	if (mkdirat(plan->store, KIST_OVERLAY_PLACES, 0755) < 0 && errno != EEXIST)
 		return kist_fail_errno(err, errno, "create the empty layer");
 	return 0;
 }
@@ -188,11 +273,25 @@ static bool needs_empty(const struct plan *plan)
 
 /* "l/SHORT:l/SHORT", relative to the store; what has no place there goes through /proc. A child changes its root to
  * what is below and its working directory to what is above, see mount_privately. */
+static void plan_tree_names(struct plan *plan)
+{
+	snprintf(plan->upper, sizeof(plan->upper), "/upper");
+	snprintf(plan->work, sizeof(plan->work), "/work");
+	for (size_t i = 0; i < plan->n_trees; i++)
+		kist_str_addf(&plan->lower, "%s" KIST_OVERLAY_PLACES "/%zu", i ? ":" : "", i);
+	if (needs_empty(plan))
+		kist_str_add(&plan->lower, ":" KIST_OVERLAY_PLACES "/none");
+}
+
 static int plan_names(const struct kist_overlay *store, struct plan *plan, bool child, struct kist_error *err)
 {
 	char *const *layers = plan->mount->layers;
 	bool rooted = child && plan->mount->dir >= 0;
 
+	if (plan->n_trees) {
+		plan_tree_names(plan);
+		return 0;
+	}
 	if (child) {
 		snprintf(plan->upper, sizeof(plan->upper), "upper");
 		snprintf(plan->work, sizeof(plan->work), "work");
@@ -328,119 +427,19 @@ static void option_text(const struct plan *plan, struct kist_str *out)
 		kist_str_addf(out, ",%s", options[i]);
 }
 
-/* Ends the propagation of the mount that the working directory is on: in a new namespace it is a peer of the host's,
- * and what is mounted there would appear on the host. Its top is found by going up: "/" may be another mount or, after
- * a chroot, none. Statx tells a mount's top since Linux 5.8. */
-static int make_place_private(void)
-{
-	KIST_CLOSE int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct statx st = { 0 };
-
-	if (here < 0)
-		return -errno;
-	for (int depth = 0; depth < 4096; depth++) {
-		if (statx(AT_FDCWD, ".", 0, STATX_BASIC_STATS, &st) < 0)
-			return -errno;
-		if (!(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
-			return -ENOSYS;
-		if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) {
-			if (mount(NULL, ".", NULL, MS_PRIVATE, NULL) < 0 || fchdir(here) < 0)
-				return -errno;
-			return 0;
-		}
-		if (chdir("..") < 0)
-			return -errno;
-	}
-	return -ELOOP;
-}
-
-/* An idmapped copy of a directory, mounted over the directory itself. */
-static int cover_idmapped(int at, const char *name, int userns)
-{
-	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns };
-	KIST_CLOSE int place = openat(at, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	KIST_CLOSE int copy = -1;
-
-	if (place < 0)
-		return -errno;
-	copy = open_tree(place, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (copy < 0 || mount_setattr(copy, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ||
-	    move_mount(copy, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return -errno;
-	return 0;
-}
-
-static int cover_layers(const struct plan *plan, bool rooted)
-{
-	char *const *layers = plan->mount->layers;
-	char path[88];
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && plan->store >= 0 && layers[i]; i++) {
-		snprintf(path, sizeof(path), "%s%.64s/diff", rooted ? "/" : "", layers[i]);
-		r = cover_idmapped(AT_FDCWD, path, plan->mount->userns->fd);
-	}
-	return r;
-}
-
-/* In a child. Mounts over a directory of ours, where only this process sees it, and takes the mount along as an fd.
- * Overlay refuses layers in another mount namespace, and of what a process holds only its root and its working
- * directory move into a new one: so one is what is below, the other what is above. */
-static int mount_privately(const struct plan *plan, const char *options)
-{
-	int below = plan->store >= 0 ? plan->store : plan->mount->lower_fd;
-	bool writable = plan->mount->dir >= 0;
-	const char *place = writable ? "work" : "l";
-	int fd, r;
-
-	if (fchdir(below) < 0 || (writable && (chroot(".") < 0 || fchdir(plan->mount->dir) < 0)))
-		return -errno;
-	if (unshare(CLONE_NEWNS) < 0)
-		return -errno;
-	r = make_place_private();
-	if (r < 0)
-		return r;
-	if (plan->mount->userns)
-		r = cover_layers(plan, writable);
-	if (r < 0)
-		return r;
-	if (mount("overlay", place, "overlay", writable ? 0 : MS_RDONLY, options) < 0)
-		return -errno;
-	fd = open_tree(AT_FDCWD, place, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 static int mount_by_child(const struct plan *plan)
 {
 	KIST_STR struct kist_str options = { 0 };
-	KIST_CLOSE int ours = -1;
-	int pair[2];
-	int fd = -1;
-	int r = -EIO;
-	size_t n = 1;
-	pid_t pid;
 
 	option_text(plan, &options);
 	if (options.len >= (size_t)sysconf(_SC_PAGESIZE))
 		return -E2BIG;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid = fork();
-	if (pid == 0) {
-		r = mount_privately(plan, options.data);
-		kist_send_fds(pair[1], &r, sizeof(r), &r, r >= 0);
-		_exit(0);
-	}
-	close(pair[1]);
-	ours = pair[0];
-	if (pid < 0)
-		return -errno;
-	if (kist_recv_fds(ours, &r, sizeof(r), &fd, &n) != sizeof(r))
-		r = -EIO;
-	kist_wait_pid(pid);
-	if (r < 0 || n == 0)
-		return r < 0 ? r : -EIO;
-	return fd;
+	return kist_overlay_mount_child(
+	        &(struct kist_overlay_child){ .root = plan->store >= 0 ? plan->store : plan->mount->lower_fd,
+	                                      .dir = plan->mount->dir,
+	                                      .options = options.data,
+	                                      .trees = plan->trees,
+	                                      .n_trees = plan->n_trees });
 }
 
 /* --- the door ------------------------------------------------------------------------------------------------------
@@ -451,9 +450,12 @@ static int mount_plan(struct kist_overlay *store, struct plan *plan, enum kist_o
 	const struct kist_overlay_mount *mount = plan->mount;
 	int r = 0;
 
-	if (mount->dir >= 0)
+	/* Only mount(2) has them; another kernel's ways are for tests, which do not ask for this. */
+	if (way == KIST_OVERLAY_CHILD && needs_trees(store, mount))
+		r = make_trees(store, plan, err);
+	if (r == 0 && mount->dir >= 0)
 		r = make_upper(plan, err);
-	else if (needs_empty(plan))
+	if (r == 0 && (needs_empty(plan) || plan->n_trees))
 		r = make_empty(plan, err);
 	if (r == 0 && way != KIST_OVERLAY_EACH)
 		r = plan_names(store, plan, way == KIST_OVERLAY_CHILD, err);
@@ -478,7 +480,7 @@ int kist_overlay_mount_by(struct kist_overlay *store, const struct kist_overlay_
                           struct kist_error *err)
 {
 	struct plan plan = { .mount = mount,
-		             .store = mount->lower_fd >= 0 ? -1 : store->dir,
+		             .store = mount->lower_fd >= 0 && !(mount->userns || mount->lower_packed) ? -1 : store->dir,
 		             .volatile_ = mount->volatile_ && mount->dir >= 0 };
 	int r;
 
@@ -488,11 +490,13 @@ int kist_overlay_mount_by(struct kist_overlay *store, const struct kist_overlay_
 	r = mount_plan(store, &plan, way, err);
 	if (r == -EINVAL && plan.volatile_ && forget_volatile(mount->dir)) {
 		kist_str_clear(&plan.lower);
+		drop_trees(&plan);
 		r = mount_plan(store, &plan, way, err);
 	}
 	if (r < 0 && r != -E2BIG && !kist_error_is_set(err))
 		explain(&plan, -r, err);
 	kist_str_free(&plan.lower);
+	drop_trees(&plan);
 	return r;
 }
 
@@ -522,7 +526,7 @@ int kist_overlay_mount(struct kist_overlay *store, const struct kist_overlay_mou
 	int r = check(store, mount, err);
 	if (r < 0)
 		return r;
-	if (mount->userns)
+	if (needs_trees(store, mount))
 		return kist_overlay_mount_by(store, mount, KIST_OVERLAY_CHILD, err);
 	if (kernel_at_least(6, 8))
 		return kist_overlay_mount_by(store, mount, KIST_OVERLAY_EACH, err);

@@ -2,9 +2,13 @@
  *
  * The store is one directory ("overlay/" of --root):
  *   LAYER/diff/       the files of the layer, whiteouts as 0:0 character devices, opaque directories by
- * trusted.overlay.opaque LAYER/link        the layer's short name LAYER/committed   present once the layer is whole:
- * written after one syncfs l/SHORT           link to ../LAYER/diff, so that many lower names fit one mount call A layer
- * without its mark does not exist: it is swept, under the store's lock, when it is next opened for writing. */
+ *                     trusted.overlay.opaque; empty where there is LAYER/image
+ *   LAYER/image       the layer as a squashfs or erofs file system, mounted as it is
+ *   LAYER/link        the layer's short name
+ *   LAYER/committed   present once the layer is whole: written after one syncfs
+ *   l/SHORT           link to ../LAYER/diff, so that many lower names fit one mount call
+ * A layer without its mark does not exist: it is swept, under the store's lock, when it is next opened for writing.
+ * Further stores may be added that are only read: nothing is written to them, and no lock is taken in them. */
 #ifndef KIST_OVERLAY_H
 #define KIST_OVERLAY_H
 
@@ -63,6 +67,11 @@ struct kist_overlay; /* an open store */
 int kist_overlay_open(int root_dir, struct kist_overlay **out,
                       struct kist_error *err); /* root_dir: fd of --root; makes overlay/ */
 void kist_overlay_close(struct kist_overlay *store);
+/* Layers are looked for in that directory's overlay/ too, after all others. A directory without one is as good as
+ * empty. */
+int kist_overlay_add(struct kist_overlay *store, int root_dir, struct kist_error *err);
+/* Whether it is in the store itself, and not only in one that is read. */
+bool kist_overlay_owns(struct kist_overlay *store, const char *layer);
 
 /* A new layer from a tar stream: temporary, unpacked, syncfs, mark, named by content: LAYER is the diff id, so
  * that the same content is stored once (an existing one is kept and reported). layer: room for 65. */
@@ -71,7 +80,8 @@ int kist_overlay_import(struct kist_overlay *store, int from, char layer[65], st
 /* The same from a part of a file, with what the archive says that it is: it is checked before the layer is there. */
 struct kist_overlay_source {
 	int fd;
-	bool part; /* only these bytes; the fd's own offset is not used */
+	bool packed; /* a squashfs or erofs file system, which is kept and mounted as it is; LAYER is its SHA-256 */
+	bool part;   /* only these bytes; the fd's own offset is not used */
 	uint64_t offset, length;
 	const char *diff_id; /* of the uncompressed stream, NULL: not known */
 	const char *blob_id; /* of the stream as it comes, NULL: not known */
@@ -93,6 +103,14 @@ int kist_overlay_verify(struct kist_overlay *store, const char *layer,
 int kist_overlay_quarantine(struct kist_overlay *store, const char *layer, struct kist_error *err);
 int kist_overlay_open_diff(struct kist_overlay *store, const char *layer); /* an fd of its files, or a negative errno */
 
+/* A file system in a file or on a block device: "squashfs", "erofs", or NULL. */
+const char *kist_overlay_packed_type(int file);
+/* A detached read-only mount of it, which is shared by all that mount the same file and goes with the last of them. Its
+ * loop device goes with it. */
+int kist_overlay_packed_mount(int file, struct kist_error *err);
+/* The same of a layer: NULL where its files are a directory. */
+const char *kist_overlay_layer_type(struct kist_overlay *store, const char *layer);
+
 /* What an upper directory (or a layer) changes in what is below it: 'A' added, 'C' changed, 'D' deleted, parents before
  * children, sorted. below: an fd of the mounted lower layers, -1: there are none. */
 int kist_overlay_changes(int upper, int below, int (*change)(void *arg, char kind, const char *path), void *arg,
@@ -113,6 +131,7 @@ struct kist_overlay_userns {
 struct kist_overlay_mount {
 	char *const *layers;                      /* top first; may be NULL when lower_fd is used */
 	int lower_fd;                             /* --rootfs DIR:O: the directory below, -1 if layers are used */
+	bool lower_packed;                        /* it is a file, or block device, that holds a file system */
 	int dir;                                  /* holds upper/ and work/; -1: read-only mount of the layers alone */
 	const struct kist_overlay_userns *userns; /* the layers are seen through it; NULL: as they are */
 	bool volatile_;                           /* "volatile": no syncs, for a layer that is thrown away anyway */

@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/str.h"
 #include "overlay/overlay.h"
+#include "overlay/packed.h"
 #include "overlay/tar_split.h"
 
 #include <dirent.h>
@@ -38,7 +39,7 @@ static char *layer_path(char out[96], const char *layer, const char *file)
 
 static char *short_path(char out[32], const char *name)
 {
-	snprintf(out, 32, "l/%.29s", name);
+	snprintf(out, 32, "l/%.*s", KIST_OVERLAY_SHORT, name);
 	return out;
 }
 
@@ -85,10 +86,28 @@ int kist_overlay_open(int root_dir, struct kist_overlay **out, struct kist_error
 
 void kist_overlay_close(struct kist_overlay *store)
 {
-	if (!store)
-		return;
-	kist_close_fd(&store->dir);
-	free(store);
+	while (store) {
+		struct kist_overlay *next = store->next;
+
+		kist_close_fd(&store->dir);
+		free(store);
+		store = next;
+	}
+}
+
+int kist_overlay_add(struct kist_overlay *store, int root_dir, struct kist_error *err)
+{
+	int dir = openat(root_dir, "overlay", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0 && errno == ENOENT)
+		return 0;
+	if (dir < 0)
+		return kist_fail_errno(err, errno, "open its layer store");
+	while (store->next)
+		store = store->next;
+	store->next = kist_alloc(sizeof(*store->next));
+	store->next->dir = dir;
+	return 0;
 }
 
 static bool has_mark(int store, const char *layer)
@@ -98,9 +117,23 @@ static bool has_mark(int store, const char *layer)
 	return faccessat(store, layer_path(path, layer, MARK), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool kist_overlay_has(struct kist_overlay *store, const char *layer)
+bool kist_overlay_owns(struct kist_overlay *store, const char *layer)
 {
 	return kist_overlay_name_ok(layer) && has_mark(store->dir, layer);
+}
+
+const struct kist_overlay *kist_overlay_holder(const struct kist_overlay *store, const char *layer)
+{
+	if (!kist_overlay_name_ok(layer))
+		return NULL;
+	while (store && !has_mark(store->dir, layer))
+		store = store->next;
+	return store;
+}
+
+bool kist_overlay_has(struct kist_overlay *store, const char *layer)
+{
+	return kist_overlay_holder(store, layer);
 }
 
 static DIR *open_list(int dir, const char *name)
@@ -120,7 +153,7 @@ char **kist_overlay_list(struct kist_overlay *store)
 	const struct dirent *entry;
 
 	while (list && (entry = readdir(list))) {
-		if (kist_overlay_has(store, entry->d_name))
+		if (kist_overlay_owns(store, entry->d_name))
 			kist_strv_add(&layers, entry->d_name);
 	}
 	if (list)
@@ -301,12 +334,22 @@ static int draft_fill(struct draft *draft, const struct kist_overlay_source *fro
 		r = check_digests(from, result, err);
 	if (r == 0)
 		r = finish_split(draft, split, diff, result->diff_id, err);
-	if (r < 0)
-		return r;
-	r = kist_replace_file(draft->dir, "link", draft->link, KIST_OVERLAY_SHORT, 0600, 0);
-	if (r < 0)
-		return kist_fail_errno(err, -r, "write the layer's link");
-	return 0;
+	return r;
+}
+
+static int write_link(struct draft *draft, struct kist_error *err)
+{
+	int r = kist_replace_file(draft->dir, "link", draft->link, KIST_OVERLAY_SHORT, 0600, 0);
+
+	return r < 0 ? kist_fail_errno(err, -r, "write the layer's link") : 0;
+}
+
+static int draft_fill_packed(struct draft *draft, const struct kist_overlay_source *from,
+                             struct kist_tar_result *result, struct kist_error *err)
+{
+	int r = kist_packed_fill(from, draft->dir, result, err);
+
+	return r < 0 ? r : check_digests(from, result, err);
 }
 
 /* Under the lock, all contents on disk. The short link comes first: a cut in between leaves a link to nothing,
@@ -356,7 +399,8 @@ static int draft_commit(struct kist_overlay *store, struct draft *draft, const c
 
 		/* One of an older version gets what it lacks. */
 		layer_path(path, layer, KIST_OVERLAY_SPLIT);
-		if (faccessat(store->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		if (kist_overlay_owns(store, layer) && faccessat(store->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+		    errno == ENOENT)
 			renameat(draft->dir, KIST_OVERLAY_SPLIT, store->dir, path);
 		draft_drop(draft);
 		return 0;
@@ -382,7 +426,9 @@ int kist_overlay_import_from(struct kist_overlay *store, const struct kist_overl
 	int r = draft_make(store, &draft, err);
 
 	if (r == 0)
-		r = draft_fill(&draft, from, &made, err);
+		r = from->packed ? draft_fill_packed(&draft, from, &made, err) : draft_fill(&draft, from, &made, err);
+	if (r == 0)
+		r = write_link(&draft, err);
 	if (r == 0)
 		r = draft_commit(store, &draft, made.diff_id, err);
 	draft_drop(&draft);
@@ -415,7 +461,7 @@ int kist_overlay_remove(struct kist_overlay *store, const char *layer, struct ki
 	lock = lock_store(store, err);
 	if (lock < 0)
 		return lock;
-	if (!kist_overlay_has(store, layer))
+	if (!kist_overlay_owns(store, layer))
 		return fail_no_layer(layer, err);
 	dir = hold(store->dir, layer);
 	if (dir < 0)
@@ -435,19 +481,4 @@ int kist_overlay_remove(struct kist_overlay *store, const char *layer, struct ki
 	if (r < 0)
 		return kist_fail_errno(err, -r, "remove the files of layer %s", layer);
 	return 0;
-}
-
-int kist_overlay_size(struct kist_overlay *store, const char *layer, uint64_t *bytes, struct kist_error *err)
-{
-	KIST_CLOSE int diff = -1;
-	char path[96];
-	int r;
-
-	if (!kist_overlay_has(store, layer))
-		return fail_no_layer(layer, err);
-	diff = openat(store->dir, layer_path(path, layer, "diff"), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (diff < 0)
-		return kist_fail_errno(err, errno, "open layer %s", layer);
-	r = kist_overlay_du(diff, bytes, err);
-	return r < 0 ? kist_context(err, "layer %s", layer) : 0;
 }

@@ -10,8 +10,14 @@ struct kist_error;
 #define KIST_OVERLAY_SPLIT "split"
 
 struct kist_overlay {
-	int dir; /* overlay/ */
+	int dir;                   /* overlay/ */
+	struct kist_overlay *next; /* is only read; owned */
 };
+
+/* The store that has the layer, this one or one that is only read; NULL: none. */
+const struct kist_overlay *kist_overlay_holder(const struct kist_overlay *store, const char *layer);
+/* A file or directory of a committed layer, read-only; a negative errno. */
+int kist_overlay_open_in(const struct kist_overlay *store, const char *layer, const char *file, int flags);
 
 /* A layer's name: the SHA-256 of its uncompressed stream, hexadecimal. Everything else is refused before it becomes a
  * path. */

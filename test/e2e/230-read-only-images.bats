@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# Images that are file systems in a file, mounted as they are; stores that are only read.
+load helpers
+
+# pack TYPE FILE: the busybox image as a file system. A skip says why.
+pack()
+{
+	local why=
+	grep -qw "$1" /proc/filesystems || modprobe "$1" 2>/dev/null || why="this kernel has no $1"
+	[ -e /dev/loop-control ] || modprobe loop 2>/dev/null || why='this host has no loop devices'
+	[ "$1" = erofs ] || command -v mksquashfs >/dev/null || why='no mksquashfs'
+	[ "$1" = squashfs ] || command -v mkfs.erofs >/dev/null || why='no mkfs.erofs'
+	if [ -n "$why" ]; then
+		[ -n "${KIST_TEST_FULL:-}" ] && fail "$why"
+		skip "$why"
+	fi
+	mkdir -p "$STORE/tree"
+	tar -C "$STORE/tree" -xf "$E2E_CACHE/busybox.tar"
+	if [ "$1" = squashfs ]; then
+		mksquashfs "$STORE/tree" "$2" -noappend -quiet -no-progress >/dev/null
+	else
+		mkfs.erofs "$2" "$STORE/tree" >/dev/null 2>&1
+	fi
+}
+
+# Loop devices over files of this test.
+devices()
+{
+	grep -lF "$STORE/" /sys/block/loop*/loop/backing_file 2>/dev/null | wc -l
+}
+
+no_devices()
+{
+	[ "$(devices)" = 0 ]
+}
+
+@test 'an image that is a squashfs or erofs file is mounted, not unpacked' {
+	local type id file
+	for type in squashfs erofs; do
+		file=$STORE/root.$type
+		pack $type "$file"
+		id=$(kist import -c CMD=/bin/sh "$file" "small-$type")
+		cmp "$file" "$ROOT"/overlay/"$(sha256sum <"$file" | cut -c -64)"/image
+		kist run --rm --network none "small-$type" sh -c 'test -x /bin/busybox && echo changed >/etc/passwd && cat /etc/passwd' |
+			grep -qx changed
+		# Two containers share one device, and what one writes the other does not see.
+		kist run -d --name one "small-$type" sh -c 'echo one >/file; exec sleep 60'
+		kist run -d --name two --uidmap 0:100000:65536 "small-$type" sleep 60
+		equal 1 "$(devices)" 'loop devices'
+		until_true 10 kist exec one test -s /file
+		run kist exec two cat /file
+		equal 1 "$status" 'exit code of cat in the other container'
+		equal 0 "$(kist exec two stat -c %u /bin/busybox)" 'owner through the user namespace'
+		contains "$(kist diff one)" 'A /file'
+		kist commit one "more-$type"
+		equal one "$(kist run --rm "more-$type" cat /file)" 'committed'
+		contains "$(kist image diff "more-$type")" 'A /file'
+		# kill -9 of all that there is leaves nothing either.
+		kill -9 "$(kist inspect --format '{{.State.ConmonPid}}' one)" "$(pid_of one)" "$(pid_of two)"
+		in_state two exited
+		kist rm -f -t 0 one two
+		until_true 5 no_devices || fail 'a loop device is left'
+		engine_error kist save -o "$STORE/docker.tar" "small-$type"
+		contains "$stderr" "a docker-archive cannot hold layer"
+		kist save --format oci-archive -o "$STORE/oci.tar" "more-$type"
+		equal '' "$(kist system check)" 'problems'
+		kist rmi "more-$type" "small-$type"
+		[ ! -e "$ROOT/overlay/$(sha256sum <"$file" | cut -c -64)" ] || fail 'the layer is left'
+		kist load -i "$STORE/oci.tar"
+		equal one "$(kist run --rm "more-$type" cat /file)" 'loaded'
+		until_true 5 no_devices || fail 'a loop device is left'
+		printf x | dd of="$ROOT/overlay/$(sha256sum <"$file" | cut -c -64)/image" bs=1 seek=64 conv=notrunc 2>/dev/null
+		run kist system check
+		contains "$output" 'its digest is not its name'
+		kist rmi -f "more-$type"
+	done
+}
+
+@test 'the root file system of a container can be a file' {
+	local type file
+	for type in squashfs erofs; do
+		file=$STORE/root.$type
+		pack $type "$file"
+		kist run --name c --rootfs "$file" sh -c 'echo hi >/x; cat /x'
+		kist start c
+		equal hi "$(kist cp c:/x - | tar -xO)" 'kept'
+		run -127 kist run --rm --read-only --rootfs "$file" /nothing
+		run kist run --rm --read-only --rootfs "$file:O" touch /x
+		equal 1 "$status" 'exit code on a read-only root'
+		contains "$output" 'Read-only file system'
+		path=$(kist mount c)
+		equal hi "$(cat "$path/x")" 'mounted on the host'
+		kist unmount c
+		kist rm c
+		until_true 5 no_devices || fail 'a loop device is left'
+	done
+	echo text >"$STORE/text"
+	engine_error kist run --rm --rootfs "$STORE/text" true
+	contains "$stderr" 'neither a squashfs nor an erofs file system'
+	mkfifo "$STORE/fifo"
+	engine_error kist run --rm --rootfs "$STORE/fifo" true
+	contains "$stderr" 'neither a directory nor a file'
+	{ printf hsqs && head -c 5000 /dev/urandom; } >"$STORE/bad"
+	engine_error kist run --rm --rootfs "$STORE/bad" true
+	contains "$stderr" 'mount squashfs'
+	engine_error kist import "$STORE/bad" bad
+	equal '' "$(find "$ROOT/overlay" -maxdepth 1 -name '.tmp-*')" 'half-made layers'
+	until_true 5 no_devices || fail 'a loop device is left'
+}
