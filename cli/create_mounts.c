@@ -224,7 +224,8 @@ static int mount_word(struct mount_words *m, const char *word, struct kist_error
 	        *const modes[] = { "tmpfs-mode", "mode", NULL }, *const propagations[] = { "bind-propagation", NULL },
 	        *const recursive[] = { "bind-nonrecursive", NULL },
 	        *const subpaths[] = { "subpath", "volume-subpath", NULL }, *const owners[] = { "U", "chown", NULL },
-	        *const relabels[] = { "relabel", NULL }, *const nocopies[] = { "volume-nocopy", "nocopy", NULL };
+	        *const relabels[] = { "relabel", NULL }, *const nocopies[] = { "volume-nocopy", "nocopy", NULL },
+	        *const writables[] = { "rw", "readwrite", NULL }, *const maps[] = { "idmap", NULL };
 	const char *value;
 	bool flag;
 
@@ -248,6 +249,13 @@ static int mount_word(struct mount_words *m, const char *word, struct kist_error
 		if (kist_parse_bool(value, &flag) < 0)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount: '%s': expected true or false", word);
 		kist_strv_add(&m->options, flag ? "ro" : "rw");
+	} else if ((value = value_of(word, writables))) {
+		if (kist_parse_bool(value, &flag) < 0)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "mount: '%s': expected true or false", word);
+		kist_strv_add(&m->options, flag ? "rw" : "ro");
+	} else if ((value = value_of(word, maps)) && kist_parse_bool(value, &flag) == 0) {
+		if (flag)
+			kist_strv_add(&m->options, "idmap");
 	} else if ((value = value_of(word, subpaths))) {
 		m->subpath = value;
 	} else if ((value = value_of(word, owners)) || (value = value_of(word, nocopies))) {
@@ -264,6 +272,10 @@ static int mount_word(struct mount_words *m, const char *word, struct kist_error
 		kist_strv_add(&m->options, "nocopy");
 	} else if (kist_streq(word, "readonly")) {
 		kist_strv_add(&m->options, "ro");
+	} else if (kist_streq(word, "readwrite")) {
+		kist_strv_add(&m->options, "rw");
+	} else if (kist_streq(word, "chown")) {
+		kist_strv_add(&m->options, "U");
 	} else if (kist_streq(word, "bind-nonrecursive")) {
 		kist_strv_add(&m->options, "bind");
 	} else {
@@ -272,8 +284,37 @@ static int mount_word(struct mount_words *m, const char *word, struct kist_error
 	return 0;
 }
 
-static int mount_of_type(struct kist_container_config *config, const struct mount_words *m, const char *text,
-                         struct kist_error *err)
+/* The image is looked up now: the container keeps it, whatever becomes of the name. */
+static int add_image(struct kist_cli *cli, struct kist_container_config *config, const struct mount_words *m,
+                     const char *text, struct kist_error *err)
+{
+	struct kist_image *image = NULL;
+	KIST_FREE char *place = NULL;
+
+	if (kist_empty(m->source))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': source= is missing", text);
+	if (m->subpath && kist_empty(m->subpath))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': subpath= is empty", text);
+	for (char **option = m->options; option && *option; option++)
+		if (!kist_streq(*option, "rw") && !kist_streq(*option, "ro"))
+			return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+			                 "mount '%s': option '%s' is not for type=image", text, *option);
+	int r = create_check_destination(m->destination, "mount", &place, err);
+	if (r == 0)
+		r = kist_image_open(cli->k, m->source, &image, err);
+	if (r < 0)
+		return r;
+	struct kist_mount_config *mount = add_mount(config, "image", image->id, place);
+	size_t n = kist_strv_len(m->options);
+	kist_strv_add(&mount->options, n ? m->options[n - 1] : "ro");
+	if (m->subpath)
+		kist_strv_take(&mount->options, kist_asprintf("subpath=%s", m->subpath));
+	kist_image_free(image);
+	return 0;
+}
+
+static int mount_of_type(struct kist_cli *cli, struct kist_container_config *config, const struct mount_words *m,
+                         const char *text, struct kist_error *err)
 {
 	KIST_FREE char *place = NULL;
 	const char *type = m->type ? m->type : "volume";
@@ -288,9 +329,11 @@ static int mount_of_type(struct kist_container_config *config, const struct moun
 			                        .option = "mount" };
 		return create_add_volume(config, &volume, err);
 	}
+	if (kist_streq(type, "image"))
+		return add_image(cli, config, m, text, err);
 	if (m->subpath)
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-		                 "mount '%s': subpath= is supported for type=volume only", text);
+		                 "mount '%s': subpath= is supported for type=volume and type=image only", text);
 	if (kist_streq(type, "bind")) {
 		if (kist_empty(m->source))
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': source= is missing", text);
@@ -310,11 +353,12 @@ static int mount_of_type(struct kist_container_config *config, const struct moun
 		return 0;
 	}
 	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-	                 "mount '%s': type '%s' is not supported: use bind, volume, tmpfs, ramfs or devpts", text,
-	                 type);
+	                 "mount '%s': type '%s' is not supported: use bind, volume, image, tmpfs, ramfs or devpts",
+	                 text, type);
 }
 
-static int add_mount_option(struct kist_container_config *config, const char *text, struct kist_error *err)
+static int add_mount_option(struct kist_cli *cli, struct kist_container_config *config, const char *text,
+                            struct kist_error *err)
 {
 	struct mount_words m = { 0 };
 	KIST_STRV char **words = NULL;
@@ -325,7 +369,7 @@ static int add_mount_option(struct kist_container_config *config, const char *te
 	for (size_t i = 0; r == 0 && words && words[i]; i++)
 		r = mount_word(&m, words[i], err);
 	if (r == 0)
-		r = mount_of_type(config, &m, text, err);
+		r = mount_of_type(cli, config, &m, text, err);
 	kist_strv_free(m.options);
 	return r;
 }
@@ -338,7 +382,7 @@ int create_mounts(struct kist_cli *cli, const struct create_options *o, const st
 	for (size_t i = 0; r == 0 && o->volume && o->volume[i]; i++)
 		r = add_volume(config, o->volume[i], err);
 	for (size_t i = 0; r == 0 && o->mount && o->mount[i]; i++)
-		r = add_mount_option(config, o->mount[i], err);
+		r = add_mount_option(cli, config, o->mount[i], err);
 	for (size_t i = 0; r == 0 && o->tmpfs && o->tmpfs[i]; i++)
 		r = add_tmpfs(config, o->tmpfs[i], err);
 	/* What was said for a place counts before what comes along with a container or an image. */

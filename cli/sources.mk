@@ -24,5 +24,6 @@ cli-sources += cli/info.c cli/inspect.c cli/logs.c cli/ps.c cli/select.c cli/sta
 cli-sources += cli/image_load.c cli/image_save.c
 cli-sources += cli/commit.c
 cli-sources += cli/copy.c cli/mount.c
+cli-sources += cli/image_mount.c
 cli-sources += cli/diff.c cli/image_history.c cli/prune.c cli/system.c
 cli-sources += cli/oci.c cli/oci_create.c cli/oci_limits.c cli/oci_show.c

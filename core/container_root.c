@@ -5,6 +5,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/proc.h"
+#include "core/image_mount.h"
 #include "core/launch.h"
 #include "core/volume.h"
 #include "ns/ns.h"
@@ -30,9 +31,10 @@ struct submount {
 };
 
 struct job {
-	int ns;     /* to enter, -1: to make one */
-	int rootfs; /* what is its root: a detached mount, or a directory */
-	bool clone; /* send a copy of the root's mount, not the root */
+	int ns;              /* to enter, -1: to make one */
+	int rootfs;          /* what is its root: a detached mount, or a directory */
+	bool clone;          /* send a copy of the root's mount, not the root */
+	const char *subpath; /* send a copy of the mount that begins there */
 	const struct submount *mounts;
 	size_t n_mounts;
 };
@@ -106,6 +108,17 @@ static void leave_host(int root)
 		umount2(".", MNT_DETACH);
 }
 
+/* Links are the container's or the image's doing: none leads out of the root. */
+static int clone_subpath(int root, const char *path, struct kist_error *err)
+{
+	KIST_CLOSE int place = kist_open_in_root(root, path, O_PATH, 0);
+
+	if (place < 0)
+		return kist_fail_errno(err, -place, "subpath %s", path);
+	int fd = clone_root(place);
+	return fd < 0 ? -errno : fd;
+}
+
 static int build(const struct job *job, int fds[2], struct kist_error *err)
 {
 	KIST_CLOSE int ns = make_namespace(err);
@@ -124,6 +137,11 @@ static int build(const struct job *job, int fds[2], struct kist_error *err)
 		r = attach_all(job, root, err);
 	if (r < 0)
 		return r;
+	if (job->subpath) {
+		fds[0] = clone_subpath(root, job->subpath, err);
+		fds[1] = kist_steal_fd(&ns);
+		return fds[0] < 0 ? fds[0] : 0;
+	}
 	leave_host(root);
 	fds[0] = kist_steal_fd(&root);
 	fds[1] = kist_steal_fd(&ns);
@@ -185,6 +203,20 @@ static int run(const struct job *job, int fds[2], struct kist_error *err)
 	return kist_fail(err, KIST_ERR_SYSTEM, EPIPE, "the helper process for mounts died");
 }
 
+/* Of a detached mount a part can be copied since Linux 6.15; before, it must be attached somewhere. */
+int kist_mount_subtree(int tree, const char *path, struct kist_error *err)
+{
+	int fds[2] = { -1, -1 };
+	struct job job = { .ns = -1, .rootfs = tree, .subpath = path };
+
+	int fd = clone_subpath(tree, path, err);
+	if (fd != -EINVAL || (err && kist_error_is_set(err)))
+		return fd < 0 && !(err && kist_error_is_set(err)) ? kist_fail_errno(err, -fd, "subpath %s", path) : fd;
+	int r = run(&job, fds, err);
+	kist_close_fd(&fds[1]);
+	return r < 0 ? r : fds[0];
+}
+
 /* --- the mounts of a container without processes --------------------------------------------------------------------
  */
 
@@ -238,6 +270,8 @@ static int open_volume(struct kist *k, const struct kist_volume_mount_config *mo
 		return data;
 	if (tree >= 0 && !mount->subpath)
 		return kist_steal_fd(&tree);
+	if (tree >= 0)
+		return kist_mount_subtree(tree, mount->subpath, err);
 	if (!mount->subpath)
 		return bind_fd(data, options, err);
 	KIST_CLOSE int sub = kist_open_in_root(data, mount->subpath, O_PATH, 0);
@@ -267,9 +301,10 @@ static int open_submounts(struct kist_container *c, struct submount *list, size_
 
 	for (size_t i = 0; i < config->n_mounts; i++) {
 		const struct kist_mount_config *m = &config->mounts[i];
-		if (!kist_streq(m->type, "bind"))
+		bool image = kist_streq(m->type, "image");
+		if (!image && !kist_streq(m->type, "bind"))
 			continue;
-		int fd = open_bind(m, err);
+		int fd = image ? kist_image_submount(c, m, err) : open_bind(m, err);
 		if (fd < 0)
 			return kist_context(err, "mount %s", m->destination);
 		list[(*n)++] = (struct submount){ m->destination, fd };

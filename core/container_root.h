@@ -29,6 +29,9 @@ int kist_container_root_clone(struct kist_container *c, struct kist_error *err);
 int kist_container_root_become(const struct kist_container_root *root, struct kist_error *err);
 int kist_container_root_userns(struct kist_container *c, struct kist_error *err); /* an fd, or -1 without an error */
 
+/* A detached copy of the part of a detached mount that begins at path, which is resolved inside of it. */
+int kist_mount_subtree(int tree, const char *path, struct kist_error *err);
+
 /* --- host mounts (mount.c) ------------------------------------------------------------------------------------------
  */
 

@@ -1,5 +1,6 @@
 /* rmi: a name, and with the last name the image. */
 #include "core/image.h"
+#include "core/image_mount.h"
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -25,7 +26,12 @@ static void add_user(void *arg, const struct kist_container_config *config)
 {
 	struct users *users = arg;
 
-	if (!kist_streq(config->image, users->image))
+	bool uses = kist_streq(config->image, users->image);
+
+	for (size_t i = 0; i < config->n_mounts; i++)
+		uses |= kist_streq(config->mounts[i].type, "image") &&
+		        kist_streq(config->mounts[i].source, users->image);
+	if (!uses)
 		return;
 	kist_strv_add(&users->ids, config->id);
 	kist_strv_take(&users->shown, kist_asprintf("%.12s (%s)", config->id, config->name ? config->name : ""));
@@ -126,6 +132,19 @@ static int fail_many_names(const char *image, const struct removal *removal, str
 	return kist_remedy(err, "remove it by its names, or use --force");
 }
 
+/* What 'image mount' has on the host: layers must not be removed below a mount. */
+static int let_go(struct kist *k, const char *id, const char *image, unsigned flags, struct kist_error *err)
+{
+	KIST_FREE char *path = kist_image_mountpoint(k, id);
+
+	if (path && !(flags & KIST_IMAGE_FORCE)) {
+		kist_fail(err, KIST_ERR_IN_USE, 0, "image %s is mounted at %s", image, path);
+		return kist_remedy(err, "unmount it first, or use --force");
+	}
+	int r = path ? kist_image_unmount_id(k, id, err) : 0;
+	return r < 0 ? r : 0;
+}
+
 /* One try, under the lock. Returns 1 when the image is gone or untagged, 0 when users must go first. */
 static int try_remove(struct kist *k, const char *image, unsigned flags, struct removal *removal, struct users *users,
                       char ***report, struct kist_error *err)
@@ -152,6 +171,9 @@ static int try_remove(struct kist *k, const char *image, unsigned flags, struct 
 	kist_image_each_user(k, add_user, users);
 	if (users->ids)
 		return flags & KIST_IMAGE_FORCE ? 0 : fail_in_use(image, users, err);
+	r = let_go(k, removal->id, image, flags, err);
+	if (r < 0)
+		return r;
 	r = delete_image(k, removal, report, err);
 	return r < 0 ? r : 1;
 }

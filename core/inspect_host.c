@@ -68,7 +68,7 @@ struct json_object *view_mounts(const struct view *v)
 		json_object_array_add(list, mount_entry(&mount, volume->name));
 	}
 	for (size_t i = 0; i < v->config->n_mounts; i++)
-		if (kist_streq(v->config->mounts[i].type, "bind"))
+		if (kist_streq(v->config->mounts[i].type, "bind") || kist_streq(v->config->mounts[i].type, "image"))
 			json_object_array_add(list, mount_entry(&v->config->mounts[i], NULL));
 	return list;
 }

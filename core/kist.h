@@ -71,8 +71,8 @@ int kist_info(struct kist *k, struct json_object **out, struct kist_error *err);
 
 struct kist_mount_config {
 	char *destination; /* absolute path in the container; the key */
-	char *type;        /* bind, tmpfs, ramfs, devpts, mqueue ... */
-	char *source;      /* bind: absolute host path */
+	char *type;        /* bind, tmpfs, ramfs, devpts, mqueue, image ... */
+	char *source;      /* bind: absolute host path; image: its id */
 	char **options;    /* as mount(8) and podman-run(1) name them: ro, rbind, rprivate, size=64m ... */
 };
 
@@ -541,6 +541,12 @@ int kist_disk_usage(struct kist *k, struct json_object **out, struct kist_error 
  * set aside as .bad-NAME in its directory, so that it can be loaded anew. Returns how many problems there are. */
 int kist_store_check(struct kist *k, bool repair, void (*problem)(void *arg, const char *text), void *arg,
                      struct kist_error *err);
+/* Its files on the host, read-only, until as many calls have taken them off again, or a boot has. *path: the caller
+ * frees. id: of the image. */
+int kist_image_mount(struct kist *k, const char *image, char id[65], char **path, struct kist_error *err);
+/* 1 when it is off the host or was mounted once more than now, 0 when it was not mounted. */
+int kist_image_unmount(struct kist *k, const char *image, bool force, char id[65], struct kist_error *err);
+char *kist_image_mountpoint(struct kist *k, const char *id); /* by full id; NULL: not on the host. The caller frees */
 int kist_image_tag(struct kist *k, const char *image, const char *name, struct kist_error *err);
 int kist_image_untag(struct kist *k, const char *image, const char *name, struct kist_error *err); /* NULL name: all */
 enum kist_image_remove_flags {

@@ -27,6 +27,21 @@ static uint32_t map_root(const struct kist_spec_id_map *maps, size_t n)
 	return 0;
 }
 
+int kist_launch_userns(struct kist_container *c, struct kist_overlay_userns *out, struct kist_error *err)
+{
+	const struct kist_container_config *config = &c->config;
+
+	if (!config->n_uid_map || !config->n_gid_map)
+		return 0;
+	int fd = kist_ns_userns_make(config->uid_map, config->n_uid_map, config->gid_map, config->n_gid_map, err);
+	if (fd < 0)
+		return fd;
+	*out = (struct kist_overlay_userns){ .fd = fd,
+		                             .root_uid = map_root(config->uid_map, config->n_uid_map),
+		                             .root_gid = map_root(config->gid_map, config->n_gid_map) };
+	return 1;
+}
+
 int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 {
 	const struct kist_container_config *config = &c->config;
@@ -54,15 +69,11 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 		.volatile_ = config->auto_remove,
 	};
 	struct kist_overlay_userns userns = { .fd = -1 };
-	if (c->config.n_uid_map && c->config.n_gid_map) {
-		userns.fd = kist_ns_userns_make(c->config.uid_map, c->config.n_uid_map, c->config.gid_map,
-		                                c->config.n_gid_map, err);
-		if (userns.fd < 0)
-			return userns.fd;
-		userns.root_uid = map_root(c->config.uid_map, c->config.n_uid_map);
-		userns.root_gid = map_root(c->config.gid_map, c->config.n_gid_map);
+	r = kist_launch_userns(c, &userns, err);
+	if (r < 0)
+		return r;
+	if (r > 0)
 		mount.userns = &userns;
-	}
 	r = kist_overlay_mount(store, &mount, err);
 	kist_close_fd(&userns.fd);
 	return r < 0 ? kist_context(err, "mount root file system") : r;

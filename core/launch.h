@@ -26,4 +26,8 @@ void kist_launch_close(struct kist_launch *launch);
 /* The mounted root of a container: a detached overlay, or its --rootfs directory. */
 int kist_launch_rootfs(struct kist_container *c, struct kist_error *err);
 
+/* The user namespace that layers are seen through: 1, and the caller closes out->fd; 0: the container has none. */
+struct kist_overlay_userns;
+int kist_launch_userns(struct kist_container *c, struct kist_overlay_userns *out, struct kist_error *err);
+
 #endif

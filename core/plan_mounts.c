@@ -1,4 +1,5 @@
 /* The plan's file systems: what every container has, what the user asked for, what is hidden, and devices. */
+#include "core/image_mount.h"
 #include "core/plan.h"
 #include "core/volume.h"
 
@@ -228,6 +229,14 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 	}
 	if (r < 0)
 		return kist_context(err, "mount %s", mount->destination);
+	if (kist_streq(mount->type, "image")) {
+		KIST_STRV char **bind_options = NULL;
+		r = kist_plan_image(p, mount, &source, &bind_options, err);
+		if (r < 0)
+			return kist_context(err, "mount %s", mount->destination);
+		add_mount(p, mount->destination, "bind", source, (const char *const *)bind_options);
+		return 0;
+	}
 	if (kist_streq(mount->type, "tmpfs") && p->rootfs >= 0)
 		tmpfs_mode(p, mount, &options);
 	add_mount(p, mount->destination, mount->type, source, (const char *const *)options);

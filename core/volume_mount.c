@@ -2,6 +2,7 @@
  *
  * What an image has at the place is copied into a volume once, and only while the volume is empty: a volume's data is
  * never replaced (CVE-2020-1726). Names in the image and in the volume are resolved inside of them, by descriptors. */
+#include "core/container_root.h"
 #include "core/plan.h"
 #include "core/volume.h"
 
@@ -222,7 +223,6 @@ static int prepare(struct plan *p, const struct kist_volume_mount_config *mount,
 {
 	struct kist *k = p->c->k;
 	struct content x = { .p = p, .mount = mount, .data = -1 };
-	KIST_FREE char *unused = NULL;
 	KIST_CLOSE int tree = -1;
 	bool fresh = false;
 
@@ -241,16 +241,15 @@ static int prepare(struct plan *p, const struct kist_volume_mount_config *mount,
 	if (r == 0 && has_option(mount->options, "U"))
 		r = own_all(p, data, err);
 	if (r == 0 && mount->subpath) {
-		int fd = open_subpath(&x, err);
+		int fd = tree >= 0 ? kist_mount_subtree(tree, mount->subpath, err) : open_subpath(&x, err);
 		r = fd < 0 ? fd : 0;
 		if (r == 0)
 			kist_container_hold(p->c, fd, source);
 	} else if (r == 0 && tree < 0) {
 		*source = kist_volume_mountpoint(k, mount->name);
 	}
-	/* A subpath of it needs the mount, too. */
-	if (r == 0 && tree >= 0)
-		kist_container_hold(p->c, kist_steal_fd(&tree), *source ? &unused : source);
+	if (r == 0 && tree >= 0 && !mount->subpath)
+		kist_container_hold(p->c, kist_steal_fd(&tree), source);
 	kist_volume_free(x.v);
 	return r;
 }

@@ -107,3 +107,68 @@ no_devices()
 	equal '' "$(find "$ROOT/overlay" -maxdepth 1 -name '.tmp-*')" 'half-made layers'
 	until_true 5 no_devices || fail 'a loop device is left'
 }
+
+@test 'image mount: counted, read-only, in the way of rmi; image unmount' {
+	local path id
+	id=$(kist image inspect --format '{{.Id}}' busybox)
+	equal '' "$(kist image mount)" 'nothing is mounted'
+	path=$(kist image mount busybox)
+	[ -x "$path/bin/busybox" ] || fail "nothing at $path"
+	run touch "$path/x"
+	[ "$status" -ne 0 ] || fail 'the image can be written'
+	equal "$path" "$(kist image mount busybox)" 'mounted again'
+	equal "localhost/busybox:latest  $path" "$(kist image mount)"
+	equal "$id $path" "$(kist image mount --format json | jq -r '.[0] | .id + " " + .mountpoint')"
+	run kist rmi busybox
+	equal 2 "$status" 'exit code of rmi'
+	contains "$output" "is mounted at $path"
+	equal "$id" "$(kist image umount busybox)"
+	[ -x "$path/bin/busybox" ] || fail 'gone although it was mounted twice'
+	# A process that uses it keeps it, unless it is forced.
+	(cd "$path" && kist image unmount busybox) && fail 'unmounted in use'
+	equal "$id" "$(kist image unmount busybox)"
+	[ ! -e "$path" ] || fail "$path is left"
+	equal '' "$(kist image unmount busybox)" 'once more'
+	kist image mount --all
+	kist image mount busybox
+	equal "$id" "$(cd "$path" && kist image unmount --force busybox)"
+	[ ! -e "$path" ] || fail "$path is left"
+	kist image mount busybox >/dev/null
+	kist rmi --force busybox
+	[ ! -e "$path" ] || fail "$path is left"
+	engine_error kist image mount busybox
+	engine_error kist image unmount
+}
+
+@test '--mount type=image: read-only, writable for a run, subpath, user namespaces, cp' {
+	mkdir -p "$STORE/data/dir"
+	echo data >"$STORE/data/dir/file"
+	ln -s /etc "$STORE/data/out"
+	tar -C "$STORE/data" -c . | kist import - data >/dev/null
+	equal data "$(kist run --rm --mount type=image,src=data,dst=/data busybox cat /data/dir/file)"
+	run kist run --rm --mount type=image,source=data,destination=/data busybox touch /data/x
+	equal 1 "$status" 'exit code of writing'
+	contains "$output" 'Read-only file system'
+	kist run --name c --mount type=image,src=data,dst=/data,rw=true busybox sh -c 'test ! -e /data/x && echo new >/data/x && cat /data/x'
+	kist start -a c
+	equal data "$(kist run --rm --mount type=image,src=data,target=/file,subpath=dir/file busybox cat /file)"
+	equal data "$(kist run --rm --mount type=image,src=data,target=/d,subpath=dir,readwrite busybox sh -c 'echo x >/d/y; cat /d/file')"
+	engine_error kist run --rm --mount type=image,src=data,dst=/d,subpath=none busybox true
+	contains "$stderr" 'subpath none'
+	engine_error kist run --rm --mount type=image,src=data,dst=/d,subpath=../../../../../etc/hostname busybox true
+	# A link in the image leads into the image, where there is no such thing.
+	engine_error kist run --rm --mount type=image,src=data,dst=/d,subpath=out busybox true
+	equal '0 0' "$(kist run --rm --uidmap 0:100000:65536 --mount type=image,src=data,dst=/data busybox stat -c '%u %g' /data/dir/file)"
+	equal '0 0' "$(kist run --rm --uidmap 0:100000:65536 --mount type=image,src=data,dst=/data,rw=true busybox sh -c 'echo >/data/n; stat -c "%u %g" /data/n')"
+	equal data "$(kist cp c:/data/dir/file - | tar -xO)"
+	equal image "$(kist inspect --format '{{(index .Mounts 0).Type}}' c)"
+	run kist rmi data
+	equal 2 "$status" 'exit code of rmi of an image that a container has mounted'
+	engine_error kist create --mount type=image,src=none,dst=/d busybox
+	engine_error kist create --mount type=image,dst=/d busybox
+	engine_error kist create --mount type=image,src=data,dst=/d,noexec busybox
+	engine_error kist create --mount type=glob,src='/etc/*',dst=/d busybox
+	contains "$stderr" "type 'glob' is not supported"
+	kist rm c
+	kist rmi data
+}
