@@ -191,36 +191,38 @@ program_processes()
 	find /proc/[0-9]*/exe -maxdepth 0 -lname '*/kist*' -printf '%h\n' 2>/dev/null
 }
 
-# What must be the same before and after.
+# What must be the same before and after: mounts, cgroups, interfaces, processes. Every test does this at least twice, and a
+# fork costs more than a line of text: the shell reads what it can read itself.
 snapshot()
 {
-	echo '# mounts'
-	cut -d ' ' -f 4- /proc/self/mountinfo | { is_podman && grep -v "$STORE/root/" || cat; } | sort
-	echo '# cgroups'
-	(cd "$CGROUP" && find . -mindepth 1 -type d ! -path './harness*' ! -path ./kist ! -path './libpod_parent*' | sort)
-	echo '# interfaces'
-	# The default network's bridge is made once, and stays for the next container.
-	ls /sys/class/net | grep -vx kist0
-	echo '# processes outside the harness'
-	local file
-	for file in $(grep -L -E '^0::/harness' /proc/[0-9]*/cgroup 2>/dev/null); do
-		[ "$file" = /proc/1/cgroup ] || echo "$(tr '\0' ' ' <"${file%cgroup}cmdline") in $(grep '^0::' "$file")"
-	done 2>/dev/null
-	echo '# the program itself'
-	for file in $(program_processes); do
-		tr '\0' ' ' <"$file/cmdline" && echo
-	done 2>/dev/null
-	return 0
+	local line file
+	{
+		while read -r _ _ _ line; do
+			is_podman && [[ $line == *"$STORE/root/"* ]] || echo "mount $line"
+		done </proc/self/mountinfo
+		find "$CGROUP" -mindepth 1 -type d ! -path "$CGROUP/harness*" ! -path "$CGROUP/kist" ! -path "$CGROUP/libpod_parent*" \
+			-printf 'cgroup %p\n'
+		# The default network's bridge is made once, and stays for the next container.
+		for file in /sys/class/net/*; do
+			[[ $file == */kist0 ]] || echo "interface ${file##*/}"
+		done
+		for file in $(grep -L -E '^0::/harness' /proc/[0-9]*/cgroup 2>/dev/null); do
+			[ "$file" = /proc/1/cgroup ] ||
+				echo "process outside the harness: $(tr '\0' ' ' <"${file%cgroup}cmdline") in $(grep '^0::' "$file")"
+		done 2>/dev/null
+		for file in $(program_processes); do
+			echo "process of the program: $(tr '\0' ' ' <"$file/cmdline")"
+		done 2>/dev/null
+	} | sort
 }
 
 # Entries that only existing containers have.
 entries()
 {
-	local directory
-	for directory in "$ROOT/containers" "$ROOT/names" "$ROOT/users" "$RUNROOT/containers"; do
-		[ -d "$directory" ] && find "$directory" -mindepth 1 -maxdepth 1 ! -name '.lock' | sort
+	local file
+	for file in "$ROOT"/{containers,names,users}/{*,.[!.]*} "$RUNROOT"/containers/{*,.[!.]*}; do
+		[ ! -e "$file" ] && [ ! -L "$file" ] || [[ $file == */.lock ]] || echo "$file"
 	done
-	return 0
 }
 
 snapshot_is()
@@ -247,7 +249,7 @@ new_store()
 	ROOT=$STORE/root
 	RUNROOT=$STORE/run
 	export ROOT RUNROOT STORE
-	mkdir -p "$STORE"
+	mkdir "$STORE"
 }
 
 import_busybox()
@@ -307,9 +309,12 @@ teardown_store()
 		cat "$STORE/rm.out"
 		code=1
 	fi
-	[ "$code" -ne 0 ] || clean || code=1
+	if [ "$code" -eq 0 ] && clean; then
+		rm -rf --one-file-system "$STORE"
+		return 0
+	fi
 	sweep
-	return $code
+	return 1
 }
 
 setup()
