@@ -127,15 +127,14 @@ static void add_memory(struct json_object *document, const struct kist_stats *st
 	         kist_size_human_binary(b, limit));
 }
 
-static void add_rest(struct json_object *document, const struct kist_container_config *config,
-                     const struct kist_stats *stats)
+static void add_rest(struct json_object *document, const struct kist_stats *stats)
 {
-	/* A namespace of its own without devices moves no bytes; what others share is not the container's. */
-	bool no_net =
-	        kist_streq(config->net_ns, "none") || (kist_streq(config->net_ns, "private") && !config->n_networks);
 	char a[24], b[24];
 
-	add_pair(document, "net_io", no_net ? "0B" : MISSING, no_net ? "0B" : MISSING);
+	if (stats->has_net)
+		add_pair(document, "net_io", kist_size_human(a, stats->net_in), kist_size_human(b, stats->net_out));
+	else
+		add_pair(document, "net_io", MISSING, MISSING);
 	if (stats->has_io)
 		add_pair(document, "block_io", kist_size_human(a, stats->io_read), kist_size_human(b, stats->io_write));
 	else
@@ -164,7 +163,7 @@ static struct json_object *document_of(struct stats *s, struct kist_container *c
 	last->cpu_us = stats->cpu;
 	last->boot = now;
 	add_memory(document, stats);
-	add_rest(document, kist_container_config(c), stats);
+	add_rest(document, stats);
 	return document;
 }
 

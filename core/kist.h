@@ -412,11 +412,12 @@ int kist_container_top(struct kist_container *c, char *const *descriptors, struc
  * microseconds. */
 struct kist_stats {
 	int64_t time; /* wall */
-	bool has_memory, has_pids, has_io;
+	bool has_memory, has_pids, has_io, has_net;
 	uint64_t cpu, cpu_user, cpu_system;
 	uint64_t memory, memory_limit; /* without page cache that was not used lately; UINT64_MAX: unlimited */
 	uint64_t pids, pids_limit;     /* UINT64_MAX: unlimited; without has_pids threads are not counted */
 	uint64_t io_read, io_write;
+	uint64_t net_in, net_out; /* of all its links but loopback; has_net: it has a namespace of its own */
 };
 int kist_container_stats(struct kist_container *c, struct kist_stats *out, struct kist_error *err);
 /* Sizes in bytes: of the writable layer, and of all layers below. */

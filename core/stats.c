@@ -1,10 +1,14 @@
-/* What a running container uses, by its cgroup. */
-#include "core/internal.h"
+/* What a running container uses, by its cgroup and its network namespace. */
+#include "core/network_internal.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 
 static void fill(struct kist_stats *out, const struct kist_cgroup_stats *from)
 {
@@ -28,6 +32,33 @@ static void fill(struct kist_stats *out, const struct kist_cgroup_stats *from)
 	};
 }
 
+/* What others share is not the container's. */
+static void fill_network(const struct kist_container *c, struct kist_stats *out)
+{
+	NET_CLOSE struct kist_net *net = NULL;
+	struct kist_error problem = { 0 };
+	enum kist_ns_mode mode;
+	const char *argument;
+	char path[40];
+
+	if (kist_ns_mode_parse(c->config.net_ns, &mode, &argument) < 0 || mode == KIST_NS_HOST ||
+	    mode == KIST_NS_CONTAINER)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", c->state.pid);
+	KIST_CLOSE int ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || kist_net_open(ns, &net, &problem) < 0)
+		return;
+	KIST_FREE struct kist_net_link_stats *links = NULL;
+	ssize_t n = kist_net_stats(net, &links, &problem);
+	if (n < 0)
+		kist_debug("container %.12s: %s", c->config.id, problem.text);
+	for (ssize_t i = 0; i < n; i++) {
+		out->net_in += links[i].rx_bytes;
+		out->net_out += links[i].tx_bytes;
+	}
+	out->has_net = n >= 0;
+}
+
 int kist_container_stats(struct kist_container *c, struct kist_stats *out, struct kist_error *err)
 {
 	struct kist_cgroup_root *root = NULL;
@@ -47,5 +78,6 @@ int kist_container_stats(struct kist_container *c, struct kist_stats *out, struc
 	if (r < 0)
 		return kist_context(err, "statistics of container %s", c->config.name);
 	fill(out, &stats);
+	fill_network(c, out);
 	return 0;
 }
