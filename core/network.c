@@ -23,6 +23,15 @@ static void net_cleanup(struct kist_net **net)
 	kist_net_close(*net);
 }
 
+void kist_network_event(struct kist *k, const char *status, const char *id, const char *name, const char *network)
+{
+	const struct kist_event event = {
+		.type = "network", .status = status, .id = id, .name = name, .network = network
+	};
+
+	kist_event_write(k, &event);
+}
+
 static int missing(const char *name, struct kist_error *err)
 {
 	return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such network: %s", name);
@@ -394,8 +403,10 @@ int kist_network_create(struct kist *k, const struct kist_network_new *config, c
 	int r = others_read(k, &others, err);
 	if (r == 0)
 		r = make(k, config, &others, &network, err);
-	if (r == 0)
+	if (r == 0) {
+		kist_network_event(k, "create", network.id, network.name, NULL);
 		*name = kist_steal(&network.name);
+	}
 	others_clear(&others);
 	kist_net_network_release(&network);
 	return r < 0 ? kist_context(err, "create network") : 0;
@@ -464,6 +475,7 @@ int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, 
 	KIST_NET_CLOSE struct kist_net *host = NULL;
 	struct kist_net_network network;
 	KIST_FREE char *name = NULL;
+	char id[65] = "";
 
 	int r = kist_network_find(k, name_or_id, &name, err);
 	if (r < 0)
@@ -483,6 +495,7 @@ int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, 
 			kist_debug("network %s: its nftables elements could not be removed", name);
 		if (r == 0 && network.driver == KIST_NET_BRIDGE)
 			r = kist_net_bridge_remove(host, &network, err);
+		snprintf(id, sizeof(id), "%s", network.id ? network.id : "");
 		kist_net_network_release(&network);
 		if (r < 0)
 			return kist_context(err, "network %s", name);
@@ -497,5 +510,6 @@ int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, 
 	KIST_CLOSE int run = kist_network_run_dir(k, NULL, false);
 	if (run >= 0)
 		kist_remove_tree(run, name);
+	kist_network_event(k, "remove", id, name, NULL);
 	return 0;
 }

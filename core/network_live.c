@@ -215,6 +215,9 @@ int kist_container_connect(struct kist_container *c, const struct kist_network_c
 	if (r < 0)
 		return r;
 	r = connect_locked(c, network, err);
+	if (r == 0)
+		kist_network_event(c->k, "connect", c->config.id, c->config.name,
+		                   c->config.networks[c->config.n_networks - 1].name);
 	kist_container_unlock(c);
 	return r < 0 ? kist_context(err, "connect %s", c->config.name) : 0;
 }
@@ -265,7 +268,10 @@ static int disconnect_locked(struct kist_container *c, const char *network, stru
 	if (r < 0)
 		return r;
 	kist_network_config_drop(&c->config, at);
-	return kist_container_save_config(c, err);
+	r = kist_container_save_config(c, err);
+	if (r == 0)
+		kist_network_event(c->k, "disconnect", c->config.id, c->config.name, name);
+	return r;
 }
 
 int kist_container_disconnect(struct kist_container *c, const char *network, struct kist_error *err)

@@ -101,8 +101,13 @@ reaches()
 	kist network connect front a
 	until_true 5 reaches b http://a/ 'hello from a'
 	contains "$(kist exec a ip addr)" eth1
+	# What went over both links is counted.
+	matches '^[0-9.]+kB / [0-9.]+kB$' "$(kist stats --no-stream --format '{{.NetIO}}' a)"
+	equal '-- / --' "$(kist run -d --name h --network host busybox sleep 1000 >/dev/null; kist stats --no-stream --format '{{.NetIO}}' h)"
 	kist network disconnect front a
 	lacks "$(kist exec a ip addr)" eth1
+	equal 'create front front|connect a front|disconnect a front' \
+		"$(kist events --stream=false --filter type=network --format '{{.Status}} {{.Name}} {{or .Network .Name}}' | paste -sd '|')"
 }
 
 @test 'static addresses, hosts, several networks' {
