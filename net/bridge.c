@@ -77,8 +77,6 @@ static void create_message(struct kist_nl *nl, const struct kist_net_network *ne
 	 * go. */
 	kist_net_mac_random(&mac);
 	kist_nl_put(nl, IFLA_ADDRESS, mac.bytes, sizeof(mac.bytes));
-	if (network->mtu)
-		kist_nl_put_u32(nl, IFLA_MTU, network->mtu);
 	info = kist_nl_nest(nl, IFLA_LINKINFO);
 	kist_nl_put_text(nl, IFLA_INFO_KIND, "bridge");
 	if (network->vlan) {
@@ -162,6 +160,7 @@ void kist_net_bridge_messages(struct kist_nl *nl, const struct kist_net_network 
 		kist_net_address_message(nl, index, &address);
 	}
 	kist_net_link_message(nl, "set bridge up", RTM_SETLINK, 0, index, NULL, true);
+	/* A bridge follows its ports' MTU, and has the default without any, until it is told another than it has. */
 	if (network->mtu)
 		kist_nl_put_u32(nl, IFLA_MTU, network->mtu);
 }
