@@ -131,9 +131,10 @@ build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(common) $(CFLAGS) -static -o $@ $< $(LDFLAGS)
-bench: build/bench/bare build/bench/timeit
+bench: build/bench/bare build/bench/timeit build/bench/dns
 	+$(Q)$(MAKE) --no-print-directory static
 	$(Q)test/bench/bench.sh
+	$(Q)test/bench/network.sh
 
 # --- lint -----------------------------------------------------------------------------------------------------------
 # What is ours and written in C, for the formatter and the linters.
