@@ -18,6 +18,8 @@ struct create_options {
 	char **uidmap, **gidmap;
 	bool no_hosts;
 	char **add_host;
+	/* pod */
+	const char *pod, *pod_id_file, *init_ctr;
 	/* network */
 	char **network, **network_alias, **publish, **expose, **dns, **dns_search, **dns_option;
 	const char *ip, *ip6, *mac_address, *hosts_file;
@@ -52,7 +54,16 @@ int create_config(struct kist_cli *cli, const struct create_options *o, int argc
 int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv,
                      struct kist_container **out, struct kist_error *err);
 
+/* The pod that the options name; *made: with new:NAME it was made, and has the options that belong to it. NULL *out:
+ * none is named. (pod_create.c) */
+int create_pod(struct kist_cli *cli, struct create_options *o, struct kist_pod **out, bool *made,
+               struct kist_error *err);
+/* Options of what the pod shares are the pod's own. */
+int create_pod_check(const struct create_options *o, const struct kist_pod *pod, struct kist_error *err);
+
 /* Parts of create_config. */
+int create_namespaces(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                      struct kist_error *err);
 int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                   struct kist_container_config *config, struct kist_error *err);
 int create_network(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,

@@ -265,8 +265,8 @@ static int set_mode(struct kist_cli *cli, const char *option, const char *value,
 	return 0;
 }
 
-static int set_namespaces(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
-                          struct kist_error *err)
+int create_namespaces(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                      struct kist_error *err)
 {
 	const struct {
 		const char *option, *value;
@@ -281,7 +281,8 @@ static int set_namespaces(struct kist_cli *cli, const struct create_options *o, 
 	bool mapped = o->uidmap || o->gidmap;
 
 	for (size_t i = 0; i < KIST_COUNT(modes); i++) {
-		int r = set_mode(cli, modes[i].option, modes[i].value, modes[i].to, err);
+		const char *value = modes[i].value ? modes[i].value : config->pod ? "pod" : NULL;
+		int r = set_mode(cli, modes[i].option, value, modes[i].to, err);
 		if (r < 0)
 			return r;
 	}
@@ -374,6 +375,7 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 
 	set_string(&config->name, kist_empty(o->name) ? NULL : o->name);
 	set_string(&config->hostname, o->hostname);
+	set_string(&config->init_ctr, o->init_ctr);
 	set_string(&config->timezone, o->timezone);
 	set_string(&config->cgroup_parent, o->cgroup_parent ? o->cgroup_parent : kist_settings(cli->k)->cgroup_parent);
 	set_string(&config->cgroups, o->cgroups);
@@ -422,7 +424,7 @@ int create_config(struct kist_cli *cli, const struct create_options *o, int argc
 	if (r == 0)
 		r = set_labels(o, image, config, err);
 	if (r == 0)
-		r = set_namespaces(cli, o, config, err);
+		r = create_namespaces(cli, o, config, err);
 	if (r == 0)
 		r = create_network(cli, o, image, config, err);
 	if (r == 0)
@@ -474,16 +476,19 @@ static int replace_old(struct kist_cli *cli, const char *name, struct kist_error
 	return r;
 }
 
-int create_container(struct kist_cli *cli, const struct create_options *o, int argc, char **argv,
-                     struct kist_container **out, struct kist_error *err)
+static int make_in_pod(struct kist_cli *cli, const struct create_options *o, const struct kist_pod *pod, int argc,
+                       char **argv, struct kist_container **out, struct kist_error *err)
 {
 	struct kist_container_config config;
 	KIST_CLOSE int cidfile = -1;
 
-	if (o->replace && kist_empty(o->name))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "--replace needs --name");
 	kist_container_config_init(&config);
-	int r = create_config(cli, o, argc, argv, &config, err);
+	set_string(&config.pod, pod ? kist_pod_id(pod) : NULL);
+	int r = pod ? create_pod_check(o, pod, err) : 0;
+	if (r == 0 && pod && kist_pod_shares(pod, "net"))
+		set_string(&config.net_ns, "pod");
+	if (r == 0)
+		r = create_config(cli, o, argc, argv, &config, err);
 	if (r == 0 && o->replace)
 		r = replace_old(cli, o->name, err);
 	if (r == 0 && config.cidfile) {
@@ -504,5 +509,23 @@ int create_container(struct kist_cli *cli, const struct create_options *o, int a
 	if (cidfile >= 0 && r < 0)
 		unlink(config.cidfile);
 	kist_container_config_clear(&config);
+	return r;
+}
+
+int create_container(struct kist_cli *cli, const struct create_options *options, int argc, char **argv,
+                     struct kist_container **out, struct kist_error *err)
+{
+	struct create_options o = *options;
+	struct kist_pod *pod = NULL;
+	bool made = false;
+
+	if (o.replace && kist_empty(o.name))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--replace needs --name");
+	int r = create_pod(cli, &o, &pod, &made, err);
+	if (r == 0)
+		r = make_in_pod(cli, &o, pod, argc, argv, out, err);
+	if (r < 0 && made)
+		kist_pod_remove(pod, KIST_REMOVE_FORCE, 0, NULL);
+	kist_pod_free(pod);
 	return r;
 }

@@ -258,7 +258,8 @@ int create_network(struct kist_cli *cli, const struct create_options *options, c
 	struct create_options o = *options;
 
 	o.n_ports_wanted = o.publish || o.publish_all;
-	int r = set_networks(cli, &o, config, err);
+	/* "pod": it has what the pod has. */
+	int r = kist_streq(config->net_ns, "pod") ? 0 : set_networks(cli, &o, config, err);
 	if (r == 0)
 		r = set_place(&o, config, err);
 	if (r == 0)

@@ -1,5 +1,6 @@
 /* kist inspect, kist container inspect; and what the commands that show containers share. */
 #include "cli/image_commands.h"
+#include "cli/pod_commands.h"
 #include "cli/view_commands.h"
 
 #include "core/base/str.h"
@@ -54,12 +55,12 @@ struct inspect_options {
 	        ROW(FLAG, latest, "latest", 'l', .help = "Inspect the container created last"),                        \
 	        ROW(FLAG, size, "size", 's', .help = "Add the sizes of a container's layers")
 
-static const char *const types[] = { "all", "container", "image", NULL };
+static const char *const types[] = { "all", "container", "image", "pod", NULL };
 
 static const struct kist_option inspect_rows[] = {
 	COMMON_ROWS,
 	ROW(CHOICE, type, "type", 't', .choices = types, .fallback = "all",
-	    .help = "What the names are of: container, image or all"),
+	    .help = "What the names are of: container, image, pod or all"),
 	{ 0 },
 };
 
@@ -71,7 +72,7 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 
 	(void)argv;
 	if (o->latest && kist_streq(o->type, "image"))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "--latest is for containers");
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--latest is for containers and pods");
 	return kist_cli_check_targets(false, o->latest, argc, err);
 }
 
@@ -87,7 +88,19 @@ static int inspect_container(struct kist_cli *cli, const struct inspect_options 
 	return r;
 }
 
-/* A container comes before an image of that name. */
+static int inspect_pod(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+                       struct json_object **out, struct kist_error *err)
+{
+	struct kist_pod *pod = NULL;
+
+	int r = cli_pod_open(cli, o->latest, name, &pod, err);
+	if (r == 0)
+		r = kist_pod_inspect(pod, out, err);
+	kist_pod_free(pod);
+	return r;
+}
+
+/* A container comes before an image of that name, and that before a pod. */
 static int inspect_one(struct kist_cli *cli, const struct inspect_options *o, const char *name,
                        struct json_object **out, struct kist_error *err)
 {
@@ -96,6 +109,8 @@ static int inspect_one(struct kist_cli *cli, const struct inspect_options *o, co
 
 	if (kist_streq(o->type, "image"))
 		return kist_image_inspect(cli->k, name, out, err);
+	if (kist_streq(o->type, "pod"))
+		return inspect_pod(cli, o, name, out, err);
 	int r = inspect_container(cli, o, name, out, any ? &missing : err);
 	if (r == 0 || !any)
 		return r;
@@ -106,7 +121,11 @@ static int inspect_one(struct kist_cli *cli, const struct inspect_options *o, co
 	r = kist_image_inspect(cli->k, name, out, err);
 	if (r < 0 && err->kind == KIST_ERR_NOT_FOUND) {
 		kist_error_clear(err);
-		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such container or image: %s", name);
+		r = inspect_pod(cli, o, name, out, err);
+	}
+	if (r < 0 && err->kind == KIST_ERR_NOT_FOUND) {
+		kist_error_clear(err);
+		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such container, image or pod: %s", name);
 	}
 	return r;
 }
@@ -180,10 +199,10 @@ static int run_container(struct kist_cli *cli, void *options, int argc, char **a
 const struct kist_command kist_command_inspect = {
 	.name = "inspect",
 	.parent = "",
-	.synopsis = "[options] CONTAINER|IMAGE [CONTAINER|IMAGE...]",
-	.summary = "Show all that is known about containers and images",
+	.synopsis = "[options] CONTAINER|IMAGE|POD [CONTAINER|IMAGE|POD...]",
+	.summary = "Show all that is known about containers, images and pods",
 	.description = "Prints a JSON document with podman's keys for each name. A container comes before an image of "
-	               "that name.\n"
+	               "that name, and that before a pod.\n"
 	               "Names that are not found are complained about at the end, and make the exit code 125.",
 	.examples = (const char *const[]){ "inspect web", "inspect --format '{{.State.Status}} {{.State.Pid}}' web",
 	                                   "inspect --type image busybox", NULL },

@@ -6,6 +6,7 @@
 #include "cli/tables.h"
 #include "cli/network_commands.h"
 #include "cli/oci.h"
+#include "cli/pod_commands.h"
 #include "cli/view_commands.h"
 #include "cli/volume_commands.h"
 
@@ -60,7 +61,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_unpause,
 	&kist_command_wait,
 	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_VOLUME_COMMANDS KIST_NETWORK_COMMANDS KIST_COPY_COMMANDS
-	        KIST_VIEW_COMMANDS NULL,
+	        KIST_VIEW_COMMANDS KIST_POD_COMMANDS NULL,
 };
 
 static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)
@@ -139,6 +140,8 @@ static void complete(struct kist_cli *cli, enum kist_complete kind, const char *
 		kist_complete_volumes(cli, prefix, names);
 	else if (kind == KIST_COMPLETE_NETWORK)
 		kist_complete_networks(cli, prefix, names);
+	else if (kind == KIST_COMPLETE_POD)
+		kist_complete_pods(cli, prefix, names);
 	else if (kind == KIST_COMPLETE_SECRET)
 		kist_complete_secrets(cli, prefix, names);
 	else if (kind >= KIST_COMPLETE_CONTAINER && kind <= KIST_COMPLETE_STOPPED)
@@ -174,6 +177,8 @@ int main(int argc, char **argv)
 		kist_tables_drop();
 		return kist_monitor_main(argc, argv);
 	}
+	if (argc > 0 && kist_streq(argv[0], "kist-pause"))
+		return kist_ns_pause_main();
 	if (argc > 0 && kist_streq(argv[0], "kist-init"))
 		return kist_ns_init_main(argc, argv);
 

@@ -1,6 +1,7 @@
 /* kist image prune, kist system prune. */
 #include "cli/archive_commands.h"
 #include "cli/filter.h"
+#include "cli/pod_commands.h"
 
 #include "core/base/clock.h"
 #include "core/base/str.h"
@@ -146,6 +147,19 @@ static int prune_containers(struct prune *prune, struct kist_error *err)
 	return r;
 }
 
+static bool pod_passes(void *arg, const struct kist_pod_config *config)
+{
+	return passes(arg, config->labels, config->created);
+}
+
+static int prune_pods(struct prune *prune, struct kist_error *err)
+{
+	int r = cli_pods_prune(prune->cli, pod_passes, &prune->filters, &prune->out, err);
+
+	prune->failed += r > 0 ? r : 0;
+	return r < 0 ? r : 0;
+}
+
 static int prune_volumes(struct prune *prune, struct kist_error *err)
 {
 	struct kist_volume **list = NULL;
@@ -264,13 +278,15 @@ static int system_prune_run(struct kist_cli *cli, void *options, int argc, char 
 	if (r < 0)
 		return r;
 	KIST_FREE char *warning =
-	        kist_asprintf("WARNING! This command removes:\n\t- all stopped containers\n%s\t- all %s\n",
+	        kist_asprintf("WARNING! This command removes:\n\t- all stopped pods and containers\n%s\t- all %s\n",
 	                      o->volumes ? "\t- all volumes that no container uses\n" : "",
 	                      o->all ? "images that no container uses" : "images without a name");
 	if (!o->force && !agreed(warning))
 		return 0;
 	uint64_t before = store_size(cli->k);
-	r = prune_kind(&prune, "Containers", prune_containers, err);
+	r = prune_kind(&prune, "Pods", prune_pods, err);
+	if (r == 0)
+		r = prune_kind(&prune, "Containers", prune_containers, err);
 	if (r == 0 && o->volumes)
 		r = prune_kind(&prune, "Volumes", prune_volumes, err);
 	if (r == 0)
@@ -288,10 +304,11 @@ const struct kist_command kist_command_system_prune = {
 	.name = "prune",
 	.parent = "system",
 	.synopsis = "[options]",
-	.summary = "Remove containers, images and volumes that nothing uses",
-	.description = "Removes all stopped containers and the images without a name; with --all every image that no "
-	               "container\n"
-	               "uses, with --volumes the volumes too.",
+	.summary = "Remove pods, containers, images and volumes that nothing uses",
+	.description =
+	        "Removes all stopped pods and containers and the images without a name; with --all every image that no "
+	        "container\n"
+	        "uses, with --volumes the volumes too.",
 	.examples = (const char *const[]){ "system prune", "system prune -af --volumes", NULL },
 	.options = (const struct kist_option_set[]){ { prune_rows, 0 }, { volume_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct prune_options),

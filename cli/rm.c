@@ -46,13 +46,28 @@ static unsigned flags_of(const struct rm_options *o)
 	       (o->volumes ? KIST_REMOVE_VOLUMES : 0);
 }
 
+static int rm_pod(struct kist_cli *cli, const struct kist_container *c, unsigned flags, int64_t timeout,
+                  struct kist_error *err)
+{
+	struct kist_pod *pod = NULL;
+
+	int r = kist_pod_open(cli->k, kist_container_config(c)->pod, &pod, err);
+	if (r == 0)
+		r = kist_pod_remove(pod, flags, timeout, err);
+	kist_pod_free(pod);
+	return r;
+}
+
 static int rm_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {
 	struct rm_options *o = arg;
 	struct kist_error problem = { 0 };
 
-	(void)cli;
-	int r = kist_container_remove(c, flags_of(o), o->time.set ? o->time.value : -1, &problem);
+	int64_t timeout = o->time.set ? o->time.value : -1;
+	/* The infra container goes with its pod: when all go, and when all that depend on it go with it. */
+	bool pod = kist_container_config(c)->infra && (o->all || o->depend);
+	int r = pod ? rm_pod(cli, c, flags_of(o), timeout, &problem)
+	            : kist_container_remove(c, flags_of(o), timeout, &problem);
 	/* Someone else was faster: what was asked for is so. */
 	if (r < 0 && problem.kind == KIST_ERR_REMOVED)
 		return 0;

@@ -1,5 +1,6 @@
-/* kist stats. */
+/* kist stats, kist pod stats. */
 #include "cli/columns.h"
+#include "cli/pod_commands.h"
 #include "cli/view_commands.h"
 
 #include "core/base/clock.h"
@@ -60,6 +61,7 @@ struct stats {
 	struct kist_cli *cli;
 	const struct stats_options *options;
 	char *const *names; /* NULL: by what is running */
+	bool of_pods;       /* the names are of pods */
 	struct sample *samples;
 	size_t n_samples;
 };
@@ -174,9 +176,12 @@ static const struct kist_template_alias aliases[] = {
 	{ "ID", "id" },
 	{ "ContainerID", "id" },
 	{ "Container", "id" },
+	{ "CID", "id" },
+	{ "Pod", "pod" },
 	{ "Name", "name" },
 	{ "CPUPerc", "cpu_percent" },
 	{ "CPU", "cpu_percent" },
+	{ "Mem", "mem_percent" },
 	{ "AVGCPU", "avg_cpu" },
 	{ "CPUTime", "cpu_time" },
 	{ "UpTime", "cpu_time" },
@@ -192,7 +197,11 @@ static const struct kist_template_alias aliases[] = {
 
 static const struct kist_header headers[] = {
 	{ "ID", "ID" },
+	{ "CID", "CID" },
+	{ "Pod", "POD" },
 	{ "Name", "NAME" },
+	{ "CPU", "CPU %" },
+	{ "Mem", "MEM %" },
 	{ "CPUPerc", "CPU %" },
 	{ "MemUsage", "MEM USAGE / LIMIT" },
 	{ "MemPerc", "MEM %" },
@@ -267,13 +276,55 @@ static int take_all(struct stats *s, struct json_object *list, struct kist_error
 	return r;
 }
 
+/* Whoever joins a pod is in the next report. */
+static int take_pod(struct stats *s, struct kist_pod *pod, struct json_object *list, struct kist_error *err)
+{
+	struct kist_container **containers = NULL;
+	size_t n = 0;
+
+	int r = kist_pod_containers(pod, &containers, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (is_up(containers[i])) {
+			size_t before = json_object_array_length(list);
+			r = take(s, containers[i], list, err);
+			if (json_object_array_length(list) > before)
+				json_object_object_add(json_object_array_get_idx(list, before), "pod",
+				                       json_object_new_string_len(
+				                               kist_pod_id(pod), s->options->no_trunc ? 64 : SHORT_ID));
+		}
+	if (r == 0)
+		kist_container_list_free(containers, n);
+	return r;
+}
+
+static int take_pods(struct stats *s, struct json_object *list, struct kist_error *err)
+{
+	struct kist_pod **pods = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && s->names && s->names[i]; i++) {
+		struct kist_pod *pod = NULL;
+		r = kist_pod_open(s->cli->k, s->names[i], &pod, err);
+		if (r == 0)
+			r = take_pod(s, pod, list, err);
+		kist_pod_free(pod);
+	}
+	if (r == 0 && !s->names)
+		r = kist_pod_list(s->cli->k, &pods, &n, NULL, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = take_pod(s, pods[i], list, err);
+	kist_pod_list_free(pods, n);
+	return r;
+}
+
 static int report(struct stats *s, const struct kist_format *format, struct kist_error *err)
 {
 	KIST_JSON struct json_object *list = json_object_new_array();
 	struct kist_template_view view = { .aliases = aliases, .escape = isatty(1) };
 	KIST_STR struct kist_str out = { 0 };
 
-	int r = s->names ? take_named(s, list, err) : take_all(s, list, err);
+	int r = s->of_pods ? take_pods(s, list, err) : s->names ? take_named(s, list, err) : take_all(s, list, err);
 	size_t n = json_object_array_length(list);
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
 	for (size_t i = 0; i < n; i++)
@@ -329,5 +380,66 @@ const struct kist_command kist_command_stats = {
 	.completes_rest = KIST_COMPLETE_RUNNING,
 	.needs = KIST_NEEDS_STORE,
 	.run = run,
+	.check = check,
+};
+
+/* --- pods -----------------------------------------------------------------------------------------------------------
+ */
+
+#define POD_USUAL                                                                                                      \
+	"table {{.Pod}}\t{{.CID}}\t{{.Name}}\t{{.CPU}}\t{{.MemUsage}}\t{{.Mem}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDS}}"
+
+static int pod_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
+{
+	const struct stats_options *o = options;
+	struct stats s = { .cli = cli, .options = o, .names = argc > 1 ? argv + 1 : NULL, .of_pods = true };
+	struct kist_format format = { 0 };
+	KIST_STRV char **latest = NULL;
+	struct kist_pod *pod = NULL;
+	int r = 0;
+
+	if (o->latest) {
+		r = kist_pod_latest(cli->k, &pod, err);
+		if (r == 0)
+			kist_strv_add(&latest, kist_pod_id(pod));
+		kist_pod_free(pod);
+		s.names = latest;
+	}
+	if (r == 0)
+		r = kist_format_parse("pod stats", o->format ? o->format : POD_USUAL, headers, &format, err);
+	if (r < 0)
+		return r;
+	while ((r = report(&s, &format, err)) == 0 && !o->no_stream)
+		kist_sleep_ns((int64_t)o->interval * KIST_NSEC_PER_SEC);
+	kist_format_clear(&format);
+	free(s.samples);
+	return r;
+}
+
+static const struct kist_option pod_rows[] = {
+	ROW(FLAG, all, "all", 'a', .help = "Of all pods; that is so without names"),
+	ROW(STRING, format, "format", 0, .metavar = "template", .help = "Print by a Go template, or as json"),
+	ROW(U64, interval, "interval", 'i', .metavar = "seconds", .fallback = "5", .help = "Time between two reports"),
+	ROW(FLAG, latest, "latest", 'l', .help = "Of the pod created last"),
+	ROW(FLAG, no_reset, "no-reset", 0, .help = "Do not clear the screen between two reports"),
+	ROW(FLAG, no_stream, "no-stream", 0, .help = "Report once"),
+	ROW(FLAG, no_trunc, "no-trunc", 0, .help = "Show full ids"),
+	{ 0 },
+};
+
+const struct kist_command kist_command_pod_stats = {
+	.name = "stats",
+	.parent = "pod",
+	.synopsis = "[options] [POD...]",
+	.summary = "Show what the containers of pods use",
+	.description = "Prints what 'kist stats' does, for the running containers of all pods or of those named.",
+	.examples = (const char *const[]){ "pod stats --no-stream web", NULL },
+	.options = (const struct kist_option_set[]){ { pod_rows, 0 }, { 0 } },
+	.options_size = sizeof(struct stats_options),
+	.max_args = -1,
+	.completes_first = KIST_COMPLETE_POD,
+	.completes_rest = KIST_COMPLETE_POD,
+	.needs = KIST_NEEDS_STORE,
+	.run = pod_run,
 	.check = check,
 };

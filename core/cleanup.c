@@ -2,6 +2,7 @@
 #include "core/container_root.h"
 #include "core/launch_hooks.h"
 #include "core/network.h"
+#include "core/pod.h"
 #include "core/volume.h"
 
 #include "cgroup/cgroup.h"
@@ -145,6 +146,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 		return kist_fail_errno(err, errno, "remove container %.12s", c->config.id);
 	name_release(c);
 	kist_container_event(c, "remove");
+	kist_pod_unmark(c);
 	r = kist_container_remove_finish(k, gone);
 	kist_remove_tree(k->run_containers, c->config.id);
 	kist_container_unlock(c);

@@ -172,6 +172,9 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRING, log_tag),
 	CONFIG(STRING, cgroup_parent, .fallback = "/kist"),
 	CONFIG(STRING, cgroups, .fallback = "enabled"),
+	CONFIG(STRING, pod),
+	CONFIG(BOOL, infra),
+	CONFIG(STRING, init_ctr),
 	CONFIG(STRING, pidfile),
 	CONFIG(STRING, cidfile),
 	CONFIG(BOOL, no_hosts),
@@ -304,4 +307,72 @@ void kist_container_config_init(struct kist_container_config *config)
 void kist_container_config_clear(struct kist_container_config *config)
 {
 	kist_table_release(&kist_container_config_table, config);
+}
+
+static bool has_destination(const struct kist_container_config *config, const char *destination)
+{
+	for (size_t i = 0; i < config->n_mounts; i++)
+		if (kist_streq(config->mounts[i].destination, destination))
+			return true;
+	for (size_t i = 0; i < config->n_named_volumes; i++)
+		if (kist_streq(config->named_volumes[i].destination, destination))
+			return true;
+	return false;
+}
+
+static void inherit_mounts(struct kist_container_config *config, const struct kist_container_config *from)
+{
+	for (size_t i = 0; i < from->n_mounts; i++) {
+		if (has_destination(config, from->mounts[i].destination))
+			continue;
+		config->mounts = kist_grow(config->mounts, config->n_mounts + 1, sizeof(*config->mounts));
+		kist_table_copy(&mount_table, &config->mounts[config->n_mounts++], &from->mounts[i]);
+	}
+	for (size_t i = 0; i < from->n_named_volumes; i++) {
+		if (has_destination(config, from->named_volumes[i].destination))
+			continue;
+		config->named_volumes =
+		        kist_grow(config->named_volumes, config->n_named_volumes + 1, sizeof(*config->named_volumes));
+		struct kist_volume_mount_config *volume = &config->named_volumes[config->n_named_volumes++];
+		kist_table_copy(&volume_mount_table, volume, &from->named_volumes[i]);
+		volume->anonymous = false; /* it goes with who it was made for */
+	}
+	for (size_t i = 0; i < from->n_devices; i++) {
+		config->devices = kist_grow(config->devices, config->n_devices + 1, sizeof(*config->devices));
+		kist_table_copy(&device_table, &config->devices[config->n_devices++], &from->devices[i]);
+	}
+}
+
+static void inherit_list(char ***list, char *const *from)
+{
+	for (size_t i = 0; from && from[i]; i++)
+		if (!kist_strv_has(*list, from[i]))
+			kist_strv_add(list, from[i]);
+}
+
+static void inherit_text(char **text, const char *from)
+{
+	if (!*text)
+		*text = kist_strdup(from);
+}
+
+void kist_container_config_inherit(struct kist_container_config *config, const struct kist_container_config *from)
+{
+	inherit_mounts(config, from);
+	inherit_list(&config->device_rules, from->device_rules);
+	inherit_list(&config->mask, from->mask);
+	inherit_list(&config->unmask, from->unmask);
+	inherit_text(&config->seccomp, from->seccomp);
+	inherit_text(&config->apparmor, from->apparmor);
+	inherit_text(&config->proc_opts, from->proc_opts);
+	config->no_new_privileges = config->no_new_privileges || from->no_new_privileges;
+	/* A shared user namespace has these maps; the root file system needs them as well. */
+	if (!kist_has_prefix(config->user_ns, "container:") || config->n_uid_map || from->n_uid_map == 0)
+		return;
+	config->n_uid_map = from->n_uid_map;
+	config->n_gid_map = from->n_gid_map;
+	config->uid_map = kist_grow(NULL, from->n_uid_map, sizeof(*config->uid_map));
+	config->gid_map = kist_grow(NULL, from->n_gid_map, sizeof(*config->gid_map));
+	memcpy(config->uid_map, from->uid_map, from->n_uid_map * sizeof(*config->uid_map));
+	memcpy(config->gid_map, from->gid_map, from->n_gid_map * sizeof(*config->gid_map));
 }

@@ -1,6 +1,7 @@
 /* Container records: making, finding, loading. Their state is in settle.c. */
 #include "core/internal.h"
 #include "core/depend.h"
+#include "core/pod.h"
 #include "core/restart.h"
 #include "core/volume.h"
 
@@ -212,7 +213,7 @@ int kist_container_find(struct kist *k, const char *text, char id[65], struct ki
 		return 0;
 	}
 	if (!kist_empty(text))
-		r = kist_name_find(k, text, id);
+		r = kist_name_find(k, KIST_NAMED_CONTAINER, text, id);
 	if (r == -ENOENT && !kist_empty(text) && strlen(text) < ID_LENGTH && is_hex(text))
 		r = find_prefix(k, text, id, err);
 	if (r == -ENOENT && !kist_error_is_set(err))
@@ -411,6 +412,7 @@ static void create_undo(struct kist_container *c, bool named)
 	if (named)
 		kist_name_release(k, c->config.name, c->config.id);
 	kist_volumes_unuse(c);
+	kist_pod_unmark(c);
 	kist_remove_tree(k->containers, c->config.id);
 	kist_remove_tree(k->run_containers, c->config.id);
 }
@@ -437,12 +439,14 @@ static int create_make(struct kist_container *c, bool *named, struct kist_error 
 	int r = create_dirs(c, err);
 	if (r < 0)
 		return r;
-	r = c->config.name ? kist_name_claim(k, c->config.name, c->config.id, err)
-	                   : kist_name_generate(k, c->config.id, &c->config.name, err);
+	r = c->config.name ? kist_name_claim(k, KIST_NAMED_CONTAINER, c->config.name, c->config.id, err)
+	                   : kist_name_generate(k, KIST_NAMED_CONTAINER, c->config.id, &c->config.name, err);
 	if (r < 0)
 		return r;
 	*named = true;
 	r = dependencies_mark(c, err);
+	if (r == 0 && c->config.pod)
+		r = kist_pod_mark(c, err);
 	if (r == 0)
 		r = kist_volumes_use(c, err);
 	return r < 0 ? r : kist_container_save_config(c, err);
@@ -450,6 +454,18 @@ static int create_make(struct kist_container *c, bool *named, struct kist_error 
 
 int kist_container_create(struct kist *k, const struct kist_container_config *config, struct kist_container **out,
                           struct kist_error *err)
+{
+	if (config->infra)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "an infra container is made with its pod alone");
+	if (config->pod)
+		return kist_pod_create_member(k, config, out, err);
+	if (config->init_ctr)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "an init container needs a pod");
+	return kist_container_make(k, config, out, err);
+}
+
+int kist_container_make(struct kist *k, const struct kist_container_config *config, struct kist_container **out,
+                        struct kist_error *err)
 {
 	bool named = false;
 

@@ -151,6 +151,7 @@ static struct kist_event event_of(const struct kist_container *c, const char *st
 		.name = c->config.name,
 		.image = c->config.image_name,
 		.attributes = c->config.labels,
+		.pod = c->config.pod,
 	};
 }
 

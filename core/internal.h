@@ -31,6 +31,7 @@ struct kist {
 	int events;           /* -1 until used: the file that they are appended to (event.c) */
 	int networks;         /* -1 until used: networks/NAME beside containers/ */
 	bool no_spawn;        /* in a monitor: a container whose monitor died is cleaned up, and not taken over */
+	int pods;             /* -1 until used: pods/ID/ beside containers/ */
 };
 
 int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err);
@@ -116,6 +117,20 @@ char *kist_container_cgroup_path(const struct kist_container *c); /* cgroup_pare
 /* SIGKILL for all that the container has: its cgroup, its init. */
 int kist_container_kill_all(struct kist_container *c, struct kist_error *err);
 
+/* kist_container_create without the rules of pods; of a container in one, the caller holds the pod's lock. */
+int kist_container_make(struct kist *k, const struct kist_container_config *config, struct kist_container **out,
+                        struct kist_error *err);
+/* What a container in a pod has from the infra container: mounts, devices, protection, user maps. */
+void kist_container_config_inherit(struct kist_container_config *config, const struct kist_container_config *from);
+/* Several at once: told to end together, so that their grace times do not add up. Returns the first failure. */
+int kist_container_stop_all(struct kist_container *const *list, size_t n, int64_t timeout, struct kist_error *err);
+/* Settles one whose monitor is gone, if nobody is at work on it. False: it removed itself. */
+bool kist_container_settle_unwatched(struct kist_container *c);
+/* Creation time, then id: for qsort of an array of handles. */
+int kist_container_by_creation(const void *a, const void *b);
+/* For kist_container_remove: the infra container too. */
+#define KIST_REMOVE_WITH_POD 0x100u
+
 /* A mode of a namespace, parsed. */
 enum kist_ns_mode { KIST_NS_PRIVATE, KIST_NS_HOST, KIST_NS_CONTAINER, KIST_NS_PATH, KIST_NS_NONE, KIST_NS_SHAREABLE };
 int kist_ns_mode_parse(const char *text, enum kist_ns_mode *mode,
@@ -127,11 +142,13 @@ char **kist_container_dependencies(const struct kist_container *c);
  */
 
 int kist_name_check(const char *name, struct kist_error *err);
-/* Takes name for id by making names/NAME; a stale name of a container that no longer exists is taken over. */
-int kist_name_claim(struct kist *k, const char *name, const char *id, struct kist_error *err);
-void kist_name_release(struct kist *k, const char *name, const char *id);                    /* only if it is id's */
-int kist_name_find(struct kist *k, const char *name, char id[65]);                           /* -ENOENT */
-int kist_name_generate(struct kist *k, const char *id, char **name, struct kist_error *err); /* and claims it */
+/* Takes name for id by making names/NAME; a stale name of what no longer exists is taken over. */
+enum kist_named { KIST_NAMED_CONTAINER, KIST_NAMED_POD };
+int kist_name_claim(struct kist *k, enum kist_named kind, const char *name, const char *id, struct kist_error *err);
+void kist_name_release(struct kist *k, const char *name, const char *id);                /* only if it is id's */
+int kist_name_find(struct kist *k, enum kist_named kind, const char *name, char id[65]); /* -ENOENT */
+/* And claims it. */
+int kist_name_generate(struct kist *k, enum kist_named kind, const char *id, char **name, struct kist_error *err);
 
 /* --- the life-cycle table (state.c) ---------------------------------------------------------------------------------
  */

@@ -8,6 +8,7 @@
 #include "core/base/proc.h"
 #include "core/container_root.h"
 #include "core/network.h"
+#include "core/pod.h"
 #include "core/volume.h"
 #include "overlay/overlay.h"
 
@@ -53,6 +54,8 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 	int mounted = kist_container_mounted_clone(c);
 	if (mounted >= 0)
 		return mounted;
+	if (config->infra)
+		return kist_pod_infra_rootfs(c, err);
 	if (config->rootfs) {
 		lower = kist_rootfs_open(config, &packed, err);
 		if (lower < 0 || !config->rootfs_overlay)
@@ -134,6 +137,9 @@ static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, s
 			*err = missing;
 		return r;
 	}
+	r = kist_pod_cgroup_make(c, root, err);
+	if (r < 0)
+		return r;
 	r = kist_cgroup_create(root, path, spec->linux_.resources,
 	                       c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0, err);
 	if (r < 0)
@@ -157,6 +163,13 @@ static int save_plan(struct kist_container *c, const struct kist_spec *spec, str
 	int r = kist_replace_file(kist_container_dir(c), "config.json", text, strlen(text), 0600, 0);
 	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
 }
+
+/* The infra container's process is this binary too; one that needs libraries goes on in the forked child. */
+#ifdef KIST_STATIC
+#define KIST_INFRA_EXECUTES true
+#else
+#define KIST_INFRA_EXECUTES false
+#endif
 
 /* Pid 1 of --init is this binary, which must run where no library of the host's is. */
 static int init_binary(struct kist_error *err)
@@ -184,7 +197,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 	int r = make_cgroup(c, spec, launch, err);
 	if (r == 0)
 		r = make_stdio(c, spec, launch, theirs, err);
-	if (r == 0 && c->config.init) {
+	if (r == 0 && (c->config.init || (c->config.infra && KIST_INFRA_EXECUTES))) {
 		init_fd = init_binary(err);
 		r = init_fd < 0 ? init_fd : 0;
 	}
@@ -201,6 +214,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 			.cols = launch->cols,
 			.listen_fds = (int)launch->preserve_fds,
 			.init_fd = init_fd,
+			.pause = c->config.infra,
 			.new_keyring = true,
 			.seccomp_cache = c->k->runroot,
 			.default_seccomp_caps = built_in ? &caps : NULL,

@@ -12,6 +12,7 @@
 #include "core/monitor.h"
 #include "core/network.h"
 #include "core/depend.h"
+#include "core/pod.h"
 #include "core/restart.h"
 #include "core/spawn.h"
 
@@ -148,10 +149,13 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
                          struct kist_error *err)
 {
 	static const struct kist_start plain = { 0 };
-	KIST_CLOSE int control = -1;
+	KIST_CLOSE int control = -1, starting = -1;
 
 	start = start ? start : &plain;
-	int r = start->recursive ? kist_dependencies_start(c, err) : 0;
+	int r = kist_pod_infra_start(c, &starting, err);
+	if (r < 0)
+		return r;
+	r = start->recursive ? kist_dependencies_start(c, err) : 0;
 	if (r < 0)
 		return named(c, "start", err);
 	r = lock_idle(c, KIST_CALL_START, err);
@@ -160,6 +164,7 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 	r = c->state.status == KIST_CREATED ? start_created(c, start, &control, err)
 	                                    : launch(c, start, true, &control, err);
 	kist_container_unlock(c);
+	kist_pod_started(c, &starting);
 	if (r < 0)
 		return named(c, "start", err);
 	if (start->attach)
@@ -174,9 +179,11 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 int kist_container_init(struct kist_container *c, struct kist_error *err)
 {
 	static const struct kist_start plain = { 0 };
-	KIST_CLOSE int control = -1;
+	KIST_CLOSE int control = -1, starting = -1;
 
-	int r = lock_idle(c, KIST_CALL_INIT, err);
+	int r = kist_pod_infra_start(c, &starting, err);
+	if (r == 0)
+		r = lock_idle(c, KIST_CALL_INIT, err);
 	if (r < 0)
 		return r;
 	r = launch(c, &plain, false, &control, err);
@@ -289,6 +296,73 @@ int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_e
 int kist_container_stop_for_host(struct kist_container *c, int64_t timeout, struct kist_error *err)
 {
 	return stop(c, timeout, KIST_STOPPED_BY_HOST, err);
+}
+
+/* Needs the lock; gives it up. A pidfd of what was told to end, or -1 when there is nothing to wait for. */
+static int stop_ask(struct kist_container *c)
+{
+	struct kist_proc_id id = { c->state.pid, c->state.pid_start };
+	int pidfd = kist_proc_open(&id);
+
+	c->state.status = KIST_STOPPING;
+	c->state.stopped_by_user = true;
+	if (kist_container_save(c, NULL) < 0)
+		kist_debug("container %s: state could not be saved: %m", c->config.name);
+	kist_container_unlock(c);
+	if (pidfd >= 0)
+		kist_pidfd_signal(pidfd, c->config.stop_signal);
+	return pidfd;
+}
+
+static int stop_rest(struct kist_container *c, int pidfd, int64_t until, struct kist_error *err)
+{
+	int64_t left = (until - kist_now_boot()) / KIST_NSEC_PER_MSEC;
+
+	if (pidfd >= 0 && poll_pidfd(pidfd, left > 0 ? left : 0) < 0) {
+		int r = end_process(c, pidfd, 0, err);
+		if (r < 0)
+			return r;
+	}
+	int r = await_monitor(c, err);
+	if (r == 0)
+		kist_container_event(c, "stop");
+	return r;
+}
+
+int kist_container_stop_all(struct kist_container *const *list, size_t n, int64_t timeout, struct kist_error *err)
+{
+	KIST_FREE int *pidfds = kist_grow(NULL, n + 1, sizeof(*pidfds));
+	KIST_FREE bool *asked = kist_grow(NULL, n + 1, sizeof(*asked));
+	struct kist_error first = { 0 };
+	int64_t begun = kist_now_boot();
+
+	for (size_t i = 0; i < n; i++) {
+		pidfds[i] = -1;
+		asked[i] = kist_container_lock(list[i], NULL) == 0;
+		if (asked[i] && list[i]->state.status == KIST_RUNNING) {
+			pidfds[i] = stop_ask(list[i]);
+		} else {
+			kist_container_unlock(list[i]);
+			asked[i] = false;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct kist_error problem = { 0 };
+		int64_t grace = timeout < 0 ? list[i]->config.stop_timeout : timeout;
+		int r = asked[i] ? stop_rest(list[i], pidfds[i], begun + grace * KIST_NSEC_PER_SEC, &problem)
+		                 : kist_container_stop(list[i], timeout, &problem);
+		kist_close_fd(&pidfds[i]);
+		if (r == 0 || problem.kind == KIST_ERR_STOPPED || problem.kind == KIST_ERR_REMOVED ||
+		    (problem.kind == KIST_ERR_STATE && list[i]->state.status == KIST_CONFIGURED))
+			continue;
+		if (asked[i])
+			named(list[i], "stop", &problem);
+		if (!kist_error_is_set(&first))
+			first = problem;
+	}
+	if (kist_error_is_set(&first) && err)
+		*err = first;
+	return kist_error_is_set(&first) ? -first.errnum : 0;
 }
 
 int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
@@ -417,7 +491,7 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 		return r;
 	r = kist_container_names_note(c, name, err);
 	if (r == 0)
-		r = kist_name_claim(c->k, name, c->config.id, err);
+		r = kist_name_claim(c->k, KIST_NAMED_CONTAINER, name, c->config.id, err);
 	KIST_FREE char *old = kist_strdup(c->config.name);
 	KIST_STR struct kist_str hosts = { 0 };
 	kist_hosts_own(c, &hosts);
@@ -543,10 +617,23 @@ static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_er
 	return r;
 }
 
+/* The others of the pod live in its namespaces. */
+static int remove_allowed(const struct kist_container *c, unsigned flags, struct kist_error *err)
+{
+	if (!c->config.infra || flags & KIST_REMOVE_WITH_POD || !kist_pod_has_record(c->k, c->config.pod))
+		return 0;
+	kist_fail(err, KIST_ERR_IN_USE, EBUSY,
+	          "it is the infra container of pod %.12s and cannot be removed without removing the pod",
+	          c->config.pod);
+	return kist_remedy(err, "'kist pod rm %.12s' does both", c->config.pod);
+}
+
 int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err)
 {
 	c->remove_volumes = flags & KIST_REMOVE_VOLUMES;
-	int r = remove_dependents(c, flags, timeout, err);
+	int r = remove_allowed(c, flags, err);
+	if (r == 0)
+		r = remove_dependents(c, flags, timeout, err);
 	if (r < 0)
 		return named(c, "remove", err);
 	r = lock_for(c, flags & KIST_REMOVE_FORCE ? KIST_CALL_REMOVE_FORCE : KIST_CALL_REMOVE, err);

@@ -1,5 +1,6 @@
 /* All containers, and sweeping what crashed processes left between the records. Nothing here waits for a lock. */
 #include "core/internal.h"
+#include "core/pod.h"
 #include "core/volume.h"
 
 #include "core/base/fs.h"
@@ -69,7 +70,8 @@ static void sweep_names(struct kist *k)
 		target[n] = '\0';
 		const char *id = target + n - 64;
 		/* The name is made before the record: a maker at work has the directory, and the lock. */
-		if (!kist_exists_at(k->containers, id) && !kist_exists_at(k->run_containers, id))
+		if (!kist_exists_at(k->containers, id) && !kist_exists_at(k->run_containers, id) &&
+		    !kist_pod_exists(k, id))
 			kist_name_release(k, entry->d_name, id);
 	}
 	if (names)
@@ -97,8 +99,7 @@ void kist_containers_sweep(struct kist *k)
 	sweep_names(k);
 }
 
-/* Settles a container whose monitor is gone, if nobody is at work on it. Returns false when it removed itself. */
-static bool settle_unwatched(struct kist_container *c)
+bool kist_container_settle_unwatched(struct kist_container *c)
 {
 	int status = c->state.status;
 	bool live = kist_status_has_process(status) || status == KIST_STOPPED;
@@ -111,11 +112,16 @@ static bool settle_unwatched(struct kist_container *c)
 	struct kist_error problem = { 0 };
 	if (kist_container_reload(c, &problem) < 0 || kist_container_settle(c, &problem) < 0)
 		kist_debug("%s", problem.text);
+	bool ended = live && c->state.status == KIST_EXITED;
 	bool remove = c->config.auto_remove && c->state.status == KIST_EXITED;
-	if (remove && kist_container_remove_locked(c, NULL) == 0)
+	if (remove && kist_container_remove_locked(c, NULL) == 0) {
+		kist_pod_after_exit(c);
 		return false;
+	}
 	kist_container_unlock(c);
 	kist_close_fd(&c->run_dir);
+	if (ended)
+		kist_pod_after_exit(c);
 	return true;
 }
 
@@ -133,7 +139,7 @@ static bool has_strays(struct kist *k)
 	return found;
 }
 
-static int by_creation(const void *a, const void *b)
+int kist_container_by_creation(const void *a, const void *b)
 {
 	const struct kist_container *x = *(struct kist_container *const *)a, *y = *(struct kist_container *const *)b;
 
@@ -146,7 +152,7 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 {
 	struct kist_container **list = NULL;
 	size_t count = 0, room = 0;
-	bool sweep = false;
+	bool sweep = false, orphans = false;
 	DIR *records = open_list(k->containers);
 
 	if (!records)
@@ -165,7 +171,7 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 		if (r < 0)
 			continue;
 		/* Thousands of handles must not hold thousands of descriptors. */
-		bool stays = settle_unwatched(c);
+		bool stays = kist_container_settle_unwatched(c);
 		kist_close_fd(&c->dir);
 		if (!stays) {
 			kist_container_free(c);
@@ -175,13 +181,16 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 			room = room ? room * 2 : 16;
 			list = kist_grow(list, room, sizeof(struct kist_container *));
 		}
+		orphans = orphans || (c->config.infra && !kist_pod_has_record(k, c->config.pod));
 		list[count++] = c;
 	}
 	closedir(records);
 	if (sweep || has_strays(k))
 		kist_containers_sweep(k);
+	if (orphans)
+		kist_pods_sweep(k);
 	if (count)
-		qsort(list, count, sizeof(struct kist_container *), by_creation);
+		qsort(list, count, sizeof(struct kist_container *), kist_container_by_creation);
 	*out = list;
 	*n = count;
 	return 0;

@@ -2,6 +2,7 @@
  * and is gone. It is executed by kist_spawn_monitor from a copy of the binary that containers cannot write. */
 #include "core/launch_hooks.h"
 #include "core/monitor_internal.h"
+#include "core/pod.h"
 #include "core/restart.h"
 
 #include "cgroup/cgroup.h"
@@ -345,6 +346,7 @@ static void farewell(struct monitor *m)
 {
 	int32_t code = m->end.code;
 
+	kist_pod_after_exit(m->c);
 	monitor_broadcast(m, KIST_MSG_EXITED, &code, sizeof(code));
 	monitor_clients_dismiss(m);
 	for (int timeout;

@@ -1,6 +1,7 @@
-/* Container names: the rule, the generator, and taking them. A name is taken by making the link names/NAME, which the
- * kernel does for one caller only. */
+/* Names of containers and pods: the rule, the generator, and taking them. A name is taken by making the link
+ * names/NAME, which the kernel does for one caller only. */
 #include "core/internal.h"
+#include "core/pod.h"
 
 #include "core/base/fs.h"
 
@@ -11,7 +12,12 @@
 #include <unistd.h>
 
 #define NAME_MAX_LENGTH 255
-#define LINK_PREFIX     "../containers/"
+
+static const char *const link_prefixes[] = {
+	[KIST_NAMED_CONTAINER] = "../containers/",
+	[KIST_NAMED_POD] = "../pods/",
+};
+static const char *const kinds[] = { [KIST_NAMED_CONTAINER] = "container", [KIST_NAMED_POD] = "pod" };
 
 static bool is_alnum(char ch)
 {
@@ -33,21 +39,26 @@ int kist_name_check(const char *name, struct kist_error *err)
 }
 
 /* Where a name points, without asking whether that container is still there. */
-static int name_target(struct kist *k, const char *name, char id[65])
+static int name_target(struct kist *k, const char *name, enum kist_named *kind, char id[65])
 {
-	char target[sizeof(LINK_PREFIX) + 64];
-	ssize_t n = readlinkat(k->names, name, target, sizeof(target));
+	char target[96];
+	ssize_t n = readlinkat(k->names, name, target, sizeof(target) - 1);
 
 	if (n < 0)
 		return errno == EINVAL ? -EBADMSG : -errno;
-	if (n != (ssize_t)sizeof(target) - 1 || memcmp(target, LINK_PREFIX, sizeof(LINK_PREFIX) - 1) != 0)
-		return -EBADMSG;
-	memcpy(id, target + sizeof(LINK_PREFIX) - 1, 64);
-	id[64] = '\0';
-	return 0;
+	target[n] = '\0';
+	for (size_t i = 0; i < KIST_COUNT(link_prefixes); i++) {
+		size_t prefix = strlen(link_prefixes[i]);
+		if (!kist_has_prefix(target, link_prefixes[i]) || (size_t)n != prefix + 64)
+			continue;
+		memcpy(id, target + prefix, 65);
+		*kind = (enum kist_named)i;
+		return 0;
+	}
+	return -EBADMSG;
 }
 
-/* A name is stale when its container has no record, or has another name by now, and nobody is at work on it. */
+/* A name is stale when what has it has no record, or has another name by now, and nobody is at work on it. */
 static bool name_is_stale(struct kist *k, const char *name, const char *id)
 {
 	struct kist_container *c = NULL;
@@ -63,13 +74,12 @@ static bool name_is_stale(struct kist *k, const char *name, const char *id)
 	return stale;
 }
 
-int kist_name_claim(struct kist *k, const char *name, const char *id, struct kist_error *err)
+int kist_name_claim(struct kist *k, enum kist_named kind, const char *name, const char *id, struct kist_error *err)
 {
-	char target[sizeof(LINK_PREFIX) + 64];
+	KIST_FREE char *target = kist_asprintf("%s%s", link_prefixes[kind], id);
+	enum kist_named holds;
 	char holder[65];
 
-	memcpy(target, LINK_PREFIX, sizeof(LINK_PREFIX) - 1);
-	memcpy(target + sizeof(LINK_PREFIX) - 1, id, 65);
 	if (symlinkat(target, k->names, name) == 0)
 		return 0;
 	if (errno != EEXIST)
@@ -78,10 +88,14 @@ int kist_name_claim(struct kist *k, const char *name, const char *id, struct kis
 	KIST_CLOSE int lock = kist_lock(k->names, ".lock", true, false);
 	if (lock < 0)
 		return kist_fail_errno(err, -lock, "take name '%s': lock", name);
-	int r = name_target(k, name, holder);
-	if (r == 0 && !name_is_stale(k, name, holder)) {
-		kist_fail(err, KIST_ERR_EXISTS, EEXIST, "the name '%s' is in use by container %.12s", name, holder);
-		return kist_remedy(err, "remove or rename that one, or use --replace");
+	int r = name_target(k, name, &holds, holder);
+	bool stale = r == 0 && (holds == KIST_NAMED_POD ? kist_pod_name_is_stale(k, name, holder)
+	                                                : name_is_stale(k, name, holder));
+	if (r == 0 && !stale) {
+		kist_fail(err, KIST_ERR_EXISTS, EEXIST, "the name '%s' is in use by %s %.12s", name, kinds[holds],
+		          holder);
+		return kist_remedy(err, holds == KIST_NAMED_POD ? "remove that one, or choose another name"
+		                                                : "remove or rename that one, or use --replace");
 	}
 	if (r != -ENOENT && unlinkat(k->names, name, 0) < 0 && errno != ENOENT)
 		return kist_fail_errno(err, errno, "take over stale name '%s'", name);
@@ -93,18 +107,26 @@ int kist_name_claim(struct kist *k, const char *name, const char *id, struct kis
 
 void kist_name_release(struct kist *k, const char *name, const char *id)
 {
+	enum kist_named kind;
 	char holder[65];
 
-	if (name && name_target(k, name, holder) == 0 && kist_streq(holder, id))
+	if (name && name_target(k, name, &kind, holder) == 0 && kist_streq(holder, id))
 		unlinkat(k->names, name, 0);
 }
 
-int kist_name_find(struct kist *k, const char *name, char id[65])
+int kist_name_find(struct kist *k, enum kist_named kind, const char *name, char id[65])
 {
+	enum kist_named found;
+	char holder[65];
+
 	if (kist_name_check(name, NULL) < 0)
 		return -ENOENT;
-	int r = name_target(k, name, id);
-	return r == -EBADMSG ? -ENOENT : r;
+	int r = name_target(k, name, &found, holder);
+	if (r == -EBADMSG || (r == 0 && found != kind))
+		return -ENOENT;
+	if (r == 0)
+		memcpy(id, holder, sizeof(holder));
+	return r;
 }
 
 static const char *const adjectives[] = {
@@ -136,7 +158,7 @@ static const char *const surnames[] = {
 	"thompson",  "torvalds", "turing",   "wilkes",     "wing",     "wirth",      "zuse",
 };
 
-int kist_name_generate(struct kist *k, const char *id, char **name, struct kist_error *err)
+int kist_name_generate(struct kist *k, enum kist_named kind, const char *id, char **name, struct kist_error *err)
 {
 	for (unsigned attempt = 0; attempt < 64; attempt++) {
 		uint32_t random[3];
@@ -149,7 +171,7 @@ int kist_name_generate(struct kist *k, const char *id, char **name, struct kist_
 		KIST_FREE char *candidate = attempt < 4
 		                                    ? kist_asprintf("%s_%s", adjective, surname)
 		                                    : kist_asprintf("%s_%s%u", adjective, surname, random[2] % 100000);
-		int r = kist_name_claim(k, candidate, id, &taken);
+		int r = kist_name_claim(k, kind, candidate, id, &taken);
 		if (r == 0) {
 			*name = kist_steal(&candidate);
 			return 0;

@@ -467,7 +467,7 @@ static int check_plain(const struct kist_container_config *config, struct kist_e
 		                 config->hostname);
 	if (!config->command || !config->command[0] || !config->command[0][0])
 		return kist_fail(err, KIST_ERR_INVALID, 0, "no command specified on the command line or in the image");
-	if (!config->image && !config->rootfs)
+	if (!config->image && !config->rootfs && !config->infra)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "neither an image nor a root file system was given");
 	if (!kist_streq(config->cgroups, "enabled") && !kist_streq(config->cgroups, "disabled"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "cgroups '%s': expected enabled or disabled",

@@ -147,6 +147,20 @@ static int shared_net_files(struct plan *p, const char *id, struct kist_error *e
 	return kist_run_file_rewrite(p->c->k, id, "hosts", "", line, err);
 }
 
+/* Of a pod's name: with a UTS namespace of its own a container has its own file. */
+static void shared_hostname(struct plan *p)
+{
+	enum kist_ns_mode uts;
+	const char *id;
+
+	if (kist_ns_mode_parse(p->config->uts_ns, &uts, &id) < 0 || uts != KIST_NS_CONTAINER ||
+	    plan_user_mounts(p, "/etc/hostname"))
+		return;
+	KIST_FREE char *path = kist_asprintf("%s/containers/%s/hostname", p->c->k->settings.runroot, id);
+	if (access(path, R_OK) == 0)
+		mount_file(p, "/etc/hostname", path);
+}
+
 static int containerenv(struct plan *p, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
@@ -173,6 +187,8 @@ int plan_files(struct plan *p, struct kist_error *err)
 		r = kist_secrets_plan(p, err);
 	if (r < 0 || kist_ns_mode_parse(p->config->net_ns, &net, &id) < 0)
 		return r;
+	if (p->config->pod && !p->config->infra)
+		shared_hostname(p);
 	if (net == KIST_NS_CONTAINER)
 		return shared_net_files(p, id, err);
 	bool host_net = net == KIST_NS_HOST;

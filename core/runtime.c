@@ -196,7 +196,7 @@ static struct kist *kist_new(void)
 
 	k->root = k->runroot = k->containers = k->names = k->exits = k->run_containers = -1;
 	k->images = k->refs = k->events = -1;
-	k->volumes = k->secrets = k->networks = -1;
+	k->volumes = k->secrets = k->networks = k->pods = -1;
 	return k;
 }
 
@@ -237,8 +237,9 @@ void kist_close(struct kist *k)
 {
 	if (!k)
 		return;
-	int *const fds[] = { &k->root,   &k->runroot, &k->containers, &k->names,   &k->exits,    &k->run_containers,
-		             &k->images, &k->refs,    &k->volumes,    &k->secrets, &k->networks, &k->events };
+	int *const fds[] = { &k->root,           &k->runroot, &k->containers, &k->names,   &k->exits,
+		             &k->run_containers, &k->images,  &k->refs,       &k->volumes, &k->secrets,
+		             &k->networks,       &k->events,  &k->pods };
 	for (size_t i = 0; i < KIST_COUNT(fds); i++)
 		kist_close_fd(fds[i]);
 	if (k->overlay)

@@ -21,3 +21,4 @@ core-sources += core/rootfs.c core/image_mount.c core/plan_image.c
 core-sources += core/network.c core/network_run.c core/network_view.c core/network_names.c core/monitor_dns.c
 core-sources += core/hosts.c core/network_links.c core/network_live.c core/monitor_proxy.c
 core-sources += core/oci.c core/oci_create.c core/oci_delete.c core/oci_exec.c core/oci_features.c core/oci_hooks.c core/oci_io.c core/oci_limits.c
+core-sources += core/pod.c core/pod_create.c core/pod_infra.c core/pod_life.c core/pod_remove.c core/pod_view.c

@@ -1,4 +1,5 @@
 /* A container in one line: the STATUS of ps, and the items of its JSON. */
+#include "core/pod.h"
 #include "core/view.h"
 
 #include "core/base/clock.h"
@@ -96,6 +97,17 @@ static struct json_object *names(const struct kist_container_config *config)
 	return list;
 }
 
+static struct json_object *pod_name(const struct kist_container *c)
+{
+	struct kist_pod *pod = NULL;
+	struct json_object *name = NULL;
+
+	if (c->config.pod && kist_pod_load(c->k, c->config.pod, &pod, NULL) == 0)
+		name = view_text(kist_pod_name(pod));
+	kist_pod_free(pod);
+	return name ? name : view_text(NULL);
+}
+
 static struct json_object *size_of(uint64_t rw, uint64_t rootfs)
 {
 	struct json_object *size = json_object_new_object();
@@ -133,7 +145,7 @@ int kist_container_summary(struct kist_container *c, bool with_size, struct json
 		{ "Id", view_text(config->id) },
 		{ "Image", view_text(config->image_name) },
 		{ "ImageID", view_text(config->image) },
-		{ "IsInfra", json_object_new_boolean(false) },
+		{ "IsInfra", json_object_new_boolean(config->infra) },
 		{ "Labels", view_map(config->labels) },
 		{ "Mounts", mount_places(config) },
 		{ "Names", names(config) },
@@ -141,8 +153,8 @@ int kist_container_summary(struct kist_container *c, bool with_size, struct json
 		{ "Networks",
 		  view_network_names(config) }, /* modes (none, host, ns:PATH) are no networks, as in podman */
 		{ "Pid", view_int(view_is_live(c) ? state->pid : 0) },
-		{ "Pod", view_text(NULL) },
-		{ "PodName", view_text(NULL) },
+		{ "Pod", view_text(config->pod) },
+		{ "PodName", pod_name(c) },
 		{ "Ports", view_ports(c) },
 		{ "Restarts", view_int(state->restart_count) },
 		{ "Size", with_size ? size_of(rw, rootfs) : NULL },

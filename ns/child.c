@@ -238,6 +238,7 @@ static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 		.console = slave,
 		.listen_fds = plan->launch->listen_fds,
 		.init_fd = plan->launch->init_fd,
+		.pause = plan->launch->pause,
 		.proc_fd = kist_ns_program_needs_proc(&plan->policy) ? plan->proc_fd : -1,
 		.in_user_namespace = kist_ns_plan_has_user(plan),
 	};

@@ -49,6 +49,8 @@ struct kist_ns_launch {
 	int stdio[3];              /* become fds 0-2; ignored with process.terminal; borrowed; -1: /dev/null */
 	unsigned rows, cols;       /* terminal size set before exec; 0: spec->process.console_size or unset */
 	int listen_fds;            /* --preserve-fds N: fds 3..3+N-1 of this process are passed on */
+	bool pause;        /* instead of a command: wait for a signal to end, as kist_ns_pause_main; executed by init_fd
+	                    * as 'kist-pause' if there is one, else in the child itself */
 	int init_fd;       /* --init: fd of the binary that is pid 1 (executed as 'kist-init -- args'), -1: none */
 	bool no_pivot;     /* move-mount and chroot even where pivot_root works */
 	bool new_keyring;  /* join a new session keyring */
@@ -140,6 +142,12 @@ int kist_ns_seccomp_read(const char *text, size_t len, char *const *caps, struct
 /* 'kist --init' as pid 1: starts argv, forwards signals, reaps, returns the exit code of the first child. Never returns
  * to the engine. */
 int kist_ns_init_main(int argc, char *const argv[]);
+
+/* The process of an infra container; its exit code. */
+int kist_ns_pause_main(void);
+/* Its root: a small read-write file system that has the directories that mounts need, owned by uid:gid (the host's ids
+ * of the container's root). A detached mount. */
+int kist_ns_pause_root(uid_t uid, gid_t gid, struct kist_error *err);
 
 /* A user namespace with those maps that no process is in, for idmapped mounts. Returns its fd. */
 int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids,

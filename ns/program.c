@@ -4,6 +4,7 @@
 #include "core/base/fs.h"
 #include "core/base/proc.h"
 #include "ns/apply.h"
+#include "ns/ns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -201,7 +202,7 @@ int kist_ns_program_check(const struct kist_ns_program *program, struct kist_err
 
 	if (!args || !args[0])
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.args is empty");
-	if (program->init_fd >= 0)
+	if (program->init_fd >= 0 || program->pause)
 		return 0;
 	int r = search(args[0], args, program->process->env, try_look);
 	return r ? fail_exec(args[0], r, err) : 0;
@@ -222,6 +223,27 @@ static int exec_init(const struct kist_ns_program *program, struct kist_error *e
 	return kist_fail(err, KIST_ERR_EXEC_ACCESS, errno, "cannot execute the init program: %s", strerror(errno));
 }
 
+/* A binary that needs libraries cannot be executed where there are none: the child waits itself. Closing what is left
+ * tells the parent what execve(2) would have told it. */
+static int start_pause(const struct kist_ns_program *program, struct kist_error *err)
+{
+	static char *const argv[] = { (char *)"kist-pause", NULL }, *const env[] = { NULL };
+
+	sigset_t all;
+
+	/* One that comes before it waits for signals: process 1 would not notice it were it not blocked. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (program->init_fd < 0) {
+		/* Others may share its pid namespace, and its memory is a copy of the engine's. */
+		prctl(PR_SET_DUMPABLE, 0);
+		kist_close_from(3, -1);
+		_exit(kist_ns_pause_main());
+	}
+	syscall(SYS_execveat, program->init_fd, "", argv, env, AT_EMPTY_PATH);
+	return kist_fail(err, KIST_ERR_EXEC_ACCESS, errno, "cannot execute the pause program: %s", strerror(errno));
+}
+
 int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err)
 {
 	char *const *args = program->process->args;
@@ -238,6 +260,8 @@ int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err
 	/* An open directory of the host would be a way out for a command like /proc/self/fd/N/... */
 	if (program->proc_fd >= 0)
 		close(program->proc_fd);
+	if (program->pause)
+		return start_pause(program, err);
 	if (program->init_fd >= 0)
 		return exec_init(program, err);
 	return fail_exec(args[0], search(args[0], args, program->process->env, try_exec), err);

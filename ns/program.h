@@ -13,6 +13,7 @@ struct kist_ns_program {
 	int console;    /* the terminal's slave, -1: none */
 	int listen_fds; /* fds 3.. that stay */
 	int init_fd;    /* -1: none */
+	bool pause;     /* see ns.h */
 	int proc_fd;    /* host's /proc for the policy, -1 when it needs none */
 	bool in_user_namespace;
 };

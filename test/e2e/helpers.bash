@@ -220,7 +220,7 @@ snapshot()
 entries()
 {
 	local file
-	for file in "$ROOT"/{containers,names,users}/{*,.[!.]*} "$RUNROOT"/containers/{*,.[!.]*}; do
+	for file in "$ROOT"/{containers,names,pods,users}/{*,.[!.]*} "$RUNROOT"/containers/{*,.[!.]*}; do
 		[ ! -e "$file" ] && [ ! -L "$file" ] || [[ $file == */.lock ]] || echo "$file"
 	done
 }

@@ -126,7 +126,7 @@ static void test_list_rename_remove(void **state)
 	assert_int_equal(kist_container_rename(a, "c", NULL), 0);
 	assert_int_equal(status_of("c"), KIST_CONFIGURED);
 	char id[65];
-	assert_int_equal(kist_name_find(k, "a", id), -ENOENT);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "a", id), -ENOENT);
 
 	/* A handle of before the rename removes the container, and the name that it has now. */
 	struct kist_container *old = NULL;

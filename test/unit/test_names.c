@@ -24,7 +24,7 @@ static void test_rule(void **state)
 	assert_true(kist_name_check(longest, NULL) < 0);
 	longest[255] = '\0';
 	assert_int_equal(kist_name_check(longest, NULL), 0);
-	assert_int_equal(kist_name_claim(k, longest, id_a, NULL), 0);
+	assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, longest, id_a, NULL), 0);
 	kist_name_release(k, longest, id_a);
 }
 
@@ -35,20 +35,20 @@ static void test_claim_find_release(void **state)
 	char id[65];
 
 	(void)state;
-	assert_int_equal(kist_name_find(k, "taken", id), 0);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "taken", id), 0);
 	assert_string_equal(id, kist_container_id(c));
-	assert_true(kist_name_claim(k, "taken", id_b, &err) < 0);
+	assert_true(kist_name_claim(k, KIST_NAMED_CONTAINER, "taken", id_b, &err) < 0);
 	assert_int_equal(err.kind, KIST_ERR_EXISTS);
 	/* The text names the holder. */
 	KIST_FREE char *shortened = kist_strndup(kist_container_id(c), 12);
 	assert_non_null(strstr(err.text, shortened));
 	/* Only the holder can give it back. */
 	kist_name_release(k, "taken", id_b);
-	assert_int_equal(kist_name_find(k, "taken", id), 0);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "taken", id), 0);
 	kist_name_release(k, "taken", kist_container_id(c));
-	assert_int_equal(kist_name_find(k, "taken", id), -ENOENT);
-	assert_int_equal(kist_name_find(k, "../containers", id), -ENOENT);
-	assert_int_equal(kist_name_find(k, ".lock", id), -ENOENT);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "taken", id), -ENOENT);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "../containers", id), -ENOENT);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, ".lock", id), -ENOENT);
 	remove_one(c);
 }
 
@@ -58,20 +58,20 @@ static void test_stale_is_taken_over(void **state)
 
 	(void)state;
 	/* A link to a container that is not there, and one of a container that has another name by now. */
-	assert_int_equal(kist_name_claim(k, "stale", id_a, NULL), 0);
-	assert_int_equal(kist_name_claim(k, "stale", id_b, NULL), 0);
-	assert_int_equal(kist_name_find(k, "stale", id), 0);
+	assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, "stale", id_a, NULL), 0);
+	assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, "stale", id_b, NULL), 0);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "stale", id), 0);
 	assert_string_equal(id, id_b);
 	kist_name_release(k, "stale", id_b);
 
 	struct kist_container *c = make("current", "true");
-	assert_int_equal(kist_name_claim(k, "former", kist_container_id(c), NULL), 0);
-	assert_int_equal(kist_name_claim(k, "former", id_b, NULL), 0);
+	assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, "former", kist_container_id(c), NULL), 0);
+	assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, "former", id_b, NULL), 0);
 	kist_name_release(k, "former", id_b);
 	/* While somebody is at work on the holder its name is not stale: it may be about to get it. */
-	assert_int_equal(kist_name_claim(k, "former", kist_container_id(c), NULL), 0);
+	assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, "former", kist_container_id(c), NULL), 0);
 	assert_int_equal(kist_container_lock(c, NULL), 0);
-	assert_true(kist_name_claim(k, "former", id_b, NULL) < 0);
+	assert_true(kist_name_claim(k, KIST_NAMED_CONTAINER, "former", id_b, NULL) < 0);
 	kist_container_unlock(c);
 	kist_name_release(k, "former", kist_container_id(c));
 	remove_one(c);
@@ -84,10 +84,10 @@ static void test_damaged_holder_keeps_it(void **state)
 
 	(void)state;
 	file_put(kist_container_dir(c), "config", "name=held\n", 10);
-	assert_true(kist_name_claim(k, "held", id_b, NULL) < 0);
+	assert_true(kist_name_claim(k, KIST_NAMED_CONTAINER, "held", id_b, NULL) < 0);
 	assert_int_equal(kist_container_evict(k, "held", id, NULL), 0);
 	assert_string_equal(id, kist_container_id(c));
-	assert_int_equal(kist_name_find(k, "held", id), -ENOENT);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "held", id), -ENOENT);
 	kist_container_free(c);
 }
 
@@ -99,9 +99,9 @@ static void test_foreign_entries(void **state)
 	(void)state;
 	file_put(k->names, "file", "x", 1);
 	assert_int_equal(symlinkat("/etc/passwd", k->names, "link"), 0);
-	assert_int_equal(kist_name_find(k, "file", id), -ENOENT);
-	assert_int_equal(kist_name_find(k, "link", id), -ENOENT);
-	assert_int_equal(kist_name_claim(k, "link", id_a, NULL), 0);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "file", id), -ENOENT);
+	assert_int_equal(kist_name_find(k, KIST_NAMED_CONTAINER, "link", id), -ENOENT);
+	assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, "link", id_a, NULL), 0);
 	kist_name_release(k, "link", id_a);
 	assert_int_equal(unlinkat(k->names, "file", 0), 0);
 }
@@ -119,7 +119,7 @@ _Noreturn static void claimer(int go, int done)
 	int lock = run < 0 ? -1 : kist_lock(run, "lock", true, false);
 	if (lock < 0 || read(go, &ch, 1) < 0)
 		_exit(2);
-	int r = kist_name_claim(mine, "contested", id, NULL);
+	int r = kist_name_claim(mine, KIST_NAMED_CONTAINER, "contested", id, NULL);
 	/* Nobody lets go before all have tried. */
 	char result = r == 0 ? 'y' : r == -EEXIST ? 'n' : '?';
 	if (write(done, &result, 1) != 1)
@@ -135,7 +135,7 @@ static void race(bool stale)
 	int go[2], done[2], won = 0;
 
 	if (stale)
-		assert_int_equal(kist_name_claim(k, "contested", id_a, NULL), 0);
+		assert_int_equal(kist_name_claim(k, KIST_NAMED_CONTAINER, "contested", id_a, NULL), 0);
 	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(done, O_CLOEXEC), 0);
 	for (int i = 0; i < N; i++) {
@@ -191,7 +191,7 @@ static void test_generator(void **state)
 		kist_random_hex(ids[i], 64);
 		/* Claims without containers would be stale at once. */
 		assert_int_equal(mkdirat(k->containers, ids[i], 0700), 0);
-		assert_int_equal(kist_name_generate(k, ids[i], &name, NULL), 0);
+		assert_int_equal(kist_name_generate(k, KIST_NAMED_CONTAINER, ids[i], &name, NULL), 0);
 		assert_int_equal(kist_name_check(name, NULL), 0);
 		const char *middle = strchr(name, '_');
 		assert_non_null(middle);
