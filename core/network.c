@@ -412,6 +412,22 @@ int kist_network_create(struct kist *k, const struct kist_network_new *config, c
 	return r < 0 ? kist_context(err, "create network") : 0;
 }
 
+/* Containers that run ask the new servers from now on. */
+static void users_tell(struct kist *k, const char *name)
+{
+	KIST_STRV char **users = kist_network_users(k, name);
+
+	for (size_t i = 0; users && users[i]; i++) {
+		struct kist_container *c = NULL;
+		struct kist_error problem = { 0 };
+		if (kist_container_load(k, users[i], &c, NULL) < 0)
+			continue;
+		if (kist_status_has_process(c->state.status) && kist_network_tell(c, &problem) < 0)
+			kist_log(KIST_LOG_WARN, "container %s: %s", c->config.name, problem.text);
+		kist_container_free(c);
+	}
+}
+
 int kist_network_update(struct kist *k, const char *name_or_id, char *const *dns_add, char *const *dns_drop,
                         struct kist_error *err)
 {
@@ -442,6 +458,9 @@ int kist_network_update(struct kist *k, const char *name_or_id, char *const *dns
 		r = kist_record_write(k->networks, name, &kist_net_network_table, &network, NULL,
 		                      !k->settings.volatile_, err);
 	kist_net_network_release(&network);
+	kist_close_fd(&lock);
+	if (r == 0)
+		users_tell(k, name);
 	return r;
 }
 

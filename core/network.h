@@ -37,7 +37,9 @@ int kist_network_prepare(struct kist_container *c, struct kist_error *err);
 int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err);
 /* Everything that the state knows of goes. Best effort: what is left is found by the next call. */
 void kist_network_teardown(struct kist_container *c);
-/* network_live.c: a running container's name has changed; before: kist_hosts_own under the old one. */
+/* network_live.c: the monitor answers names and ::1 by what records say, and reads them again. */
+int kist_network_tell(struct kist_container *c, struct kist_error *err);
+/* A running container's name has changed; before: kist_hosts_own under the old one. */
 void kist_network_renamed(struct kist_container *c, const char *before);
 /* What another handle or record of the same container knows is taken over. */
 void kist_network_adopt(struct kist_container *c, const struct kist_container_state *from);

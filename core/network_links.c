@@ -229,6 +229,12 @@ static void ports_teardown(struct kist_container *c, struct kist_net *host)
 			kist_net_conntrack_forget(host, &ports[i].container, NULL);
 }
 
+void network_place_release(struct kist_container *c, const struct kist_network_state *place)
+{
+	kist_network_names_remove(c->k, place->name, c->config.id);
+	network_addresses_release(c->k, c->config.id, place);
+}
+
 void network_place_teardown(struct kist_container *c, struct kist_net *host, const struct kist_network_state *place)
 {
 	struct kist_error problem = { 0 };
@@ -236,8 +242,7 @@ void network_place_teardown(struct kist_container *c, struct kist_net *host, con
 	/* The namespace's end would take it too, but later: the address must not answer any more when it is free. */
 	if (place->host_interface && kist_net_link_remove(host, place->host_interface, &problem) < 0)
 		kist_debug("container %.12s: %s", c->config.id, problem.text);
-	kist_network_names_remove(c->k, place->name, c->config.id);
-	network_addresses_release(c->k, c->config.id, place);
+	network_place_release(c, place);
 }
 
 void kist_network_teardown(struct kist_container *c)

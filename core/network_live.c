@@ -55,9 +55,8 @@ static int files_follow(struct kist_container *c, const struct files *before, st
 	return r;
 }
 
-/* The monitor answers names and ::1 by what the state says: it reads it again. One that has just seen the container's
- * end has nothing to answer any more. */
-static int monitor_tell(struct kist_container *c, struct kist_error *err)
+/* One that has just seen the container's end has nothing to answer any more. */
+int kist_network_tell(struct kist_container *c, struct kist_error *err)
 {
 	struct kist_error problem = { 0 };
 
@@ -162,7 +161,7 @@ static int connect_live(struct kist_container *c, const struct kist_network_conf
 	network_sides_close(&sides);
 	if (r == 0)
 		r = files_follow(c, &before, err);
-	return r < 0 ? r : monitor_tell(c, err);
+	return r < 0 ? r : kist_network_tell(c, err);
 }
 
 static int mode_check(const struct kist_container *c, struct kist_error *err)
@@ -236,7 +235,8 @@ static int disconnect_live(struct kist_container *c, struct kist_network_state *
 	if (r == 0)
 		r = kist_net_disconnect(sides.inside, place->interface, err);
 	if (r == 0) {
-		network_place_teardown(c, sides.host, place);
+		/* The pair is down, and goes: waiting for the kernel to have done so would take most of the time. */
+		network_place_release(c, place);
 		kist_network_state_drop(&c->state, (size_t)(place - c->state.networks));
 		ports_lead(c);
 		r = kist_container_save(c, err);
@@ -247,7 +247,7 @@ static int disconnect_live(struct kist_container *c, struct kist_network_state *
 	network_sides_close(&sides);
 	if (r == 0)
 		r = files_follow(c, &before, err);
-	return r < 0 ? r : monitor_tell(c, err);
+	return r < 0 ? r : kist_network_tell(c, err);
 }
 
 static int disconnect_locked(struct kist_container *c, const char *network, struct kist_error *err)

@@ -187,16 +187,13 @@ static char *choose_interface(const struct kist_container *c)
 	}
 }
 
+/* Never one that was: a link that was just removed has its name for a moment longer. */
 static char *choose_host_interface(const struct kist_container *c)
 {
-	for (unsigned i = 0;; i++) {
-		KIST_FREE char *name = kist_asprintf("veth%.8s%u", c->config.id, i);
-		bool taken = false;
-		for (size_t j = 0; j < c->state.n_networks; j++)
-			taken = taken || kist_streq(c->state.networks[j].host_interface, name);
-		if (!taken)
-			return kist_steal(&name);
-	}
+	char random[6];
+
+	kist_random_hex(random, 5);
+	return kist_asprintf("veth%.6s%.5s", c->config.id, random);
 }
 
 /* Addresses are taken before they are written down, and found by their owner's name if nothing was written. */

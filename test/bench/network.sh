@@ -109,13 +109,17 @@ if [ ! -s "$debian" ] || ! command -v wrk >/dev/null; then
 	exit 0
 fi
 k import "$debian" debian >/dev/null
-serve='sed -i "/\[::\]/d" /etc/nginx/sites-enabled/default; exec nginx -g "daemon off; worker_processes 2;"'
+serve='sed -i "/\[::\]/d" /etc/nginx/sites-enabled/default; exec nginx -g "daemon off;"'
 # load_of NAME: requests a second, and those that failed.
 load_of()
 {
-	local _
-	for _ in $(seq 100); do
-		nsenter -t "$client" -n wget -q -t 1 -T 1 -O /dev/null http://192.0.2.1:8080/ && break
+	local tries=0
+	until nsenter -t "$client" -n wget -q -t 1 -T 1 -O /dev/null http://192.0.2.1:8080/; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || {
+			echo "$1: no answer"
+			return 1
+		}
 		sleep 0.1
 	done
 	nsenter -t "$client" -n wrk -t 2 -c 32 -d "${load}s" http://192.0.2.1:8080/ >"$work/wrk"

@@ -108,11 +108,15 @@ hosts_inode()
 		    s.sendto(query[:2] + (b"\x81\x80" if found else b"\x81\x83") + b"\0\x01\0" + (b"\x01" if one else b"\0") +
 		        b"\0\0\0\0" + question + (answer if one else b""), client)
 	END
-	local server=$!
+	local server=$! code=0
 	until_true 20 grep -q ready "$STORE/asked"
 	run kist run --rm --network front --dns 10.77.0.9 --dns 10.77.0.1 --dns-search example --dns-option timeout:4 debian \
 		bash -c 'getent ahostsv4 a | head -n 1; getent ahostsv4 elsewhere | head -n 1; getent ahostsv4 host | head -n 1; getent hosts nobody-has-that; cat /etc/resolv.conf; cat /etc/hosts'
+	# One that runs asks another server from now on.
+	kist network update --dns-add 10.77.0.1 front
+	resolves a elsewhere 192.0.2.7 || code=1
 	kill "$server"
+	equal 0 "$code" 'the new server is asked'
 	busybox ip addr del 10.77.0.1/32 dev lo
 	contains "$output" "$(address_on a front)"
 	matches '192\.0\.2\.7 +STREAM elsewhere' "$output"
