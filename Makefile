@@ -23,6 +23,10 @@ include $(foreach f,$(folders),$(f)/sources.mk)
 # The marks around cli/ stand first and last: see cli/tables.h.
 sources := $(foreach f,$(filter-out cli,$(folders)),$($(f)-sources)) \
 	cli/tables_first.c $(cli-sources) cli/tables.c cli/tables_last.c
+# libcurl, for registries: not in the static build, since it does not link that way. CURL=no leaves it out, CURL=yes insists.
+CURL ?= $(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes)
+curl := $(if $(filter static,$(VARIANT)),,$(filter yes,$(CURL)))
+sources += $(if $(curl),$(core-registry-sources))
 
 packages := libseccomp libcap libapparmor json-c zlib libzstd nettle
 warnings := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
@@ -50,7 +54,9 @@ link_dynamic := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 link_static = -static-pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--gc-sections -Wl,-Map=$@.map
 link_asan := -fsanitize=address,undefined
 
-compile = $(CC) $(common) $(pkg_cflags) $(flags_$(variant)) $(CFLAGS) $(CPPFLAGS) -MMD -MP
+# The library itself is opened when it is needed (core/registry_http.c).
+curl_flags := $(if $(curl),-DKIST_CURL $(shell $(PKG_CONFIG) --cflags libcurl 2>/dev/null))
+compile = $(CC) $(common) $(pkg_cflags) $(curl_flags) $(flags_$(variant)) $(CFLAGS) $(CPPFLAGS) -MMD -MP
 link = $(CC) $(flags_$(variant)) $(CFLAGS) $(link_$(variant)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
@@ -99,7 +105,7 @@ check-asan:
 
 # --- end-to-end tests: real containers, as root, with the static binary; KIST=PATH tests another -------------------
 E2E ?=
-check-e2e: static
+check-e2e: all static
 	$(Q)test/e2e/run $(E2E)
 
 # Attacks that win by chance, a minute each, all at once.
@@ -138,7 +144,7 @@ bench: build/bench/bare build/bench/timeit build/bench/dns
 
 # --- lint -----------------------------------------------------------------------------------------------------------
 # What is ours and written in C, for the formatter and the linters.
-all_c = $(sources) $(wildcard test/*/*.c)
+all_c = $(sort $(sources) $(core-registry-sources)) $(wildcard test/*/*.c)
 all_h = $(wildcard $(foreach f,$(folders),$(f)/*.h) test/*/*.h)
 lint:
 	+$(Q)C_FILES='$(all_c)' H_FILES='$(all_h)' MAKE='$(MAKE)' NM='$(NM)' test/lint/run

@@ -3,12 +3,15 @@
 #define KIST_CREATE_H
 
 #include "cli/cli.h"
+#include "cli/registry_commands.h"
 
 struct create_options {
 	/* identity and process */
 	const char *name, *entrypoint, *user, *workdir, *hostname;
 	char **env, **env_file, **unset_env, **label, **label_file, **annotation, **group_add;
 	bool env_host, unset_env_all, http_proxy, tty, interactive, remove, replace, init, rootfs, quiet;
+	struct cli_registry registry;
+	struct cli_platform platform;
 	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone;
 	struct kist_opt stop_timeout;
 	const char *restart;

@@ -165,6 +165,31 @@ static int set_command(const struct create_options *o, const struct kist_image *
 	return 0;
 }
 
+static int get_image(struct kist_cli *cli, const struct create_options *o, const char *name, struct kist_image **image,
+                     struct kist_error *err)
+{
+	static const struct kist_name policies[] = { { "always", KIST_PULL_ALWAYS },
+		                                     { "missing", KIST_PULL_MISSING },
+		                                     { "never", KIST_PULL_NEVER },
+		                                     { "newer", KIST_PULL_NEWER },
+		                                     { 0 } };
+	struct kist_image_pull pull = { .name = name };
+	KIST_FREE char *platform = NULL;
+	struct cli_progress progress;
+	int policy = KIST_PULL_MISSING;
+
+	kist_value_of(policies, o->pull, &policy);
+	cli_progress_init(&progress, o->quiet);
+	int r = cli_registry_options(&o->registry, NULL, &progress, &pull.registry, err);
+	if (r == 0)
+		r = cli_platform(&o->platform, &platform, &pull.platform, err);
+	if (r < 0)
+		return r;
+	r = kist_image_get(cli->k, &pull, (enum kist_pull_policy)policy, image, err);
+	cli_progress_end(&progress);
+	return r;
+}
+
 static int set_image(struct kist_cli *cli, const struct create_options *o, const char *name, struct kist_image **image,
                      struct kist_container_config *config, struct kist_error *err)
 {
@@ -180,11 +205,9 @@ static int set_image(struct kist_cli *cli, const struct create_options *o, const
 		config->rootfs_overlay |= stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
 		return 0;
 	}
-	int r = kist_image_open(cli->k, name, image, err);
+	int r = get_image(cli, o, name, image, err);
 	if (r < 0)
-		return err && err->kind == KIST_ERR_NOT_FOUND
-		               ? kist_remedy(err, "'kist import' makes one from a tar; 'kist images' lists them")
-		               : r;
+		return r;
 	config->image = kist_strdup((*image)->id);
 	config->image_name = kist_strdup((*image)->names && (*image)->names[0] ? (*image)->names[0] : (*image)->id);
 	config->layers = kist_strv_copy((*image)->layers);

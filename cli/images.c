@@ -123,7 +123,7 @@ static bool match(const struct kist_filter *filter, const void *object, void *co
 	case BY_UNTIL:
 		return kist_filter_time(filter, image->created);
 	case BY_DANGLING:
-		return kist_filter_number(filter, !image->names);
+		return kist_filter_number(filter, !image->names && !image->repo_digests);
 	default:
 		return strncasecmp(image->id, bare_id(filter->value), strlen(bare_id(filter->value))) == 0;
 	}
@@ -296,15 +296,8 @@ static struct json_object *strings(char *const *items)
 
 static struct json_object *repo_digests(const struct kist_image *image)
 {
-	KIST_STRV char **list = NULL;
+	KIST_STRV char **list = kist_image_repo_digests(image);
 
-	for (char **name = image->names; name && *name; name++) {
-		const char *colon = strrchr(*name, ':');
-		KIST_FREE char *digest = kist_asprintf("%.*s@%s", (int)(colon - *name), *name, image->digest);
-
-		if (!kist_strv_has(list, digest))
-			kist_strv_take(&list, kist_steal(&digest));
-	}
 	return strings(list);
 }
 
@@ -362,7 +355,7 @@ static void add_common(struct json_object *json, const struct kist_image *image,
 	json_object_object_add(json, "VirtualSize", json_object_new_uint64(image->size));
 	json_object_object_add(json, "Containers", json_object_new_int64(containers));
 	json_object_object_add(json, "Names", strings(image->names));
-	json_object_object_add(json, "Dangling", json_object_new_boolean(!image->names));
+	json_object_object_add(json, "Dangling", json_object_new_boolean(!image->names && !image->repo_digests));
 	add_text(json, "Digest", image->digest);
 }
 

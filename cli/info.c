@@ -157,11 +157,13 @@ static struct json_object *version_document(void)
 	const char *machine = known ? name.machine : "unknown";
 	const char *arch = kist_streq(machine, "x86_64") ? "amd64" : kist_streq(machine, "aarch64") ? "arm64" : machine;
 	KIST_FREE char *os_arch = kist_asprintf("linux/%s", arch);
+	KIST_FREE char *registries = kist_registry_client();
 
 	json_object_object_add(client, "APIVersion", json_object_new_string(KIST_VERSION));
 	json_object_object_add(client, "Version", json_object_new_string(KIST_VERSION));
 	json_object_object_add(client, "OsArch", json_object_new_string(os_arch));
 	json_object_object_add(client, "Os", json_object_new_string("linux"));
+	json_object_object_add(client, "RegistryClient", json_object_new_string(registries ? registries : ""));
 	json_object_object_add(document, "Client", client);
 	return document;
 }
@@ -171,7 +173,7 @@ static int version_run(struct kist_cli *cli, void *options, int argc, char **arg
 	const struct info_options *o = options;
 	KIST_JSON struct json_object *document = version_document();
 	KIST_STR struct kist_str out = { 0 };
-	struct json_object *client = NULL, *os_arch = NULL;
+	struct json_object *client = NULL, *os_arch = NULL, *registries = NULL;
 
 	(void)cli;
 	(void)argc;
@@ -180,8 +182,11 @@ static int version_run(struct kist_cli *cli, void *options, int argc, char **arg
 		return print_formatted("version", o->format, document, err);
 	json_object_object_get_ex(document, "Client", &client);
 	json_object_object_get_ex(client, "OsArch", &os_arch);
-	kist_str_addf(&out, "Client:       kist\nVersion:      %s\nOS/Arch:      %s\n", KIST_VERSION,
-	              json_object_get_string(os_arch));
+	json_object_object_get_ex(client, "RegistryClient", &registries);
+	bool has = json_object_get_string_len(registries) > 0;
+	kist_str_addf(&out, "Client:       kist\nVersion:      %s\nOS/Arch:      %s\nRegistries:   %s\n", KIST_VERSION,
+	              json_object_get_string(os_arch),
+	              has ? json_object_get_string(registries) : "no client in this build");
 	return kist_cli_print(&out, err);
 }
 

@@ -7,6 +7,7 @@
 #include "cli/network_commands.h"
 #include "cli/oci.h"
 #include "cli/pod_commands.h"
+#include "cli/registry_commands.h"
 #include "cli/view_commands.h"
 #include "cli/volume_commands.h"
 
@@ -60,8 +61,8 @@ static const struct kist_command *const commands[] = {
 	&kist_command_stop,
 	&kist_command_unpause,
 	&kist_command_wait,
-	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_VOLUME_COMMANDS KIST_NETWORK_COMMANDS KIST_COPY_COMMANDS
-	        KIST_VIEW_COMMANDS KIST_POD_COMMANDS NULL,
+	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_REGISTRY_COMMANDS KIST_VOLUME_COMMANDS KIST_NETWORK_COMMANDS
+	        KIST_COPY_COMMANDS KIST_VIEW_COMMANDS KIST_POD_COMMANDS NULL,
 };
 
 static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)

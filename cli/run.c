@@ -35,10 +35,17 @@ static const struct kist_option run_rows[] = {
 static const struct kist_option_set run_sets[] = {
 	{ run_rows, 0 },
 	{ create_option_rows, offsetof(struct run_options, create) },
+	{ cli_registry_rows, offsetof(struct run_options, create.registry) },
+	{ cli_platform_rows, offsetof(struct run_options, create.platform) },
 	{ 0 },
 };
 
-static const struct kist_option_set create_sets[] = { { create_option_rows, 0 }, { 0 } };
+static const struct kist_option_set create_sets[] = {
+	{ create_option_rows, 0 },
+	{ cli_registry_rows, offsetof(struct create_options, registry) },
+	{ cli_platform_rows, offsetof(struct create_options, platform) },
+	{ 0 },
+};
 
 static int create_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {

@@ -22,6 +22,7 @@ cli-sources += cli/image_import.c cli/image_inspect.c cli/images.c cli/rmi.c cli
 cli-sources += cli/events.c
 cli-sources += cli/info.c cli/inspect.c cli/logs.c cli/ps.c cli/select.c cli/stats.c cli/top.c
 cli-sources += cli/image_load.c cli/image_save.c
+cli-sources += cli/login.c cli/pull.c cli/push.c cli/registry_options.c
 cli-sources += cli/commit.c
 cli-sources += cli/copy.c cli/mount.c
 cli-sources += cli/image_mount.c

@@ -16,10 +16,7 @@
 #define ROW(type, member) KIST_FIELD(struct kist_image_record, type, member)
 
 static const struct kist_field record_fields[] = {
-	ROW(STRV, layers),
-	ROW(I64, created),
-	ROW(U64, size),
-	ROW(STRING, digest),
+	ROW(STRV, layers), ROW(I64, created), ROW(U64, size), ROW(STRING, digest), ROW(STRV, repo_digests),
 };
 const struct kist_table kist_image_record_table = KIST_TABLE("image record", struct kist_image_record, record_fields);
 
@@ -31,6 +28,7 @@ void kist_image_free(struct kist_image *image)
 	kist_strv_free(image->names);
 	kist_strv_free(image->layers);
 	free(image->digest);
+	kist_strv_free(image->repo_digests);
 	free(image->architecture);
 	free(image->os);
 	free(image->author);
@@ -90,6 +88,7 @@ static int load_record(int dir, struct kist_image *image, char *const *diff_ids,
 	if (r == 0) {
 		image->layers = kist_steal(&record.layers);
 		image->digest = kist_steal(&record.digest);
+		image->repo_digests = kist_steal(&record.repo_digests);
 		image->created = record.created;
 		image->size = record.size;
 	}

@@ -2,7 +2,7 @@
  *
  *   images/ID/config.json    the OCI image configuration; ID is its SHA-256, which makes it its own checksum
  *   images/ID/manifest.json  an OCI manifest for it
- *   images/ID/record         layers, size, times: key=value with a checksum line
+ *   images/ID/record         layers, size, times, what it was pulled by: key=value with a checksum line
  *   images/.lock             held while names move and while images come and go; never while a tar is unpacked
  *   images/.tmp-XXXX         an import at work (its maker holds a flock on the directory), or what a crash left
  *   images/.collect          there may be layers that nothing names: the next writer that is alone removes them
@@ -89,6 +89,7 @@ struct kist_image_record {
 	int64_t created;
 	uint64_t size;
 	char *digest;
+	char **repo_digests; /* REPOSITORY@DIGEST that it was pulled by */
 };
 extern const struct kist_table kist_image_record_table;
 
@@ -108,6 +109,7 @@ struct kist_image_draft {
 	int dir;                         /* holds the flock that says 'at work'; -1: nothing to drop */
 	bool layer;                      /* the layer store may have one that only we know of */
 	char id[65];                     /* by the write */
+	char *const *repo_digests;       /* borrowed: for the record, also when the image is there already */
 };
 int kist_image_draft_make(struct kist *k, struct kist_image_draft *draft, struct kist_error *err);
 void kist_image_draft_drop(struct kist_image_draft *draft); /* of one that failed; fine on any that was initialised */
@@ -126,13 +128,22 @@ struct kist_image_parts {
 };
 int kist_image_draft_write(struct kist_image_draft *draft, const struct kist_image_parts *parts,
                            struct kist_error *err);
+/* Adds to the record of an image that is there. Needs the lock. */
+int kist_image_add_digests(struct kist *k, const char *id, char *const *repo_digests, struct kist_error *err);
 /* All names are full ones. */
 int kist_image_draft_publish(struct kist_image_draft *draft, char *const *names, struct kist_error *err);
 struct kist_overlay;
 int kist_image_manifest(struct kist_overlay *store, const char *id, uint64_t size, char *const *layers, bool docker,
                         struct json_object **out, struct kist_error *err);
-/* How well a descriptor's platform fits this host; 0: not at all, 1: it names none. (image_platform.c) */
+/* How well a descriptor's platform fits this host, or the given platform; 0: not at all, 1: it names none.
+ * (image_platform.c) */
 int kist_image_platform_rank(struct json_object *descriptor);
+int kist_image_platform_rank_for(struct json_object *descriptor, const struct kist_platform *platform);
+/* What is said of the image, and what the store could not take. layers: how many the manifest names. (image_unpack.c)
+ */
+int kist_image_document_check(const struct kist_image *image, char *const *diff_ids, size_t layers,
+                              struct kist_error *err);
+int64_t kist_image_document_created(struct json_object *document);
 /* What this host runs, in Go's words. *variant may be NULL. */
 const char *kist_image_architecture(const char **variant);
 

@@ -152,6 +152,7 @@ int kist_image_draft_write(struct kist_image_draft *draft, const struct kist_ima
 	kist_sha256_hex(manifest, manifest_len, digest);
 	record.digest = kist_asprintf("sha256:%s", digest);
 	record.layers = kist_strv_copy(parts->layers);
+	record.repo_digests = kist_strv_copy(draft->repo_digests);
 	r = kist_record_write(draft->dir, "record", &kist_image_record_table, &record, NULL, true, err);
 	kist_table_clear(&kist_image_record_table, &record);
 	return r;
@@ -176,6 +177,30 @@ static int make_way(struct kist_image_draft *draft, bool *there)
 	return kist_remove_tree(k->images, aside);
 }
 
+int kist_image_add_digests(struct kist *k, const char *id, char *const *repo_digests, struct kist_error *err)
+{
+	KIST_CLOSE int dir = openat(k->images, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct kist_image_record record;
+	KIST_STRV char **extra = NULL;
+	bool changed = false;
+
+	if (!repo_digests)
+		return 0;
+	if (dir < 0)
+		return kist_fail_errno(err, errno, "open image %.12s", id);
+	kist_table_init(&kist_image_record_table, &record);
+	int r = kist_record_read(dir, "record", &kist_image_record_table, &record, &extra, err);
+	for (; r == 0 && *repo_digests; repo_digests++)
+		if (!kist_strv_has(record.repo_digests, *repo_digests)) {
+			kist_strv_add(&record.repo_digests, *repo_digests);
+			changed = true;
+		}
+	if (r == 0 && changed)
+		r = kist_record_write(dir, "record", &kist_image_record_table, &record, extra, true, err);
+	kist_table_clear(&kist_image_record_table, &record);
+	return r;
+}
+
 /* Under the lock: one rename shows the image, one gives it each name. */
 int kist_image_draft_publish(struct kist_image_draft *draft, char *const *names, struct kist_error *err)
 {
@@ -195,6 +220,8 @@ int kist_image_draft_publish(struct kist_image_draft *draft, char *const *names,
 	if (r < 0)
 		return kist_fail_errno(err, -r, "store image %.12s", draft->id);
 	kist_close_fd(&draft->dir);
+	if (there)
+		r = kist_image_add_digests(k, draft->id, draft->repo_digests, err);
 	for (; names && *names && r == 0; names++)
 		r = kist_ref_set(k, *names, draft->id, err);
 	/* What failed leaves nothing: the disk may be full. */

@@ -22,10 +22,10 @@ static struct json_object *strings(char *const *items)
 	return array;
 }
 
-/* REPOSITORY@DIGEST, each once. */
-static char **repo_digests(const struct kist_image *image)
+/* Each once. */
+char **kist_image_repo_digests(const struct kist_image *image)
 {
-	char **list = NULL;
+	char **list = kist_strv_copy(image->repo_digests);
 
 	for (char **name = image->names; name && *name; name++) {
 		KIST_FREE char *repository = kist_reference_repository(*name);
@@ -86,7 +86,7 @@ static struct json_object *document(const struct kist *k, const struct kist_imag
 	struct json_object *json = json_object_new_object();
 	struct json_object *config = member(image->document, "config");
 	struct json_object *history = member(image->document, "history");
-	KIST_STRV char **digests = repo_digests(image);
+	KIST_STRV char **digests = kist_image_repo_digests(image);
 	char time[40];
 
 	add_text(json, "Id", image->id);

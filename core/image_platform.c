@@ -27,16 +27,80 @@ static int variant_rank(const char *architecture, const char *host, const char *
 	return variant[1] - '0' + 1;
 }
 
-int kist_image_platform_rank(struct json_object *descriptor)
+int kist_image_platform_rank_for(struct json_object *descriptor, const struct kist_platform *wanted)
 {
-	const char *host_variant = NULL, *host = kist_image_architecture(&host_variant);
 	struct json_object *platform = NULL;
 
 	if (!json_object_object_get_ex(descriptor, "platform", &platform) ||
 	    !json_object_is_type(platform, json_type_object))
 		return 1;
 	const char *architecture = text_at(platform, "architecture"), *os = text_at(platform, "os");
-	if (!kist_streq(os, "linux") || !kist_streq(architecture, host))
+	if (!kist_streq(os, wanted->os) || !kist_streq(architecture, wanted->architecture))
 		return 0;
-	return variant_rank(architecture, host_variant, text_at(platform, "variant"));
+	return variant_rank(architecture, wanted->variant, text_at(platform, "variant"));
+}
+
+int kist_image_platform_rank(struct json_object *descriptor)
+{
+	struct kist_platform host;
+
+	kist_platform_host(&host);
+	return kist_image_platform_rank_for(descriptor, &host);
+}
+
+void kist_platform_host(struct kist_platform *out)
+{
+	*out = (struct kist_platform){ .os = "linux" };
+	out->architecture = kist_image_architecture(&out->variant);
+}
+
+/* The spellings that people bring from uname and from distributions. */
+static void normalise(struct kist_platform *platform)
+{
+	static const struct {
+		const char *from, *architecture, *variant;
+	} names[] = {
+		{ "x86_64", "amd64", NULL }, { "x86-64", "amd64", NULL }, { "aarch64", "arm64", NULL },
+		{ "i386", "386", NULL },     { "armhf", "arm", "v7" },    { "armel", "arm", "v6" },
+	};
+
+	for (size_t i = 0; i < KIST_COUNT(names); i++)
+		if (kist_streq(platform->architecture, names[i].from)) {
+			platform->architecture = names[i].architecture;
+			if (!platform->variant)
+				platform->variant = names[i].variant;
+			return;
+		}
+}
+
+int kist_platform_complete(struct kist_platform *platform, struct kist_error *err)
+{
+	struct kist_platform host;
+
+	kist_platform_host(&host);
+	if (kist_empty(platform->os))
+		platform->os = host.os;
+	if (kist_empty(platform->variant))
+		platform->variant = NULL;
+	if (kist_empty(platform->architecture)) {
+		platform->architecture = host.architecture;
+		if (!platform->variant)
+			platform->variant = host.variant;
+	}
+	normalise(platform);
+	if (!kist_streq(platform->os, "linux"))
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0,
+		                 "images for the operating system '%.40s' do not run here", platform->os);
+	return 0;
+}
+
+bool kist_image_is_for(const struct kist_image *image, const struct kist_platform *platform)
+{
+	const char *variant = text_at(image->document, "variant");
+
+	/* Old images say nothing. */
+	if (kist_empty(image->architecture))
+		return true;
+	return kist_streq(image->architecture, platform->architecture) &&
+	       variant_rank(platform->architecture, platform->variant, variant) > 0;
 }

@@ -224,6 +224,31 @@ static int find_prefix(struct kist *k, const char *prefix, char id[65], struct k
 	return found ? 0 : -ENOENT;
 }
 
+/* NAME@DIGEST as it was pulled by: it may be the digest of an index, and the image may have no name. */
+static int find_pulled(struct kist *k, const struct kist_reference *reference, char **repositories, char id[65])
+{
+	KIST_STRV char **ids = kist_images_ids(k);
+
+	for (char **item = ids; item && *item; item++) {
+		struct kist_image *image = NULL;
+		bool found = false;
+
+		if (kist_image_load(k, *item, NULL, &image, NULL) < 0)
+			continue;
+		for (char **repository = repositories; *repository && !found; repository++) {
+			KIST_FREE char *name = kist_asprintf("%s@%s", *repository, reference->digest);
+
+			found = kist_strv_has(image->repo_digests, name);
+		}
+		kist_image_free(image);
+		if (found) {
+			memcpy(id, *item, ID_LENGTH + 1);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
 /* NAME@DIGEST: an image of that repository, whatever its tag, whose manifest it is. */
 static int find_digest(struct kist *k, const struct kist_reference *reference, char **repositories, char id[65])
 {
@@ -245,7 +270,7 @@ static int find_digest(struct kist *k, const struct kist_reference *reference, c
 			return 0;
 		}
 	}
-	return -ENOENT;
+	return find_pulled(k, reference, repositories, id);
 }
 
 static int find_name(struct kist *k, const char *text, char id[65], char **name, struct kist_error *err)
@@ -256,6 +281,13 @@ static int find_name(struct kist *k, const char *text, char id[65], char **name,
 	if (r < 0)
 		return r;
 	KIST_STRV char **repositories = kist_reference_repositories(&reference);
+	/* Names without registry that were pulled by the setting 'registries'. */
+	for (char **registry = reference.domain ? NULL : k->settings.registries; registry && *registry; registry++) {
+		struct kist_reference other = { .domain = *registry, .path = reference.path };
+		KIST_STRV char **more = kist_reference_repositories(&other);
+
+		kist_strv_add(&repositories, more[0]);
+	}
 	if (reference.digest)
 		return find_digest(k, &reference, repositories, id);
 	for (char **repository = repositories; *repository; repository++) {

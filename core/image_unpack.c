@@ -135,18 +135,17 @@ static int import_layer(struct load *load, const struct layer *layer, const char
 	return r < 0 ? kist_context(err, "%s", blob ? blob : layer->member) : 0;
 }
 
-/* What is said of the image, and what the store could not take. */
-static int check_document(const struct kist_image *image, char *const *diff_ids, const struct parts *parts,
-                          struct kist_error *err)
+int kist_image_document_check(const struct kist_image *image, char *const *diff_ids, size_t layers,
+                              struct kist_error *err)
 {
 	size_t n = kist_strv_len(diff_ids);
 
 	if (image->os && !kist_streq(image->os, "linux"))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "the image is for the operating system '%.40s'",
 		                 image->os);
-	if (n != parts->n)
+	if (n != layers)
 		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 "the image's configuration names %zu layers, its manifest %zu", n, parts->n);
+		                 "the image's configuration names %zu layers, its manifest %zu", n, layers);
 	if (n > KIST_IMAGE_LAYERS)
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "the image has more than %u layers", KIST_IMAGE_LAYERS);
 	if (n == 0)
@@ -154,7 +153,7 @@ static int check_document(const struct kist_image *image, char *const *diff_ids,
 	return 0;
 }
 
-static int64_t created_of(struct json_object *document)
+int64_t kist_image_document_created(struct json_object *document)
 {
 	const char *text = text_at(document, "created");
 	int64_t created = 0;
@@ -194,11 +193,11 @@ static int take_image(struct load *load, struct loaded *image, const struct part
 	if (r == 0)
 		r = kist_image_document_read(document, read, &diff_ids, err);
 	if (r == 0)
-		r = check_document(read, diff_ids, parts, err);
+		r = kist_image_document_check(read, diff_ids, parts->n, err);
 	if (r == 0 && read->architecture && !kist_streq(read->architecture, kist_image_architecture(NULL)))
 		kist_debug("the image is for the architecture %s", read->architecture);
 	kist_image_free(read);
-	return r < 0 ? r : store_image(load, image, parts, diff_ids, created_of(document), err);
+	return r < 0 ? r : store_image(load, image, parts, diff_ids, kist_image_document_created(document), err);
 }
 
 static int new_image(struct load *load, struct loaded **out, struct kist_error *err)

@@ -134,6 +134,7 @@ static struct json_object *info_host(struct kist *k)
 	int64_t up = kist_now_boot() / KIST_NSEC_PER_SEC;
 	KIST_FREE char *uptime = kist_asprintf("%lldh %lldm %lld.00s", (long long)(up / 3600),
 	                                       (long long)(up / 60 % 60), (long long)(up % 60));
+	KIST_FREE char *client = kist_registry_client();
 
 	if (uname(&name) < 0)
 		memset(&name, 0, sizeof(name));
@@ -146,6 +147,7 @@ static struct json_object *info_host(struct kist *k)
 	add(host, "logDriver", view_text(k->settings.log_driver));
 	host_memory(host);
 	add(host, "os", view_text("linux"));
+	add(host, "registryClient", view_text(client));
 	add(host, "security", host_security());
 	add(host, "uptime", view_text(uptime));
 	return host;
@@ -232,12 +234,24 @@ static struct json_object *info_version(const char *arch)
 	return version;
 }
 
+static struct json_object *info_registries(struct kist *k)
+{
+	static char *const standard[] = { (char *)"docker.io", NULL };
+	struct json_object *registries = json_object_new_object();
+	char *const *search = k->settings.registries ? k->settings.registries : standard;
+
+	add(registries, "search", view_list(kist_strv_copy(search)));
+	add(registries, "insecure", view_list(kist_strv_copy(k->settings.insecure_registries)));
+	return registries;
+}
+
 int kist_info(struct kist *k, struct json_object **out, struct kist_error *err)
 {
 	KIST_JSON struct json_object *info = json_object_new_object();
 	struct json_object *host = info_host(k), *store = json_object_new_object(), *arch = NULL;
 
 	add(info, "host", host);
+	add(info, "registries", info_registries(k));
 	add(info, "store", store);
 	json_object_object_get_ex(host, "arch", &arch);
 	add(info, "version", info_version(json_object_get_string(arch)));

@@ -28,6 +28,8 @@ static const struct kist_field settings_fields[] = {
 	ROW(STRING, detach_keys, .fallback = "ctrl-p,ctrl-q"),
 	ROW(STRV, env),
 	ROW(STRV, hooks_dir),
+	ROW(STRV, registries),
+	ROW(STRV, insecure_registries),
 };
 
 const struct kist_table kist_settings_table = KIST_TABLE("kist.conf", struct kist_settings, settings_fields);

@@ -22,3 +22,8 @@ core-sources += core/network.c core/network_run.c core/network_view.c core/netwo
 core-sources += core/hosts.c core/network_links.c core/network_live.c core/monitor_proxy.c
 core-sources += core/oci.c core/oci_create.c core/oci_delete.c core/oci_exec.c core/oci_features.c core/oci_hooks.c core/oci_io.c core/oci_limits.c
 core-sources += core/pod.c core/pod_create.c core/pod_infra.c core/pod_life.c core/pod_remove.c core/pod_view.c
+core-sources += core/registry.c core/registry_auth.c core/registry_challenge.c core/registry_manifest.c core/registry_names.c
+core-sources += core/registry_policy.c core/registry_url.c
+# The client itself: in builds with libcurl.
+core-registry-sources := core/registry_blob.c core/registry_client.c core/registry_compress.c core/registry_http.c
+core-registry-sources += core/registry_login.c core/registry_pull.c core/registry_push.c

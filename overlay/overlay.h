@@ -77,7 +77,8 @@ bool kist_overlay_owns(struct kist_overlay *store, const char *layer);
  * that the same content is stored once (an existing one is kept and reported). layer: room for 65. */
 int kist_overlay_import(struct kist_overlay *store, int from, char layer[65], struct kist_tar_result *result,
                         struct kist_error *err);
-/* The same from a part of a file, with what the archive says that it is: it is checked before the layer is there. */
+/* The same from a part of a file or from a function, with what the archive says that it is: it is checked before the
+ * layer is there. */
 struct kist_overlay_source {
 	int fd;
 	bool packed; /* a squashfs or erofs file system, which is kept and mounted as it is; LAYER is its SHA-256 */
@@ -85,6 +86,10 @@ struct kist_overlay_source {
 	uint64_t offset, length;
 	const char *diff_id; /* of the uncompressed stream, NULL: not known */
 	const char *blob_id; /* of the stream as it comes, NULL: not known */
+	/* Not NULL: gives the stream in place of fd; at least one of at most n bytes, 0 at the end, a negative errno
+	 * with err set. */
+	ssize_t (*read)(void *arg, void *data, size_t n, struct kist_error *err);
+	void *arg;
 };
 int kist_overlay_import_from(struct kist_overlay *store, const struct kist_overlay_source *from, char layer[65],
                              struct kist_tar_result *result, struct kist_error *err);

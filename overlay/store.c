@@ -314,9 +314,12 @@ static int check_digests(const struct kist_overlay_source *from, const struct ki
 static int draft_fill(struct draft *draft, const struct kist_overlay_source *from, struct kist_tar_result *result,
                       struct kist_error *err)
 {
-	struct kist_tar_source source = {
-		.fd = from->fd, .part = from->part, .offset = from->offset, .length = from->length
-	};
+	struct kist_tar_source source = { .fd = from->fd,
+		                          .part = from->part,
+		                          .offset = from->offset,
+		                          .length = from->length,
+		                          .read = from->read,
+		                          .arg = from->arg };
 	KIST_SPLIT struct kist_split *split = NULL;
 	KIST_CLOSE int diff = -1;
 	int r;

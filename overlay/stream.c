@@ -40,6 +40,9 @@ struct kist_stream {
 	bool part;
 	uint64_t part_offset, part_left;
 
+	kist_stream_read_fn reader; /* in place of fd */
+	void *reader_arg;
+
 	void (*tap)(void *arg, const uint8_t *data, size_t n);
 	void *tap_arg;
 };
@@ -89,11 +92,18 @@ static ssize_t stream_read(struct kist_stream *stream, uint8_t *p, size_t room, 
 		return 0;
 	if (stream->part && room > stream->part_left)
 		room = (size_t)stream->part_left;
-	do
-		n = stream->part ? pread(stream->fd, p, room, (off_t)stream->part_offset) : read(stream->fd, p, room);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return kist_fail_errno(err, errno, "read the archive");
+	if (stream->reader) {
+		n = stream->reader(stream->reader_arg, p, room, err);
+		if (n < 0)
+			return n;
+	} else {
+		do
+			n = stream->part ? pread(stream->fd, p, room, (off_t)stream->part_offset)
+			                 : read(stream->fd, p, room);
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return kist_fail_errno(err, errno, "read the archive");
+	}
 	if (n == 0)
 		stream->raw_ended = true;
 	stream->part_offset += (uint64_t)n;
@@ -323,7 +333,8 @@ static int stream_open(struct kist_stream *new, struct kist_stream **out, struct
 	sha256_init(&stream->blob_hash);
 	sha256_init(&stream->diff_hash);
 	/* Twice the read-ahead; pipes answer ESPIPE and do not need it. */
-	posix_fadvise(stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	if (!stream->reader)
+		posix_fadvise(stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	r = stream_recognise(stream, err);
 	if (r < 0)
 		return r;
@@ -356,6 +367,16 @@ int kist_stream_open_part(int fd, uint64_t offset, uint64_t len, struct kist_str
 	stream->part = true;
 	stream->part_offset = offset;
 	stream->part_left = len;
+	return stream_open(stream, out, err);
+}
+
+int kist_stream_open_reader(kist_stream_read_fn read, void *arg, struct kist_stream **out, struct kist_error *err)
+{
+	struct kist_stream *stream = kist_alloc(sizeof(*stream));
+
+	stream->fd = -1;
+	stream->reader = read;
+	stream->reader_arg = arg;
 	return stream_open(stream, out, err);
 }
 

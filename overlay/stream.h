@@ -19,6 +19,9 @@ struct kist_stream;
 int kist_stream_open(int fd, struct kist_stream **out, struct kist_error *err);
 /* A part of a file: by pread(2), the fd's own offset is not used. */
 int kist_stream_open_part(int fd, uint64_t offset, uint64_t len, struct kist_stream **out, struct kist_error *err);
+/* From whoever has the bytes: read gives at least one of at most n, 0 at the end, or a negative errno with err set. */
+typedef ssize_t (*kist_stream_read_fn)(void *arg, void *data, size_t n, struct kist_error *err);
+int kist_stream_open_reader(kist_stream_read_fn read, void *arg, struct kist_stream **out, struct kist_error *err);
 /* From here on, tap is called with the bytes that are consumed, before they go. */
 void kist_stream_tap(struct kist_stream *stream, void (*tap)(void *arg, const uint8_t *data, size_t n), void *arg);
 /* The place in the uncompressed stream of the next byte to be consumed. */

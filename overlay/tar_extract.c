@@ -666,8 +666,9 @@ static int extract(const struct kist_tar_source *from, int dir, const struct kis
 	int r;
 
 	kist_tar_reader_init(&reader, NULL, how->limits);
-	r = from->part ? kist_stream_open_part(from->fd, from->offset, from->length, &stream, err)
-	               : kist_stream_open(from->fd, &stream, err);
+	r = from->read   ? kist_stream_open_reader(from->read, from->arg, &stream, err)
+	    : from->part ? kist_stream_open_part(from->fd, from->offset, from->length, &stream, err)
+	                 : kist_stream_open(from->fd, &stream, err);
 	if (r < 0)
 		return r;
 	reader.stream = stream;

@@ -35,11 +35,13 @@ void kist_split_doubt(struct kist_split *split);
 bool kist_split_is_doubtful(const struct kist_split *split);
 int kist_split_finish(struct kist_split *split, struct kist_error *err);
 
-/* A stream, or a part of a file that holds it. */
+/* A stream, or a part of a file that holds it, or (read not NULL) what a function gives. */
 struct kist_tar_source {
 	int fd;
 	bool part;
-	uint64_t offset, length; /* of the part */
+	uint64_t offset, length;                                                  /* of the part */
+	ssize_t (*read)(void *arg, void *data, size_t n, struct kist_error *err); /* kist_stream_open_reader */
+	void *arg;
 };
 /* As kist_tar_extract; split may be NULL. */
 int kist_tar_extract_split(const struct kist_tar_source *from, int dir, unsigned flags,
