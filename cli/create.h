@@ -42,6 +42,12 @@ struct create_options {
 	struct kist_opt memory, memory_reservation, memory_swap, cpus, pids_limit;
 	struct kist_opt cpu_period, cpu_quota, cpu_shares, blkio_weight;
 	char **blkio_weight_device, **read_bps, **write_bps, **read_iops, **write_iops, **cgroup_conf;
+	/* health */
+	bool no_healthcheck;
+	struct kist_opt health_retries, health_startup_retries, health_startup_success, health_log_count,
+	        health_log_size;
+	const char *health_cmd, *health_interval, *health_timeout, *health_start_period, *health_on_failure;
+	const char *health_startup_cmd, *health_startup_interval, *health_startup_timeout, *health_log_destination;
 	/* logs */
 	const char *log_driver;
 	char **log_opt;
@@ -96,6 +102,8 @@ int create_limits(struct kist_cli *cli, const struct create_options *o, struct k
                   struct kist_error *err);
 int create_supervise(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                      struct kist_error *err);
+int create_health(const struct create_options *o, const struct kist_image *image, struct kist_health_config *config,
+                  struct kist_error *err);
 int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                struct kist_container_config *config, struct kist_error *err);

@@ -465,6 +465,8 @@ int create_config(struct kist_cli *cli, const struct create_options *o, int argc
 	if (r == 0)
 		r = create_supervise(cli, o, config, err);
 	if (r == 0)
+		r = create_health(o, image, &config->health, err);
+	if (r == 0)
 		r = set_log(cli, o, config, err);
 	kist_image_free(image);
 	return r;

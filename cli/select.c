@@ -9,10 +9,17 @@
 static const char *const statuses[] = { "created", "initialized", "running", "paused",     "stopping", "stopped",
 	                                "exited",  "removing",    "unknown", "configured", NULL };
 
+static const char *const healths[] = { "starting", "healthy", "unhealthy", "none", NULL };
+
 const struct kist_filter_key kist_container_filter_keys[] = {
 	{ .name = "ancestor", .kind = KIST_FILTER_EXACT, .id = KIST_FILTER_BY_ANCESTOR, .negatable = true },
 	{ .name = "before", .kind = KIST_FILTER_OBJECT, .id = KIST_FILTER_BY_BEFORE },
 	{ .name = "exited", .kind = KIST_FILTER_NUMBER, .id = KIST_FILTER_BY_EXITED, .negatable = true },
+	{ .name = "health",
+	  .kind = KIST_FILTER_CHOICE,
+	  .choices = healths,
+	  .id = KIST_FILTER_BY_HEALTH,
+	  .negatable = true },
 	{ .name = "id", .kind = KIST_FILTER_PREFIX, .id = KIST_FILTER_BY_ID, .negatable = true },
 	{ .name = "label", .kind = KIST_FILTER_LABEL, .id = KIST_FILTER_BY_LABEL, .negatable = true },
 	{ .name = "name", .kind = KIST_FILTER_REGEX, .id = KIST_FILTER_BY_NAME, .negatable = true },
@@ -91,6 +98,19 @@ static bool has_exited(const struct kist_filter *filter, const struct kist_conta
 	       kist_filter_number(filter, state->exit_code);
 }
 
+static bool has_health(const struct kist_container *c, const char *value)
+{
+	struct kist_health health;
+	bool live = kist_container_state(c)->status == KIST_RUNNING || kist_container_state(c)->status == KIST_PAUSED;
+
+	kist_container_health(c, &health);
+	int status = live ? health.status : KIST_HEALTH_UNCHECKED;
+	kist_health_clear(&health);
+	if (status == KIST_HEALTH_UNCHECKED)
+		return kist_streq(value, "none");
+	return kist_streq(kist_health_status_name((enum kist_health_status)status), value);
+}
+
 static bool on_network(const struct kist_filter *filter, const struct kist_container_config *config)
 {
 	for (size_t i = 0; i < config->n_networks; i++)
@@ -115,6 +135,8 @@ static bool match(const struct kist_filter *filter, const void *object, void *co
 		return filter->number != MISSING && config->created > filter->number;
 	case KIST_FILTER_BY_EXITED:
 		return has_exited(filter, c);
+	case KIST_FILTER_BY_HEALTH:
+		return has_health(c, value);
 	case KIST_FILTER_BY_ID:
 		return kist_filter_text(filter, config->id);
 	case KIST_FILTER_BY_LABEL:

@@ -127,7 +127,7 @@ struct wait_options {
 
 static const struct kist_option wait_rows[] = {
 	KIST_OPTION(struct wait_options, COMMAS, condition, "condition", 0, .metavar = "state",
-	            .help = "State to wait for instead of stopped"),
+	            .help = "State to wait for instead of stopped; healthy or unhealthy"),
 	KIST_OPTION(struct wait_options, FLAG, ignore, "ignore", 0,
 	            .help = "A missing container is no error; its code is -1"),
 	KIST_OPTION(struct wait_options, FLAG, latest, "latest", 'l', .help = "Wait for the container created last"),
@@ -166,6 +166,14 @@ static int wait_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 
 	for (size_t i = 0; o->condition && o->condition[i]; i++) {
 		enum kist_status status;
+		if (kist_streq(o->condition[i], "healthy")) {
+			mask |= KIST_WAIT_HEALTHY;
+			continue;
+		}
+		if (kist_streq(o->condition[i], "unhealthy")) {
+			mask |= KIST_WAIT_UNHEALTHY;
+			continue;
+		}
 		if (kist_status_parse(o->condition[i], &status) < 0)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "condition '%s' is not a state of a container",
 			                 o->condition[i]);

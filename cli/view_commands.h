@@ -7,13 +7,13 @@
 
 extern const struct kist_command kist_command_ps, kist_command_inspect, kist_command_container_inspect,
         kist_command_logs, kist_command_top, kist_command_stats, kist_command_info, kist_command_version,
-        kist_command_port, kist_command_events;
+        kist_command_port, kist_command_events, kist_command_healthcheck, kist_command_healthcheck_run;
 
 /* For the program's table. */
 #define KIST_VIEW_COMMANDS                                                                                             \
 	&kist_command_ps, &kist_command_inspect, &kist_command_container_inspect, &kist_command_logs,                  \
 	        &kist_command_top, &kist_command_stats, &kist_command_info, &kist_command_version, &kist_command_port, \
-	        &kist_command_events,
+	        &kist_command_events, &kist_command_healthcheck, &kist_command_healthcheck_run,
 
 /* How templates see containers: names of keys that are maps, and podman's other spellings. */
 extern const char *const kist_container_maps[];

@@ -17,6 +17,7 @@
 #define PORT_STATE(type, member, ...)    KIST_FIELD(struct kist_port_state, type, member, ##__VA_ARGS__)
 #define STATE_ITEMS(member, rows)                                                                                      \
 	KIST_FIELD_LIST(struct kist_container_state, LIST, member, n_##member, .table = &(rows))
+#define HEALTH(type, member, ...) KIST_FIELD(struct kist_health_config, type, member, ##__VA_ARGS__)
 #define CONFIG(type, member, ...) KIST_FIELD(struct kist_container_config, type, member, ##__VA_ARGS__)
 #define ITEMS(member, rows)       KIST_FIELD_LIST(struct kist_container_config, LIST, member, n_##member, .table = &(rows))
 #define STATE(type, member, ...)  KIST_FIELD(struct kist_container_state, type, member, ##__VA_ARGS__)
@@ -99,6 +100,32 @@ static const struct kist_field port_state_fields[] = {
 };
 static const struct kist_table port_state_table = KIST_TABLE("taken port", struct kist_port_state, port_state_fields);
 
+static const struct kist_name health_actions[] = {
+	{ "none", KIST_HEALTH_NONE },
+	{ "kill", KIST_HEALTH_KILL },
+	{ "restart", KIST_HEALTH_RESTART },
+	{ "stop", KIST_HEALTH_STOP },
+	{ NULL, 0 },
+};
+
+static const struct kist_field health_fields[] = {
+	HEALTH(STRV, test),
+	HEALTH(I64, interval, .fallback = "30000000000"),
+	HEALTH(I64, timeout, .fallback = "30000000000"),
+	HEALTH(I64, start_period),
+	HEALTH(U32, retries, .fallback = "3"),
+	HEALTH(ENUM, on_failure, .names = health_actions, .fallback = "none"),
+	HEALTH(STRV, startup_test),
+	HEALTH(I64, startup_interval, .fallback = "30000000000"),
+	HEALTH(I64, startup_timeout, .fallback = "30000000000"),
+	HEALTH(U32, startup_retries),
+	HEALTH(U32, startup_success),
+	HEALTH(U32, log_count, .fallback = "5"),
+	HEALTH(U32, log_size, .fallback = "500"),
+	HEALTH(STRING, log_destination, .fallback = "local"),
+};
+static const struct kist_table health_table = KIST_TABLE("health check", struct kist_health_config, health_fields);
+
 static const struct kist_field config_fields[] = {
 	CONFIG(STRING, id),
 	CONFIG(STRING, name),
@@ -177,6 +204,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRING, init_ctr),
 	CONFIG(STRING, pidfile),
 	CONFIG(STRING, cidfile),
+	CONFIG(STRUCT, health, .table = &health_table),
 	CONFIG(BOOL, no_hosts),
 	CONFIG(BOOL, no_resolv),
 	CONFIG(STRV, add_hosts),

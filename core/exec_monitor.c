@@ -103,8 +103,8 @@ static int exec_preserving(struct kist_ns_exec *plan, int *fds, size_t n_fds, st
 	return r;
 }
 
-static int session_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds,
-                         struct kist_ns_child *child, struct kist_error *err)
+int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds,
+                       struct kist_ns_child *child, struct kist_error *err)
 {
 	KIST_SPEC struct kist_spec *spec = NULL;
 	struct kist_spec_process *process = NULL;
@@ -206,7 +206,7 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 	if (r == 0 && m->phase != MONITOR_RUNNING)
 		r = kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container is not running");
 	if (r == 0)
-		r = session_start(m, &request, fds, n_fds, &child, &err);
+		r = monitor_exec_start(m, &request, fds, n_fds, &child, &err);
 	if (r < 0) {
 		monitor_client_send(m, client, KIST_MSG_FAILED, &err, sizeof(err));
 	} else {

@@ -99,13 +99,6 @@ static struct json_object *never(const struct view *v)
 	return view_time(0);
 }
 
-static const struct view_row health_rows[] = {
-	VIEW_CONSTANT("Status", EMPTY),
-	VIEW_CONSTANT("FailingStreak", ZERO),
-	VIEW_CONSTANT("Log", NULL),
-	{ 0 },
-};
-
 static const struct view_row state_rows[] = {
 	VIEW_FROM("OciVersion", oci_version), VIEW_FROM("Status", status),
 	VIEW_FROM("Running", running),        VIEW_FROM("Paused", paused),
@@ -113,7 +106,7 @@ static const struct view_row state_rows[] = {
 	VIEW_CONSTANT("Dead", FALSE),         VIEW_FROM("Pid", pid),
 	VIEW_FROM("ConmonPid", monitor_pid),  VIEW_FROM("ExitCode", exit_code),
 	VIEW_FROM("Error", state_error),      VIEW_FROM("StartedAt", started),
-	VIEW_FROM("FinishedAt", finished),    VIEW_ROWS("Health", health_rows),
+	VIEW_FROM("FinishedAt", finished),    VIEW_FROM("Health", view_health),
 	VIEW_FROM("CgroupPath", cgroup_path), VIEW_FROM("CheckpointedAt", never),
 	VIEW_FROM("RestoredAt", never),       { 0 },
 };
@@ -328,12 +321,6 @@ static struct json_object *stop_signal(const struct view *v)
 	return view_int(v->config->stop_signal);
 }
 
-static struct json_object *health_action(const struct view *v)
-{
-	(void)v;
-	return view_text("none");
-}
-
 static struct json_object *umask_text(const struct view *v)
 {
 	KIST_FREE char *text = kist_asprintf("%04o", v->config->umask.set ? (unsigned)v->config->umask.value : 022u);
@@ -368,7 +355,12 @@ static const struct view_row config_rows[] = {
 	VIEW_MEMBER("Labels", MAP, labels),
 	VIEW_MEMBER("Annotations", MAP, annotations),
 	VIEW_FROM("StopSignal", stop_signal),
-	VIEW_FROM("HealthcheckOnFailureAction", health_action),
+	VIEW_FROM("Healthcheck", view_health_check),
+	VIEW_FROM("HealthcheckOnFailureAction", view_health_action),
+	VIEW_FROM("HealthLogDestination", view_health_log),
+	VIEW_FROM("HealthcheckMaxLogCount", view_health_log_count),
+	VIEW_FROM("HealthcheckMaxLogSize", view_health_log_size),
+	VIEW_FROM("StartupHealthCheck", view_startup_check),
 	VIEW_MEMBER("CreateCommand", STRV, create_command),
 	VIEW_MEMBER("Timezone", STRING, timezone),
 	VIEW_FROM("Umask", umask_text),

@@ -209,6 +209,26 @@ int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record); /*
 void kist_container_event(struct kist_container *c, const char *status);
 void kist_container_event_code(struct kist_container *c, const char *status, int code, bool oom);
 
+/* --- health (health.c) ----------------------------------------------------------------------------------------------
+ */
+
+#define KIST_HEALTH_RECORD "health" /* in the container's run directory: no flash is worn by it */
+extern const struct kist_table kist_health_table;
+/* What one outcome leads to. */
+enum kist_health_step {
+	KIST_HEALTH_GOES_ON,
+	KIST_HEALTH_FAILING,  /* unhealthy: the action is due */
+	KIST_HEALTH_HOPELESS, /* the startup check has failed as often as it may */
+};
+/* Takes the outcome of a check into the record; log->output is taken over. early: within the start period. */
+enum kist_health_step kist_health_take(const struct kist_health_config *config, struct kist_health *health,
+                                       struct kist_health_log *log, bool early);
+/* The check that is due: the startup check, until it has passed. */
+char *const *kist_health_test(const struct kist_health_config *config, const struct kist_health *health);
+/* Text that a record can hold: no NUL, valid UTF-8, at most size bytes (0: what a record holds). The caller frees. */
+char *kist_health_output(const char *data, size_t len, uint32_t size);
+int kist_health_check(const struct kist_health_config *config, struct kist_error *err);
+
 /* --- waiting (wait.c) -----------------------------------------------------------------------------------------------
  */
 

@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 struct json_object;
+struct kist_image;
 
 /* --- the store ------------------------------------------------------------------------------------------------------
  */
@@ -121,6 +122,25 @@ struct kist_port_config {
 	char *protocol; /* tcp udp sctp */
 };
 
+/* A health check: a command that is run in the container again and again. Times are nanoseconds. The startup check, if
+ * there is one, comes first, and the other once it has passed. */
+enum kist_health_action { KIST_HEALTH_NONE, KIST_HEALTH_KILL, KIST_HEALTH_RESTART, KIST_HEALTH_STOP };
+struct kist_health_config {
+	char **test;      /* "CMD", argv...; "CMD-SHELL", a line for /bin/sh; "NONE"; NULL: no check */
+	int64_t interval; /* between the end of one and the next; 0: only when 'healthcheck run' asks */
+	int64_t timeout;
+	int64_t start_period; /* from the start on, failures are not counted */
+	uint32_t retries;     /* failures in a row that make it unhealthy */
+	int on_failure;       /* enum kist_health_action; once it is unhealthy */
+	char **startup_test;
+	int64_t startup_interval, startup_timeout;
+	uint32_t startup_retries; /* failures that have the container restarted; 0: never */
+	uint32_t startup_success; /* successes in a row that it takes; 0: one */
+	uint32_t log_count;       /* outcomes that are kept; 0: as many as a record holds */
+	uint32_t log_size;        /* characters that are kept of an output; 0: as many as a record holds */
+	char *log_destination;    /* local: in the run directory; events_logger; or a directory */
+};
+
 /* What 'create' fixes. Written once to containers/ID/config (kist-state(5)); core/config.c has the table.
  * Namespace modes: "private", "host", "container:ID", "ns:PATH"; net also "none"; ipc also "shareable" and "none". */
 struct kist_container_config {
@@ -192,6 +212,7 @@ struct kist_container_config {
 	bool infra;     /* it holds the pod's namespaces: made by kist_pod_create alone */
 	char *init_ctr; /* once, always: runs to its end before the pod's other containers start; NULL: a usual one */
 	char *pidfile, *cidfile;
+	struct kist_health_config health;
 	bool no_hosts, no_resolv;             /* leave /etc/hosts, /etc/resolv.conf, alone */
 	char **add_hosts;                     /* "name:address"; the address may be host-gateway */
 	char *hosts_file;                     /* base of /etc/hosts: a host path, "image", or "none" (NULL too) */
@@ -343,6 +364,9 @@ int kist_container_remove(struct kist_container *c, unsigned flags, int64_t time
 /* exited, or configured from created: frees what a dead container still holds. */
 int kist_container_cleanup(struct kist_container *c, struct kist_error *err);
 
+/* Bits of the mask of kist_container_wait beside those of the states: it runs and its check says so. */
+#define KIST_WAIT_HEALTHY   (1u << 16)
+#define KIST_WAIT_UNHEALTHY (1u << 17)
 /* Waits until the status is one of those in the mask (1 << enum kist_status); 0: stopped or exited. *code: the exit
  * code, -1 when unknown, 0 when it never ran. Works for containers that are removed meanwhile, and by id for those
  * removed before. */
@@ -383,6 +407,37 @@ struct kist_exec {
  * its exit code; 0 when detached. session: room for 65, the id of the session. */
 int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, char session[65], int *code,
                         struct kist_error *err);
+
+/* --- health ---------------------------------------------------------------------------------------------------------
+ */
+
+enum kist_health_status { KIST_HEALTH_UNCHECKED, KIST_HEALTH_STARTING, KIST_HEALTH_HEALTHY, KIST_HEALTH_UNHEALTHY };
+struct kist_health_log {
+	int64_t start, end; /* wall */
+	int exit_code;      /* 0: it passed; -1: it took too long */
+	char *output;
+};
+struct kist_health {
+	int status;
+	uint32_t failing_streak;
+	bool started; /* the startup check has passed, or there is none */
+	uint32_t startup_failures, startup_successes;
+	struct kist_health_log *log; /* oldest first */
+	size_t n_log;
+};
+const char *kist_health_status_name(enum kist_health_status status); /* "" without a check */
+/* Whether it has a check. */
+bool kist_health_is_checked(const struct kist_health_config *config);
+/* What the monitor of this run, or the last one of this boot, found out. */
+void kist_container_health(const struct kist_container *c, struct kist_health *out);
+void kist_health_clear(struct kist_health *health);
+/* "CMD args" and the like as podman's --health-cmd takes it: a JSON array, or a line for the shell. Appends to *test.
+ */
+int kist_health_parse_test(const char *text, char ***test, struct kist_error *err);
+/* The check that an image brings with it, over what is in *config. */
+int kist_health_of_image(const struct kist_image *image, struct kist_health_config *config, struct kist_error *err);
+/* Runs the check now, and waits for its end. 1: it failed, 0: it passed. */
+int kist_container_healthcheck(struct kist_container *c, struct kist_error *err);
 
 /* --- views ----------------------------------------------------------------------------------------------------------
  */

@@ -164,6 +164,7 @@ int monitor_gate_open(struct monitor *m, struct kist_error *err)
 	kist_container_event(m->c, "start");
 	kist_launch_hooks_poststart(m->c, m->launch.child.pid);
 	m->began = kist_now_boot();
+	monitor_health_begin(m);
 	return 0;
 }
 
@@ -266,6 +267,7 @@ static void record_end(struct monitor *m, int code)
 	};
 
 	m->phase = MONITOR_DEAD;
+	monitor_health_end(m);
 	if (kist_exit_write(m->c, &m->end, &err) < 0)
 		kist_log(KIST_LOG_ERROR, "container %.12s: exit code %d could not be recorded: %s", m->c->config.id,
 		         code, err.text);
@@ -282,7 +284,7 @@ static void children_reap(struct monitor *m)
 		if (pid == m->launch.child.pid) {
 			m->launch.child.pid = -1; /* an orphan that we adopt later may get the number again */
 			record_end(m, code);
-		} else {
+		} else if (!monitor_health_ended(m, pid, code)) {
 			monitor_exec_ended(m, pid, code); /* or an orphan that we adopted */
 		}
 	}

@@ -24,6 +24,7 @@ enum kist_msg_type {
 	KIST_MSG_SIZE = 'W',    /* struct kist_msg_size */
 	KIST_MSG_SIGNAL = 'K',  /* int32_t: to the container's init */
 	KIST_MSG_BROKEN = 'P',  /* uint8_t stream: its reader is gone */
+	KIST_MSG_HEALTH = 'H',  /* runs the health check; answered by EXITED: 0 it passed, 1 it failed */
 	KIST_MSG_EXEC = 'X',    /* key=value text of struct kist_msg_exec; fds 0-2, and further ones to preserve */
 	KIST_MSG_NETWORK = 'N', /* the state has other networks: read it again; the same comes back */
 	/* monitor -> command */

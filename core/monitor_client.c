@@ -234,6 +234,9 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 	case KIST_MSG_NETWORK:
 		monitor_network_changed(m, client);
 		break;
+	case KIST_MSG_HEALTH:
+		monitor_health_ask(m, client);
+		break;
 	case KIST_MSG_EXEC:
 		monitor_exec(m, client, data, len, fds, n_fds);
 		break;

@@ -10,6 +10,7 @@
 
 struct kist_dns;
 struct kist_proxy;
+struct monitor_health;
 struct monitor;
 struct watch;
 
@@ -25,6 +26,7 @@ struct client {
 	struct watch watch; /* first: the loop hands watches out */
 	struct client *next;
 	bool output;           /* wants stdout and stderr */
+	unsigned health;       /* 1: waits for a check to begin, 2: for its end */
 	bool owner;            /* paced without bound */
 	bool gone;             /* freed after the round */
 	struct kist_str queue; /* packets that did not fit: uint32_t length, then the bytes */
@@ -60,6 +62,7 @@ struct monitor {
 	bool abandoned;    /* it went without a word, and the container waits at the gate */
 	bool hung;         /* nobody has the terminal open now; its next user wakes us */
 	struct exec_session *execs;
+	struct monitor_health *health; /* NULL: no check, or it does not run */
 	struct kist_str input; /* for the container's stdin, not yet taken */
 	bool input_ends;       /* EOF follows the input */
 	struct kist_exit end;  /* how it ended, once it did */
@@ -120,6 +123,16 @@ void monitor_exec_keep(struct monitor *m, struct client *client);
 void monitor_exec_leave(struct monitor *m, struct client *client);
 void monitor_exec_end_all(struct monitor *m);                    /* kills what is left of them */
 bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
+
+/* Starts a process in the container, with stdio and fds to preserve; the caller's child. */
+int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds,
+                       struct kist_ns_child *child, struct kist_error *err);
+
+/* health checks (monitor_health.c) */
+void monitor_health_begin(struct monitor *m);                      /* it was started */
+void monitor_health_end(struct monitor *m);                        /* it ended */
+bool monitor_health_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
+void monitor_health_ask(struct monitor *m, struct client *client); /* runs the check, and tells of its end */
 
 /* names (monitor_dns.c) */
 void monitor_dns_open(struct monitor *m);

@@ -496,6 +496,8 @@ int kist_plan_check_config(struct kist_container *c, struct kist_error *err)
 	for (size_t i = 0; r == 0 && i < c->config.n_secrets; i++)
 		r = kist_secret_check(&c->config.secrets[i], err);
 	if (r == 0)
+		r = kist_health_check(&c->config.health, err);
+	if (r == 0)
 		r = kist_network_check_config(c, err);
 	if (r == 0)
 		r = plan_build(&p, err);

@@ -26,6 +26,18 @@ static int64_t uptime(const struct kist_container_state *state)
 	return kist_now_boot() - (int64_t)(state->pid_start * (uint64_t)(KIST_NSEC_PER_SEC / ticks));
 }
 
+static char *with_health(const struct kist_container *c, const char *time)
+{
+	struct kist_health health;
+
+	if (!kist_health_is_checked(&c->config.health))
+		return kist_asprintf("Up %s", time);
+	kist_container_health(c, &health);
+	char *text = kist_asprintf("Up %s (%s)", time, kist_health_status_name((enum kist_health_status)health.status));
+	kist_health_clear(&health);
+	return text;
+}
+
 char *kist_container_status_text(const struct kist_container *c)
 {
 	const struct kist_container_state *state = &c->state;
@@ -34,9 +46,9 @@ char *kist_container_status_text(const struct kist_container *c)
 
 	switch (state->status) {
 	case KIST_RUNNING:
+		return with_health(c, kist_time_human(time, uptime(state)));
 	case KIST_PAUSED:
-		return kist_asprintf("Up %s%s", kist_time_human(time, uptime(state)),
-		                     state->status == KIST_PAUSED ? " (Paused)" : "");
+		return kist_asprintf("Up %s (Paused)", kist_time_human(time, uptime(state)));
 	case KIST_STOPPED:
 	case KIST_EXITED:
 		kist_time_human(time, kist_now_wall() - state->finished);

@@ -74,7 +74,15 @@ struct json_object *view_network_settings(const struct view *view); /* network_v
 struct json_object *view_port_bindings(const struct view *view);
 struct json_object *view_network_names(const struct kist_container_config *config);
 struct json_object *view_ports(const struct kist_container *c); /* NULL when there are none */
-struct json_object *view_mounts(const struct view *view);       /* inspect_host.c */
+/* health_view.c */
+struct json_object *view_health(const struct view *view);
+struct json_object *view_health_check(const struct view *view);
+struct json_object *view_startup_check(const struct view *view);
+struct json_object *view_health_action(const struct view *view);
+struct json_object *view_health_log(const struct view *view);
+struct json_object *view_health_log_count(const struct view *view);
+struct json_object *view_health_log_size(const struct view *view);
+struct json_object *view_mounts(const struct view *view); /* inspect_host.c */
 
 /* Takes an exit that was recorded and a monitor that died into the snapshot, without waiting for a lock. */
 void view_refresh(struct kist_container *c);

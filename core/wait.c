@@ -34,9 +34,25 @@ static int wait_removed(struct kist *k, const char *id, int *code, struct kist_e
 	return -ENOENT;
 }
 
+static bool is_health(const struct kist_container *c, unsigned mask)
+{
+	struct kist_health health;
+
+	if (c->state.status != KIST_RUNNING || !(mask & (KIST_WAIT_HEALTHY | KIST_WAIT_UNHEALTHY)))
+		return false;
+	kist_container_health(c, &health);
+	int status = health.status;
+	kist_health_clear(&health);
+	return (mask & KIST_WAIT_HEALTHY && status == KIST_HEALTH_HEALTHY) ||
+	       (mask & KIST_WAIT_UNHEALTHY && status == KIST_HEALTH_UNHEALTHY);
+}
+
 static bool is_met(const struct kist_container *c, unsigned mask)
 {
 	int status = c->state.status;
+
+	if (is_health(c, mask))
+		return true;
 
 	if (mask == 0)
 		return status == KIST_EXITED || status == KIST_CONFIGURED;
@@ -73,6 +89,23 @@ void kist_wait_change(const struct kist_container *c, int watch, int timeout_ms)
 			continue;
 }
 
+/* Health is told in the run directory. */
+static void watch_health(const struct kist_container *c, int watch, unsigned mask)
+{
+	KIST_FREE char *path = kist_container_runpath(c, NULL);
+
+	if (watch >= 0 && mask & (KIST_WAIT_HEALTHY | KIST_WAIT_UNHEALTHY))
+		inotify_add_watch(watch, path, IN_MOVED_TO);
+}
+
+/* What was made without a check, and is not told to have one, would never be met. */
+static int check_waitable(const struct kist_container *c, unsigned mask, struct kist_error *err)
+{
+	if (mask & ~(KIST_WAIT_HEALTHY | KIST_WAIT_UNHEALTHY) || !mask || kist_health_is_checked(&c->config.health))
+		return 0;
+	return kist_fail(err, KIST_ERR_STATE, 0, "container %s has no health check", c->config.name);
+}
+
 int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_mask, int *code, struct kist_error *err)
 {
 	struct kist_container *c = NULL;
@@ -87,9 +120,16 @@ int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_
 		return r;
 	}
 	KIST_CLOSE int watch = kist_wait_watch(c);
-	for (;;) {
+	bool watched = false;
+	r = check_waitable(c, status_mask, &problem);
+	while (r == 0) {
 		kist_error_clear(&problem);
 		r = kist_container_sync(c, &problem);
+		/* The run directory is there from the first lock on. */
+		if (r == 0 && !watched) {
+			watch_health(c, watch, status_mask);
+			watched = true;
+		}
 		if (r < 0 || is_met(c, status_mask))
 			break;
 		kist_wait_change(c, watch, RECHECK_MS);

@@ -1,0 +1,466 @@
+/* The monitor's health checks. A timer on the clock that no step moves; one check at a time; a check that hangs is
+ * killed with all that it started; its output is kept up to a bound, and the rest is read and thrown away. */
+#include "core/monitor_internal.h"
+
+#include "cgroup/cgroup.h"
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define BUSY_RETRY   (50 * KIST_NSEC_PER_MSEC) /* somebody holds the container's lock */
+#define PAUSED_RETRY (KIST_NSEC_PER_SEC)
+#define OUTPUT_MAX   (64u << 10)
+#define KILL_ROUNDS  8
+
+struct monitor_health {
+	struct watch timer, out;
+	pid_t pid;        /* of the check that runs; 0: none */
+	bool given_up;    /* it was killed, its outcome is recorded, and it is not reaped yet */
+	int64_t begun;    /* wall */
+	int64_t deadline; /* boot; of the one that runs */
+	int64_t started;  /* boot; of the container */
+	struct kist_str output;
+	struct kist_health record;
+};
+
+static const struct kist_health_config *config_of(const struct monitor *m)
+{
+	return &m->c->config.health;
+}
+
+static bool in_startup(const struct monitor *m)
+{
+	return kist_health_test(config_of(m), &m->health->record) == config_of(m)->startup_test;
+}
+
+static void timer_set(struct monitor_health *h, int64_t boot)
+{
+	struct itimerspec when = { .it_value = { boot / KIST_NSEC_PER_SEC, boot % KIST_NSEC_PER_SEC } };
+
+	if (boot > 0 && timerfd_settime(h->timer.fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+		kist_debug("health check: set timer: %m");
+}
+
+static void schedule(struct monitor *m)
+{
+	int64_t interval = in_startup(m) ? config_of(m)->startup_interval : config_of(m)->interval;
+
+	if (interval > 0)
+		timer_set(m->health, kist_now_boot() + interval);
+}
+
+/* --- the record -----------------------------------------------------------------------------------------------------
+ */
+
+/* A file for each container, a JSON object a line, for those who want one outside of the run directory. */
+static void log_append(struct monitor *m, const struct kist_health_log *log)
+{
+	const char *to = config_of(m)->log_destination;
+	char start[40], end[40];
+
+	if (to[0] != '/')
+		return;
+	KIST_FREE char *path = kist_asprintf("%s/%s-healthcheck.log", to, m->c->config.id);
+	KIST_JSON struct json_object *json = json_object_new_object();
+	json_object_object_add(json, "Start", json_object_new_string(kist_time_format(start, log->start, true)));
+	json_object_object_add(json, "End", json_object_new_string(kist_time_format(end, log->end, true)));
+	json_object_object_add(json, "ExitCode", json_object_new_int(log->exit_code));
+	json_object_object_add(json, "Output", json_object_new_string(log->output ? log->output : ""));
+	KIST_FREE char *text = kist_json_text(json, false);
+	KIST_FREE char *line = kist_asprintf("%s\n", text);
+	KIST_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0 || write(fd, line, strlen(line)) < 0)
+		kist_debug("health check: write %s: %m", path);
+}
+
+static void record_save(struct monitor *m)
+{
+	int run = kist_container_rundir(m->c, NULL);
+
+	if (run < 0 ||
+	    kist_record_write(run, KIST_HEALTH_RECORD, &kist_health_table, &m->health->record, NULL, false, NULL) < 0)
+		kist_debug("container %.12s: its health could not be recorded", m->c->config.id);
+}
+
+static void tell(struct monitor *m, const char *output)
+{
+	const struct kist_health *record = &m->health->record;
+	struct kist_container_config *config = &m->c->config;
+	KIST_FREE char *text = kist_asprintf("health_log=%s", output ? output : "");
+	KIST_STRV char **attributes = kist_strv_copy(config->labels);
+	struct kist_event event = { .type = "container",
+		                    .status = "health_status",
+		                    .id = config->id,
+		                    .name = config->name,
+		                    .image = config->image_name,
+		                    .health_status = kist_health_status_name((enum kist_health_status)record->status),
+		                    .failing_streak = record->failing_streak };
+
+	if (kist_streq(config->health.log_destination, "events_logger"))
+		kist_strv_add(&attributes, text);
+	event.attributes = attributes;
+	kist_event_write(m->k, &event);
+}
+
+/* Tells the commands that asked for this check, or (2 and 1) all that asked for one. */
+static void answer(struct monitor *m, int32_t code, unsigned least)
+{
+	for (struct client *client = m->clients; client; client = client->next)
+		if (client->health >= least) {
+			client->health = 0;
+			monitor_client_send(m, client, KIST_MSG_EXITED, &code, sizeof(code));
+		}
+}
+
+/* --- consequences ---------------------------------------------------------------------------------------------------
+ */
+
+/* A process of its own: stopping waits for this monitor, and a restart brings another one. */
+static void act_apart(struct monitor *m, bool restart)
+{
+	const struct kist_settings settings = m->k->settings;
+	struct kist_error err = { 0 };
+	struct kist *k = NULL;
+	struct kist_container *c = NULL;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		kist_log(KIST_LOG_ERROR, "container %.12s: health check: fork: %m", m->c->config.id);
+	if (pid != 0)
+		return;
+	/* The container's pipes and terminal must not be held open by this one. */
+	kist_close_from(3, -1);
+	setsid();
+	int r = kist_open_at(&k, settings.root, settings.runroot, settings.volatile_, &err);
+	if (r == 0) {
+		k->settings.events = settings.events;
+		r = kist_container_load(k, m->c->config.id, &c, &err);
+	}
+	if (r == 0)
+		r = restart ? kist_container_restart(c, -1, &err) : kist_container_stop(c, -1, &err);
+	if (r < 0 && err.kind != KIST_ERR_STOPPED && err.kind != KIST_ERR_REMOVED)
+		kist_log(KIST_LOG_ERROR, "health check: %s", err.text);
+	_exit(0);
+}
+
+static void act(struct monitor *m, int action)
+{
+	switch (action) {
+	case KIST_HEALTH_KILL:
+		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
+		break;
+	case KIST_HEALTH_RESTART:
+		act_apart(m, true);
+		break;
+	case KIST_HEALTH_STOP:
+		act_apart(m, false);
+		break;
+	default:
+		break;
+	}
+}
+
+static void conclude(struct monitor *m, int code, const char *output, size_t len)
+{
+	struct monitor_health *h = m->health;
+	const struct kist_health_config *config = config_of(m);
+	int before = h->record.status;
+	bool early = kist_now_boot() < h->started + config->start_period;
+	struct kist_health_log log = {
+		.start = h->begun,
+		.end = kist_now_wall(),
+		.exit_code = code,
+		.output = kist_health_output(output, len, config->log_size),
+	};
+
+	log_append(m, &log);
+	enum kist_health_step step = kist_health_take(config, &h->record, &log, early);
+	record_save(m);
+	/* Not of each success: a check a second would leave nothing else in the bounded record of events. */
+	if (code != 0 || h->record.status != before)
+		tell(m, h->record.n_log ? h->record.log[h->record.n_log - 1].output : "");
+	answer(m, code != 0, 2);
+	kist_str_free(&h->output);
+	malloc_trim(0);
+	schedule(m);
+	if (step == KIST_HEALTH_FAILING && before != KIST_HEALTH_UNHEALTHY)
+		act(m, config->on_failure);
+	else if (step == KIST_HEALTH_HOPELESS)
+		act(m, KIST_HEALTH_RESTART);
+}
+
+/* --- one check ------------------------------------------------------------------------------------------------------
+ */
+
+static void output_take(struct monitor_health *h, const char *bytes, size_t n)
+{
+	size_t room = OUTPUT_MAX - h->output.len;
+
+	kist_str_addn(&h->output, bytes, n < room ? n : room);
+}
+
+static void output_ready(struct monitor *m, struct watch *w, uint32_t events)
+{
+	char bytes[4096];
+	ssize_t n = read(w->fd, bytes, sizeof(bytes));
+
+	(void)events;
+	if (n > 0)
+		output_take(m->health, bytes, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		monitor_unwatch(m, w);
+}
+
+/* What is in the pipe when the check has ended; a process that it left behind may hold it open. */
+static void output_finish(struct monitor *m)
+{
+	struct monitor_health *h = m->health;
+	char bytes[4096];
+	ssize_t n;
+
+	for (size_t total = 0; h->out.added && total < OUTPUT_MAX; total += (size_t)n) {
+		n = read(h->out.fd, bytes, sizeof(bytes));
+		if (n <= 0)
+			break;
+		output_take(h, bytes, (size_t)n);
+	}
+	monitor_unwatch(m, &h->out);
+}
+
+static bool is_frozen(const struct monitor *m)
+{
+	return m->launch.cgroup >= 0 && kist_cgroup_is_frozen(m->launch.cgroup) == 1;
+}
+
+static int start(struct monitor *m, struct kist_error *err)
+{
+	struct monitor_health *h = m->health;
+	char *const *test = kist_health_test(config_of(m), &h->record);
+	struct kist_msg_exec request = { 0 };
+	struct kist_ns_child child = KIST_NS_CHILD_INIT;
+	KIST_STRV char **args = NULL;
+	int ends[2] = { -1, -1 };
+
+	if (kist_streq(test[0], "CMD-SHELL")) {
+		kist_strv_add(&args, "/bin/sh");
+		kist_strv_add(&args, "-c");
+	}
+	for (size_t i = 1; test[i]; i++)
+		kist_strv_add(&args, test[i]);
+	request.args = args;
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return kist_fail_errno(err, errno, "make pipe");
+	KIST_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	KIST_CLOSE int theirs = ends[1];
+	/* Nonblocking is ours alone: the check writes as to any pipe. */
+	fcntl(theirs, F_SETFL, 0);
+	int fds[3] = { null, theirs, theirs };
+	int r = monitor_exec_start(m, &request, fds, 3, &child, err);
+	if (r < 0) {
+		kist_close_fd(&ends[0]);
+	} else {
+		h->pid = child.pid;
+		monitor_watch(m, &h->out, ends[0], EPOLLIN, output_ready);
+	}
+	kist_ns_child_close(&child);
+	return r;
+}
+
+static int failure_code(const struct kist_error *err)
+{
+	return err->kind == KIST_ERR_EXEC_MISSING ? 127 : err->kind == KIST_ERR_EXEC_ACCESS ? 126 : 125;
+}
+
+static void begin(struct monitor *m)
+{
+	struct monitor_health *h = m->health;
+	struct kist_error err = { 0 };
+
+	/* Nobody may freeze the container while the process is on its way in, which would freeze the monitor too. */
+	int r = kist_container_trylock(m->c);
+	if (r == -ESTALE)
+		return;
+	if (r < 0 || is_frozen(m)) {
+		timer_set(h, kist_now_boot() + (r < 0 ? BUSY_RETRY : PAUSED_RETRY));
+		if (r == 0)
+			kist_container_unlock(m->c);
+		return;
+	}
+	h->begun = kist_now_wall();
+	for (struct client *client = m->clients; client; client = client->next)
+		if (client->health == 1)
+			client->health = 2;
+	int64_t timeout = in_startup(m) ? config_of(m)->startup_timeout : config_of(m)->timeout;
+	r = start(m, &err);
+	kist_container_unlock(m->c);
+	if (r < 0) {
+		conclude(m, failure_code(&err), err.text, strlen(err.text));
+		return;
+	}
+	h->given_up = false;
+	h->deadline = kist_now_boot() + timeout;
+	timer_set(h, h->deadline);
+}
+
+/* Processes that came from the check: those of its session, and their children. */
+static bool kill_round(struct monitor *m)
+{
+	KIST_STR struct kist_str text = { 0 };
+	pid_t ours = m->health->pid;
+	bool found = false;
+
+	if (m->launch.cgroup < 0 || kist_read_file(m->launch.cgroup, "cgroup.procs", 1u << 20, &text) < 0)
+		return false;
+	for (char *at = text.data, *next; at && *at; at = next) {
+		struct kist_proc_stat stat;
+		pid_t pid = (pid_t)strtol(at, &next, 10);
+		if (next == at)
+			break;
+		next += *next == '\n';
+		if (pid <= 0 || pid == ours || kist_proc_stat(pid, &stat) < 0 || stat.state == 'Z' ||
+		    (stat.session != ours && stat.ppid != ours))
+			continue;
+		KIST_CLOSE int pidfd = kist_pidfd_open(pid);
+		/* Asked again with the pid held: it may be another process by now. */
+		if (pidfd >= 0 && kist_proc_stat(pid, &stat) == 0 && (stat.session == ours || stat.ppid == ours)) {
+			kist_pidfd_signal(pidfd, SIGKILL);
+			found = true;
+		}
+	}
+	return found;
+}
+
+static void kill_check(struct monitor *m)
+{
+	pid_t pid = m->health->pid;
+
+	/* Its own children first: once it is gone they belong to the container's process 1. */
+	for (int i = 0; i < KILL_ROUNDS && kill_round(m); i++)
+		continue;
+	/* Our own child, not reaped yet: the pid is its, and it leads its session and group. */
+	kill(-pid, SIGKILL);
+	kill(pid, SIGKILL);
+}
+
+static void overdue(struct monitor *m)
+{
+	struct monitor_health *h = m->health;
+	int64_t timeout = in_startup(m) ? config_of(m)->startup_timeout : config_of(m)->timeout;
+
+	/* Paused while it ran: that is no fault of it. */
+	if (is_frozen(m) && !h->given_up) {
+		h->deadline = kist_now_boot() + timeout;
+		timer_set(h, h->deadline);
+		return;
+	}
+	kill_check(m);
+	monitor_unwatch(m, &h->out);
+	h->given_up = true;
+	KIST_FREE char *text = kist_asprintf("the health check took longer than %lld s and was killed",
+	                                     (long long)(timeout / KIST_NSEC_PER_SEC));
+	conclude(m, -1, text, strlen(text));
+}
+
+static void timer_ready(struct monitor *m, struct watch *w, uint32_t events)
+{
+	uint64_t ticks;
+
+	(void)events;
+	if (read(w->fd, &ticks, sizeof(ticks)) != (ssize_t)sizeof(ticks) || m->phase != MONITOR_RUNNING)
+		return;
+	if (m->health->pid)
+		overdue(m);
+	else
+		begin(m);
+}
+
+/* --- doors ----------------------------------------------------------------------------------------------------------
+ */
+
+void monitor_health_begin(struct monitor *m)
+{
+	if (!kist_health_is_checked(config_of(m)))
+		return;
+	int timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (timer < 0) {
+		kist_log(KIST_LOG_ERROR, "container %.12s: health checks: %m", m->c->config.id);
+		return;
+	}
+	/* Of an earlier run, when it is started again by policy. */
+	if (m->health)
+		kist_health_clear(&m->health->record);
+	free(m->health);
+	struct monitor_health *h = kist_alloc(sizeof(*h));
+	m->health = h;
+	h->started = kist_now_boot();
+	h->out.fd = -1;
+	kist_table_init(&kist_health_table, &h->record);
+	record_save(m);
+	monitor_watch(m, &h->timer, timer, EPOLLIN, timer_ready);
+	/* The first one at once. */
+	if ((in_startup(m) ? config_of(m)->startup_interval : config_of(m)->interval) > 0)
+		timer_set(h, h->started + 1);
+}
+
+void monitor_health_end(struct monitor *m)
+{
+	struct monitor_health *h = m->health;
+
+	if (!h)
+		return;
+	if (h->pid)
+		kill(h->pid, SIGKILL);
+	monitor_unwatch(m, &h->out);
+	monitor_unwatch(m, &h->timer);
+	answer(m, 1, 1);
+}
+
+bool monitor_health_ended(struct monitor *m, pid_t pid, int code)
+{
+	struct monitor_health *h = m->health;
+
+	if (!h || !h->pid || h->pid != pid)
+		return false;
+	h->pid = 0;
+	if (m->phase == MONITOR_DEAD)
+		return true;
+	if (h->given_up) {
+		/* A kernel that held it back; now the next can begin. */
+		h->given_up = false;
+	} else {
+		output_finish(m);
+		conclude(m, code, kist_str_get(&h->output), h->output.len);
+	}
+	for (struct client *client = m->clients; client; client = client->next)
+		if (client->health == 1) {
+			begin(m);
+			break;
+		}
+	return true;
+}
+
+void monitor_health_ask(struct monitor *m, struct client *client)
+{
+	struct kist_error err = { 0 };
+
+	if (!m->health || m->phase != MONITOR_RUNNING) {
+		kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container does not run");
+		monitor_client_send(m, client, KIST_MSG_FAILED, &err, sizeof(err));
+		return;
+	}
+	client->health = 1;
+	if (!m->health->pid)
+		begin(m);
+}

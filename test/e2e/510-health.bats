@@ -1,0 +1,114 @@
+#!/usr/bin/env bats
+# Health checks: outcomes, times, a check that hangs, what follows, who is told.
+load helpers
+
+health_of()
+{
+	kist inspect --format '{{.State.Health.Status}}' "$1"
+}
+
+health_is()
+{
+	[ "$(health_of "$1")" = "$2" ]
+}
+
+becomes()
+{
+	until_true 20 health_is "$1" "$2" || fail "$1 is '$(health_of "$1")', not '$2': $(kist inspect --format '{{json .State.Health}}' "$1")"
+}
+
+@test "health: healthy, unhealthy, healthy again; ps, filters, wait and events tell" {
+	kist_only
+	kist run -d --name c --health-cmd 'test -f /well || { echo ill; exit 3; }' --health-interval 200ms --health-retries 2 busybox sleep 1000 >/dev/null
+	kist wait --condition unhealthy c
+	becomes c unhealthy
+	contains "$(kist ps --format '{{.Status}}')" '(unhealthy)'
+	equal c "$(kist ps --filter health=unhealthy --format '{{.Names}}')"
+	equal '' "$(kist ps --filter health=healthy -q)"
+	equal '3 ill' "$(kist inspect --format '{{with index .State.Health.Log 0}}{{.ExitCode}} {{.Output}}{{end}}' c | xargs)"
+	run -1 kist healthcheck run c
+	equal unhealthy "$output"
+	kist exec c touch /well
+	kist wait --condition healthy c
+	equal c "$(kist ps --filter health=healthy --format '{{.Names}}')"
+	run -0 kist healthcheck run c
+	equal '' "$output"
+	equal 0 "$(kist inspect --format '{{.State.Health.FailingStreak}}' c)"
+	[ "$(kist inspect --format '{{len .State.Health.Log}}' c)" -le 5 ] || fail 'the log grows'
+	run -0 kist events --stream=false --filter event=health_status --format '{{.HealthStatus}}'
+	equal 'starting unhealthy healthy' "$(uniq <<<"$output" | xargs)"
+	# Nothing of it is on the disk.
+	[ ! -e "$ROOT/containers/$(kist inspect --format '{{.Id}}' c)/health" ] || fail 'a file in the root directory'
+	# Paused is not ill.
+	kist pause c >/dev/null
+	sleep 1
+	kist unpause c >/dev/null
+	becomes c healthy
+	equal 0 "$(kist inspect --format '{{.State.Health.FailingStreak}}' c)"
+	kist rm -f -t 0 c >/dev/null
+	engine_error kist run --rm --health-interval 1s busybox true
+	engine_error kist run --rm --health-cmd true --health-retries 0 busybox true
+	engine_error kist run --rm --health-cmd true --health-timeout 10ms busybox true
+	engine_error kist run --rm --health-cmd true --health-interval often busybox true
+	kist run -d --name d busybox sleep 1000 >/dev/null
+	engine_error kist healthcheck run d
+	engine_error kist wait --condition healthy d
+}
+
+@test "health: a check that hangs is killed with its children, its output bounded, and nothing else is held up" {
+	kist_only
+	kist run -d --name c --health-interval disable --health-timeout 1s --health-retries 1 --health-max-log-size 100 \
+		--health-cmd 'sleep 4321 & yes | head -c 10000000; sleep 4321' busybox sleep 1000 >/dev/null
+	equal starting "$(health_of c)"
+	run -1 kist healthcheck run c
+	becomes c unhealthy
+	equal -1 "$(kist inspect --format '{{(index .State.Health.Log 0).ExitCode}}' c)"
+	none() { ! kist top c args | grep -q 4321; }
+	until_true 5 none || fail "$(kist top c)"
+	# While one hangs, the monitor serves.
+	kist healthcheck run c >/dev/null 2>&1 3>&- &
+	local asked=$!
+	equal hello "$(kist exec c echo hello)"
+	wait $asked || true
+	# Output without end is cut.
+	kist run -d --name d --health-interval disable --health-max-log-size 100 --health-cmd 'yes | head -c 3000000' busybox sleep 1000 >/dev/null
+	kist healthcheck run d
+	equal 100 "$(kist inspect --format '{{(index .State.Health.Log 0).Output}}' d | head -c 100 | wc -c)"
+	# A command that is not there is a failure with a reason.
+	kist run -d --name e --health-interval disable --health-cmd '["CMD","/nosuch"]' busybox sleep 1000 >/dev/null
+	run -1 kist healthcheck run e
+	equal 127 "$(kist inspect --format '{{(index .State.Health.Log 0).ExitCode}}' e)"
+}
+
+@test "health: on failure the container is killed, stopped or restarted" {
+	kist_only
+	local args=(--health-cmd false --health-interval 100ms --health-retries 1)
+	kist run -d --name kill "${args[@]}" --health-on-failure kill busybox sleep 1000 >/dev/null
+	equal 137 "$(kist wait kill)"
+	sleeper --name stop "${args[@]}" --health-on-failure stop >/dev/null
+	equal 0 "$(kist wait stop)"
+	# Ill at first, and well once it was restarted.
+	kist run -d --name restart --health-cmd 'test -f /again' --health-interval 300ms --health-retries 1 --health-on-failure restart --stop-timeout 0 \
+		busybox sh -c 'if [ -f /first ]; then touch /again; fi; touch /first; exec sleep 1000' >/dev/null
+	kist wait --condition healthy restart
+	equal 2 "$(kist events --stream=false --filter container=restart --filter event=start | wc -l)"
+}
+
+@test "health: start period, startup check, no check, a file of outcomes" {
+	kist_only
+	kist run -d --name c --health-cmd false --health-interval 100ms --health-retries 1 --health-start-period 1h busybox sleep 1000 >/dev/null
+	several() { [ "$(kist inspect --format '{{len .State.Health.Log}}' c)" -ge 3 ]; }
+	until_true 10 several
+	equal starting "$(health_of c)"
+	mkdir "$STORE/log"
+	kist run -d --name d --health-startup-cmd 'test -f /up' --health-startup-interval 100ms --health-cmd true --health-interval 100ms \
+		--health-log-destination "$STORE/log" busybox sleep 1000 >/dev/null
+	equal starting "$(health_of d)"
+	kist exec d touch /up
+	becomes d healthy
+	grep -q '"ExitCode":0' "$STORE"/log/*-healthcheck.log
+	equal 'CMD-SHELL' "$(kist inspect --format '{{index .Config.Healthcheck.Test 0}}' d)"
+	equal '' "$(kist ps -a --filter health=none -q)"
+	kist run -d --name e --no-healthcheck busybox sleep 1000 >/dev/null
+	equal e "$(kist ps --filter health=none --format '{{.Names}}')"
+}
