@@ -107,9 +107,22 @@ int kist_codepoint_width(uint32_t c)
 	return in_ranges(double_width, KIST_COUNT(double_width), c) ? 2 : 1;
 }
 
+/* How much of the text is plain: most of what is shown is, by the thousand, and need not be decoded. */
+static size_t plain_length(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && text[n] >= 0x20 && text[n] < 0x7f)
+		n++;
+	return n;
+}
+
 size_t kist_display_width(const char *text, size_t len)
 {
-	size_t width = 0;
+	size_t width = plain_length(text, len);
+
+	text += width;
+	len -= width;
 
 	for (size_t i = 0; i < len;) {
 		uint32_t c;
@@ -133,6 +146,11 @@ void kist_escape_add(struct kist_str *out, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		uint32_t c;
+		size_t plain = plain_length(text + i, len - i);
+		kist_str_addn(out, text + i, plain);
+		i += plain;
+		if (i == len)
+			break;
 		size_t size = kist_utf8_decode(text + i, len - i, &c);
 
 		if (size == 0)

@@ -148,17 +148,17 @@ int kist_container_rundir(struct kist_container *c, struct kist_error *err)
 /* --- loading and finding --------------------------------------------------------------------------------------------
  */
 
-int kist_container_load(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err)
+static int load(struct kist_container *c, const char *id, struct kist_container **out, struct kist_error *err)
 {
-	int dir = openat(k->containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (dir < 0)
-		return errno == ENOENT ? kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such container: %s", id)
-		                       : kist_fail_errno(err, errno, "open container %.12s", id);
-
-	struct kist_container *c = container_new(k);
-	c->dir = dir;
 	struct kist_error problem = { 0 };
-	int r = kist_record_read(dir, "config", &kist_container_config_table, &c->config, &c->config_extra, &problem);
+	char path[ID_LENGTH + 16];
+
+	/* By path, where the directory is not open: a list of thousands opens none. */
+	snprintf(path, sizeof(path), "%s/config", id);
+	int r = c->dir >= 0 ? kist_record_read(c->dir, "config", &kist_container_config_table, &c->config,
+	                                       &c->config_extra, &problem)
+	                    : kist_record_read(c->k->containers, path, &kist_container_config_table, &c->config,
+	                                       &c->config_extra, &problem);
 	if (r == 0 && !kist_streq(c->config.id, id))
 		r = kist_fail(&problem, KIST_ERR_CORRUPT, EBADMSG, "container config is damaged: it says id '%.12s'",
 		              c->config.id ? c->config.id : "");
@@ -176,6 +176,22 @@ int kist_container_load(struct kist *k, const char *id, struct kist_container **
 	}
 	*out = c;
 	return 0;
+}
+
+int kist_container_load(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err)
+{
+	int dir = openat(k->containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir < 0)
+		return errno == ENOENT ? kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such container: %s", id)
+		                       : kist_fail_errno(err, errno, "open container %.12s", id);
+	struct kist_container *c = container_new(k);
+	c->dir = dir;
+	return load(c, id, out, err);
+}
+
+int kist_container_load_bare(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err)
+{
+	return load(container_new(k), id, out, err);
 }
 
 static int find_prefix(struct kist *k, const char *prefix, char id[65], struct kist_error *err)

@@ -139,6 +139,13 @@ void kist_event_write(struct kist *k, const struct kist_event *event)
 	}
 }
 
+void kist_object_event(struct kist *k, const char *type, const char *status, const char *id, const char *name)
+{
+	struct kist_event event = { .type = type, .status = status, .id = id, .name = name };
+
+	kist_event_write(k, &event);
+}
+
 /* --- of containers --------------------------------------------------------------------------------------------------
  */
 

@@ -215,7 +215,10 @@ int kist_image_tag(struct kist *k, const char *image, const char *name, struct k
 		return lock;
 	if (!kist_exists_at(k->images, id))
 		return kist_fail(err, KIST_ERR_NOT_FOUND, 0, "no such image: %s", image);
-	return kist_ref_set(k, full, id, err);
+	r = kist_ref_set(k, full, id, err);
+	if (r == 0)
+		kist_object_event(k, "image", "tag", id, full);
+	return r;
 }
 
 /* The name of this image that the user's word means: by the look-up rules, so that a short name finds docker.io's. */
@@ -254,9 +257,16 @@ int kist_image_untag(struct kist *k, const char *image, const char *name, struct
 	KIST_STRV char **names = kist_refs_of(&refs, id);
 	if (name) {
 		r = name_of(image, names, name, &one, err);
-		return r < 0 ? r : kist_ref_unset(k, one, err);
+		if (r == 0)
+			r = kist_ref_unset(k, one, err);
+		if (r == 0)
+			kist_object_event(k, "image", "untag", id, one);
+		return r;
 	}
-	for (char **each = names; each && *each && r == 0; each++)
+	for (char **each = names; each && *each && r == 0; each++) {
 		r = kist_ref_unset(k, *each, err);
+		if (r == 0)
+			kist_object_event(k, "image", "untag", id, *each);
+	}
 	return r;
 }

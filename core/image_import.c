@@ -93,5 +93,6 @@ int kist_image_import(struct kist *k, const struct kist_image_import *import, ch
 		return r;
 	}
 	memcpy(id, draft.id, sizeof(draft.id));
+	kist_object_event(k, "image", "import", id, import->name);
 	return 0;
 }

@@ -199,6 +199,13 @@ int kist_image_remove(struct kist *k, const char *image, unsigned flags, char **
 	if (r == 0)
 		return kist_fail(err, KIST_ERR_IN_USE, 0, "image %s is in use by containers that keep being created",
 		                 image);
+	for (char **line = report; r > 0 && line && *line; line++) {
+		const char *what = strchr(*line, ' ');
+		bool gone = kist_has_prefix(*line, "Deleted:");
+		if (what)
+			kist_object_event(k, "image", gone ? "remove" : "untag", gone ? what + 1 : NULL,
+			                  gone ? NULL : what + 1);
+	}
 	if (r > 0 && removed)
 		*removed = kist_steal(&report);
 	return r < 0 ? r : 0;

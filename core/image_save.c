@@ -327,6 +327,9 @@ int kist_image_save(struct kist *k, const struct kist_image_save *what, struct k
 			r = kist_fail_errno(err, -r, "write the end of the archive");
 	}
 	for (size_t i = 0; i < save.n; i++) {
+		if (r == 0)
+			kist_object_event(k, "image", "save", save.items[i].image->id,
+			                  save.items[i].names ? save.items[i].names[0] : NULL);
 		kist_image_free(save.items[i].image);
 		kist_strv_free(save.items[i].names);
 		kist_str_free(&save.items[i].config);

@@ -557,6 +557,8 @@ static int publish(struct load *load, char ***report, struct kist_error *err)
 			kist_strv_add(report, *name);
 		if (!image->names)
 			kist_strv_take(report, kist_asprintf("sha256:%s", image->draft.id));
+		kist_object_event(load->k, "image", "loadfromarchive", image->draft.id,
+		                  image->names ? image->names[0] : NULL);
 	}
 	return 0;
 }

@@ -89,6 +89,8 @@ int kist_container_names_note(struct kist_container *c, const char *name, struct
 struct kist_container *kist_container_bare(struct kist *k, const char *id);
 /* Loads by full id. */
 int kist_container_load(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
+/* The same without its directory, which is opened when it is needed. */
+int kist_container_load_bare(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
 int kist_container_rundir(struct kist_container *c,
                           struct kist_error *err); /* makes it; returns the fd, which c owns */
 int kist_container_dir(struct kist_container *c);  /* the fd of containers/ID, which c owns, or -1 */
@@ -207,6 +209,8 @@ int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record); /*
 #define KIST_EVENTS_MAX (1 << 20)  /* bytes; then it is rotated */
 /* Of a container, with its labels as attributes. */
 void kist_container_event(struct kist_container *c, const char *status);
+/* Of anything else; id and name may be NULL. */
+void kist_object_event(struct kist *k, const char *type, const char *status, const char *id, const char *name);
 void kist_container_event_code(struct kist_container *c, const char *status, int code, bool oom);
 
 /* --- health (health.c) ----------------------------------------------------------------------------------------------

@@ -125,15 +125,31 @@ bool kist_container_settle_unwatched(struct kist_container *c)
 	return true;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	const struct kist_container *x = *(struct kist_container *const *)a, *y = *(struct kist_container *const *)b;
+
+	return strcmp(x->config.id, y->config.id);
+}
+
+static int id_order(const void *id, const void *item)
+{
+	return strcmp(id, (*(struct kist_container *const *)item)->config.id);
+}
+
 /* A run directory without a record: of a maker that died before its first step on disk, or of a lock taken on what was
- * just removed. */
-static bool has_strays(struct kist *k)
+ * just removed. Those in the list are known to have one. */
+static bool has_strays(struct kist *k, struct kist_container **list, size_t n)
 {
 	DIR *runs = open_list(k->run_containers);
 	bool found = false;
 
+	if (n)
+		qsort(list, n, sizeof(struct kist_container *), by_id);
 	for (struct dirent *entry; runs && !found && (entry = readdir(runs));)
-		found = is_id(entry->d_name) && !kist_exists_at(k->containers, entry->d_name);
+		found = is_id(entry->d_name) &&
+		        !(n && bsearch(entry->d_name, list, n, sizeof(struct kist_container *), id_order)) &&
+		        !kist_exists_at(k->containers, entry->d_name);
 	if (runs)
 		closedir(runs);
 	return found;
@@ -163,7 +179,7 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 			sweep = true;
 		if (!is_id(entry->d_name))
 			continue;
-		int r = kist_container_load(k, entry->d_name, &c, NULL);
+		int r = kist_container_load_bare(k, entry->d_name, &c, NULL);
 		if (r == -ENOENT)
 			sweep = true;
 		else if (r < 0 && broken)
@@ -185,7 +201,7 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 		list[count++] = c;
 	}
 	closedir(records);
-	if (sweep || has_strays(k))
+	if (has_strays(k, list, count) || sweep)
 		kist_containers_sweep(k);
 	if (orphans)
 		kist_pods_sweep(k);

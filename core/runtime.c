@@ -290,12 +290,27 @@ int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist
 	return 0;
 }
 
+/* Most records fit into one read. They are regular files, which are replaced whole: a short read is their end. */
+static int record_text(int dir, const char *name, struct kist_str *text)
+{
+	char first[4096];
+	KIST_CLOSE int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n = fd < 0 ? -1 : read(fd, first, sizeof(first));
+
+	if (n < 0)
+		return -errno;
+	if (n == (ssize_t)sizeof(first))
+		return kist_read_file(dir, name, KIST_RECORD_MAX, text);
+	kist_str_addn(text, first, (size_t)n);
+	return 0;
+}
+
 int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra,
                      struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 
-	int r = kist_read_file(dir, name, KIST_RECORD_MAX, &text);
+	int r = record_text(dir, name, &text);
 	if (r == -ENOENT)
 		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "%s: no such record", table->what);
 	if (r < 0)

@@ -358,8 +358,10 @@ int kist_secret_create(struct kist *k, const struct kist_secret *config, const v
 	if (r == 0 && old && take_away(k, old->id, NULL) < 0)
 		kist_debug("the older secret %s stays until the next change", config->name);
 	kist_secret_free(old);
-	if (r == 0)
+	if (r == 0) {
 		memcpy(id, made, sizeof(made));
+		kist_object_event(k, "secret", "create", id, config->name);
+	}
 	return r;
 }
 
@@ -388,6 +390,8 @@ int kist_secret_remove(struct kist *k, const char *text, char id[26], struct kis
 	r = take_away(k, which, err);
 	if (r == 0)
 		snprintf(id, ID_LENGTH + 1, "%s", which);
+	if (r == 0)
+		kist_object_event(k, "secret", "remove", id, s ? s->name : NULL);
 	kist_secret_free(s);
 	return r;
 }

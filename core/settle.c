@@ -102,7 +102,12 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 	struct kist_error problem = { 0 };
 
 	kist_table_init(&kist_container_state_table, &state);
-	int r = kist_record_read(kist_container_dir(c), "state", &kist_container_state_table, &state, &extra, &problem);
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/state", c->config.id);
+	int r = c->dir >= 0 ? kist_record_read(c->dir, "state", &kist_container_state_table, &state, &extra, &problem)
+	                    : kist_record_read(c->k->containers, path, &kist_container_state_table, &state, &extra,
+	                                       &problem);
 	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND && problem.kind != KIST_ERR_CORRUPT) {
 		kist_table_release(&kist_container_state_table, &state);
 		kist_strv_free(extra);

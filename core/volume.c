@@ -389,6 +389,8 @@ int kist_volume_create_for(struct kist *k, const struct kist_volume *config, con
 	                                        : draft_make(k, v, user, sync, err);
 	if (r < 0)
 		kist_context(err, "volume %s", v->name);
+	else
+		kist_object_event(k, "volume", "create", v->name, v->name);
 	if (r < 0 || !out)
 		kist_volume_free(v);
 	else
@@ -482,6 +484,8 @@ int kist_volume_remove(struct kist *k, const char *name, unsigned flags, int64_t
 	if (r == 0)
 		return kist_fail(err, KIST_ERR_IN_USE, EBUSY, "volume %s is used by containers that keep being created",
 		                 full);
+	if (r > 0)
+		kist_object_event(k, "volume", "remove", full, full);
 	return r < 0 ? r : 0;
 }
 

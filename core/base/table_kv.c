@@ -414,18 +414,22 @@ static int unescape(char *value)
 	return 0;
 }
 
-static int read_line(const struct kist_table *table, char *line, void *object, struct seen *seen, char ***extra,
-                     struct kist_error *err)
+/* raw: the line as it was written. */
+static int read_line(const struct kist_table *table, char *line, const char *raw, void *object, struct seen *seen,
+                     char ***extra, struct kist_error *err)
 {
-	struct kist_error local = { 0 };
+	struct kist_error local;
 	char *equals = strchr(line, '=');
-	KIST_FREE char *raw = NULL;
 	struct assignment a;
 	int r;
 
+	/* Not all of its kilobyte: this is done for each line of thousands of records. */
+	local.kind = KIST_ERR_NONE;
+	local.errnum = 0;
+	local.text[0] = '\0';
+
 	if (!equals || equals == line)
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "expected key=value, not '%.60s'", line);
-	raw = extra ? kist_strdup(line) : NULL;
 	*equals = '\0';
 	a = (struct assignment){ line, equals + 1 };
 	if (!seen_add(seen, line))
@@ -437,14 +441,14 @@ static int read_line(const struct kist_table *table, char *line, void *object, s
 		                 "%s: the value has a carriage return, or a '\\' that is not \\\\, \\n or \\r", line);
 	r = assign(table, object, a.key, &a, &local);
 	if (r == -ENOENT && extra) {
-		kist_strv_take(extra, kist_steal(&raw));
+		kist_strv_take(extra, kist_strndup(raw, strcspn(raw, "\n")));
 		return 0;
 	}
 	return r ? kist_fail(err, local.kind, local.errnum, "%s", local.text) : 0;
 }
 
-static int read_lines(const struct kist_table *table, char *text, void *object, struct seen *seen, char ***extra,
-                      struct kist_error *err)
+static int read_lines(const struct kist_table *table, char *text, const char *original, void *object,
+                      struct seen *seen, char ***extra, struct kist_error *err)
 {
 	size_t number = 1;
 	char *next;
@@ -457,7 +461,7 @@ static int read_lines(const struct kist_table *table, char *text, void *object, 
 			*next++ = '\0';
 		if (!*line || *line == '#')
 			continue;
-		r = read_line(table, line, object, seen, extra, err);
+		r = read_line(table, line, original + (line - text), object, seen, extra, err);
 		if (r) {
 			kist_context(err, "line %zu", number);
 			return r;
@@ -487,7 +491,7 @@ int kist_kv_read_bytes(const struct kist_table *table, const char *text, size_t 
 	memset(keys, 0, seen.size * sizeof(*keys));
 
 	kist_table_copy(table, fresh, object);
-	r = read_lines(table, copy, fresh, &seen, extra ? &more : NULL, err);
+	r = read_lines(table, copy, text, fresh, &seen, extra ? &more : NULL, err);
 	if (r) {
 		kist_table_release(table, fresh);
 		return r;

@@ -62,3 +62,26 @@ statuses()
 	kist events --since 1m --until "$(date -u -d '+1 second' +%FT%TZ)" --filter event=died --format '{{.Name}}' >"$STORE/bounded"
 	equal c "$(cat "$STORE/bounded")"
 }
+
+@test "events: of images, volumes, networks and secrets" {
+	kist_only
+	kist tag busybox other
+	kist save -o "$STORE/other.tar" other
+	kist untag busybox other
+	kist load -q -i "$STORE/other.tar" >/dev/null
+	kist rmi other >/dev/null
+	equal 'import tag save untag loadfromarchive untag' "$(kist events --stream=false --filter type=image --format '{{.Status}}' | xargs)"
+	kist volume create v >/dev/null
+	kist volume rm v >/dev/null
+	equal 'create v remove v' "$(kist events --stream=false --filter volume=v --format '{{.Status}} {{.Name}}' | xargs)"
+	kist network create front >/dev/null
+	kist create --name c busybox true >/dev/null
+	kist network connect front c
+	kist network disconnect front c
+	kist network rm front >/dev/null
+	equal 'create connect disconnect remove' "$(kist events --stream=false --filter network=front --format '{{.Status}}' | xargs)"
+	echo hush | kist secret create s - >/dev/null
+	kist secret rm s >/dev/null
+	equal 'create remove' "$(kist events --stream=false --filter type=secret --format '{{.Status}}' | xargs)"
+	lacks "$(cat "$RUNROOT/events")" hush
+}
