@@ -368,8 +368,9 @@ static int set_log(struct kist_cli *cli, const struct create_options *o, struct 
 	for (size_t i = 0; r == 0 && o->log_opt && o->log_opt[i]; i++)
 		r = log_option(config, o->log_opt[i], err);
 	/* The lines of k8s-file have no place for one. */
-	if (r == 0 && config->log_tag && !kist_streq(config->log_driver, "json-file"))
-		r = kist_fail(err, KIST_ERR_INVALID, 0, "log-opt tag needs the log driver json-file, not %s",
+	if (r == 0 && config->log_tag && !kist_streq(config->log_driver, "json-file") &&
+	    !kist_streq(config->log_driver, "syslog"))
+		r = kist_fail(err, KIST_ERR_INVALID, 0, "log-opt tag needs the log driver json-file or syslog, not %s",
 		              config->log_driver);
 	return r;
 }

@@ -1,4 +1,5 @@
 /* kist logs. */
+#include "cli/logs.h"
 #include "cli/view_commands.h"
 
 #include "core/base/clock.h"
@@ -16,15 +17,10 @@
 #define BUFFER   (64u << 10)
 #define SHORT_ID 12
 
-struct logs_options {
-	bool follow, latest, names, timestamps;
-	const char *since, *until;
-	int64_t tail;
-};
-
 #define ROW(type, member, name, letter, ...) KIST_OPTION(struct logs_options, type, member, name, letter, ##__VA_ARGS__)
 
-static const struct kist_option logs_rows[] = {
+const struct kist_option kist_logs_rows[] = {
+	ROW(FLAG, color, "color", 0, .help = "Show the lines of each container in a colour of its own"),
 	ROW(FLAG, follow, "follow", 'f', .help = "Go on until the container has ended"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Of the container created last"),
 	ROW(FLAG, names, "names", 'n', .help = "Begin each line with the container's name"),
@@ -57,24 +53,34 @@ static int parse(const struct logs_options *o, struct kist_log_options *out, str
 	return r;
 }
 
+int kist_logs_check(const struct logs_options *o, struct kist_error *err)
+{
+	struct kist_log_options parsed = { 0 };
+
+	return parse(o, &parsed, err);
+}
+
 static int check(const void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct logs_options *o = options;
-	struct kist_log_options parsed = { 0 };
 
 	(void)argv;
 	if (o->latest ? argc > 1 : argc < 2)
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 o->latest ? "container names and --latest exclude each other"
 		                           : "name a container, or use --latest");
-	return parse(o, &parsed, err);
+	return kist_logs_check(o, err);
 }
 
 /* --- printing -------------------------------------------------------------------------------------------------------
  */
 
+/* Of the prefix and the text, by turns; podman's are the same kind of thing. */
+static const char *const colours[] = { "\033[36m", "\033[33m", "\033[32m", "\033[35m", "\033[34m", "\033[31m" };
+
 struct printer {
 	const struct logs_options *options;
+	const char *colour;  /* NULL: none */
 	char *prefix;        /* name or id of the container, NULL: none */
 	struct kist_str out; /* not written yet */
 	int fd;              /* where that goes */
@@ -101,6 +107,8 @@ static int print_line(void *arg, const struct kist_log_line *line)
 		return 1;
 	p->fd = fd;
 	if (!p->inside[line->stream]) {
+		if (p->colour)
+			kist_str_add(&p->out, p->colour);
 		if (p->prefix)
 			kist_str_addf(&p->out, "%s ", p->prefix);
 		if (p->options->timestamps)
@@ -108,6 +116,8 @@ static int print_line(void *arg, const struct kist_log_line *line)
 	}
 	p->inside[line->stream] = line->partial;
 	kist_str_addn(&p->out, line->text, line->len);
+	if (!line->partial && p->colour)
+		kist_str_add(&p->out, "\033[0m");
 	if (!line->partial)
 		kist_str_addc(&p->out, '\n');
 	/* Who follows wants to see each line at once. */
@@ -116,11 +126,14 @@ static int print_line(void *arg, const struct kist_log_line *line)
 	return p->problem < 0 ? 1 : 0;
 }
 
+/* at: which one of several it is. */
 static int print_container(struct kist_container *c, const struct logs_options *o,
-                           const struct kist_log_options *parsed, bool several, struct kist_error *err)
+                           const struct kist_log_options *parsed, bool several, size_t at, struct kist_error *err)
 {
 	struct printer p = { .options = o, .fd = 1 };
 
+	if (o->color)
+		p.colour = colours[at % KIST_COUNT(colours)];
 	if (o->names)
 		p.prefix = kist_strdup(kist_container_name(c));
 	else if (several)
@@ -140,7 +153,7 @@ static int print_container(struct kist_container *c, const struct logs_options *
 
 /* A process for each container: they wait for different files, and a line is one write. */
 static pid_t follow_one(struct kist_cli *cli, struct kist_container *c, const struct logs_options *o,
-                        const struct kist_log_options *parsed)
+                        const struct kist_log_options *parsed, size_t at)
 {
 	pid_t parent = getpid();
 	pid_t pid = fork();
@@ -151,7 +164,7 @@ static pid_t follow_one(struct kist_cli *cli, struct kist_container *c, const st
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(KIST_EXIT_ENGINE);
-	int r = print_container(c, o, parsed, true, &problem);
+	int r = print_container(c, o, parsed, true, at, &problem);
 	if (r < 0)
 		kist_complain(cli->program, &problem);
 	_exit(r < 0 ? KIST_EXIT_ENGINE : 0);
@@ -166,7 +179,7 @@ static int follow_all(struct kist_cli *cli, struct kist_container **list, size_t
 
 	fflush(stdout);
 	for (; started < n; started++) {
-		pids[started] = follow_one(cli, list[started], o, parsed);
+		pids[started] = follow_one(cli, list[started], o, parsed, started);
 		if (pids[started] < 0) {
 			r = kist_fail_errno(err, errno, "start a process for container %s",
 			                    kist_container_name(list[started]));
@@ -188,12 +201,12 @@ static int print_all(struct kist_cli *cli, struct kist_container **list, size_t 
 	int code = 0;
 
 	if (n == 1)
-		return print_container(list[0], o, parsed, false, err);
+		return print_container(list[0], o, parsed, false, 0, err);
 	if (o->follow)
 		return follow_all(cli, list, n, o, parsed, err);
 	for (size_t i = 0; i < n; i++) {
 		struct kist_error problem = { 0 };
-		if (print_container(list[i], o, parsed, true, &problem) < 0) {
+		if (print_container(list[i], o, parsed, true, i, &problem) < 0) {
 			kist_complain(cli->program, &problem);
 			code = KIST_EXIT_ENGINE;
 		}
@@ -201,19 +214,27 @@ static int print_all(struct kist_cli *cli, struct kist_container **list, size_t 
 	return code;
 }
 
+int kist_logs_print(struct kist_cli *cli, struct kist_container **list, size_t n, const struct logs_options *o,
+                    struct kist_error *err)
+{
+	struct kist_log_options parsed = { 0 };
+	int r = parse(o, &parsed, err);
+
+	return r < 0 || n == 0 ? r : print_all(cli, list, n, o, &parsed, err);
+}
+
 static int run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct logs_options *o = options;
-	struct kist_log_options parsed = { 0 };
 	size_t n = o->latest ? 1 : (size_t)argc - 1, opened = 0;
 	KIST_FREE struct kist_container **list = kist_alloc(n * sizeof(struct kist_container *));
+	int r = 0;
 
-	int r = parse(o, &parsed, err);
 	/* All are looked up first: a misspelt name is told before pages of text. */
 	for (; r == 0 && opened < n; opened++)
 		r = kist_cli_open(cli, o->latest, o->latest ? NULL : argv[opened + 1], &list[opened], err);
 	if (r == 0)
-		r = print_all(cli, list, n, o, &parsed, err);
+		r = kist_logs_print(cli, list, n, o, err);
 	for (size_t i = 0; i < opened; i++)
 		kist_container_free(list[i]);
 	return r;
@@ -230,7 +251,7 @@ const struct kist_command kist_command_logs = {
 	               "wrote to its standard error to standard error. Nothing is locked, and following does not hold "
 	               "up other calls.",
 	.examples = (const char *const[]){ "logs --tail 20 -f web", "logs --since 10m --timestamps web db", NULL },
-	.options = (const struct kist_option_set[]){ { logs_rows, 0 }, { 0 } },
+	.options = (const struct kist_option_set[]){ { kist_logs_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct logs_options),
 	.max_args = -1,
 	.completes_first = KIST_COMPLETE_CONTAINER,

@@ -1,5 +1,6 @@
 /* The command's side of a session with a monitor: bytes both ways, window size, signals, detach keys. */
 #include "core/attach.h"
+#include "core/log.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -29,7 +30,7 @@ struct kist_attach *kist_attach_new(struct kist_container *c, int sock)
 
 	a->sock = sock;
 	a->tty = c->config.tty;
-	a->stdin_ = c->config.open_stdin;
+	a->stdin_ = c->config.open_stdin && !kist_log_passes(c->config.log_driver);
 	a->detach_keys = kist_strdup(c->k->settings.detach_keys);
 	return a;
 }

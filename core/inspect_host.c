@@ -1,5 +1,6 @@
 /* The inspect document's HostConfig and Mounts: what the container asks of the host. */
 #include "core/plan.h"
+#include "core/log.h"
 #include "core/view.h"
 #include "core/volume.h"
 
@@ -160,7 +161,7 @@ static struct json_object *log_path(const struct view *v)
 {
 	KIST_FREE char *beside = kist_container_path(v->c, "ctr.log");
 
-	if (kist_streq(v->config->log_driver, "none"))
+	if (!kist_log_is_kept(v->config->log_driver))
 		return view_text(NULL);
 	return view_text(v->config->log_path ? v->config->log_path : beside);
 }

@@ -1,6 +1,7 @@
 /* The monitor's way from a record to a container that waits at its gate. */
 #include "core/launch.h"
 #include "core/launch_hooks.h"
+#include "core/log.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/fs.h"
@@ -94,6 +95,16 @@ static int make_pipe(int ends[2], const struct kist_spec *spec, int container_en
 	return 0;
 }
 
+/* A terminal is more than its bytes: who has one can type into it. That must be asked for. */
+static int check_passed(const struct kist_container *c, const int fds[3], struct kist_error *err)
+{
+	for (int i = 0; i < 3; i++)
+		if (fds[i] >= 0 && isatty(fds[i]) && !kist_streq(c->config.log_driver, "passthrough-tty"))
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "log driver passthrough: stdio is a terminal; passthrough-tty hands it over");
+	return 0;
+}
+
 static int make_stdio(struct kist_container *c, const struct kist_spec *spec, struct kist_launch *launch, int theirs[3],
                       struct kist_error *err)
 {
@@ -101,6 +112,10 @@ static int make_stdio(struct kist_container *c, const struct kist_spec *spec, st
 
 	if (c->config.tty)
 		return 0;
+	for (int i = 0; i < 3; i++)
+		theirs[i] = launch->pass[i] < 0 ? -1 : fcntl(launch->pass[i], F_DUPFD_CLOEXEC, 3);
+	if (kist_log_passes(c->config.log_driver))
+		return check_passed(c, theirs, err);
 	for (int i = 0; i < 3; i++) {
 		int *const ours[] = { &launch->stdin_fd, &launch->stdout_fd, &launch->stderr_fd };
 		int container_end = i == 0 ? 0 : 1;

@@ -10,13 +10,15 @@ struct kist_error;
 
 struct kist_launch {
 	unsigned rows, cols, preserve_fds;  /* in */
+	int pass[3];                        /* in: stdio that the container gets a copy of; -1: none. The caller's */
 	struct kist_ns_child child;         /* out: waits at the gate */
 	int stdin_fd, stdout_fd, stderr_fd; /* out: our ends, -1: none */
 	int cgroup;                         /* out: directory fd, -1: none */
 };
 #define KIST_LAUNCH_INIT                                                                                               \
 	{                                                                                                              \
-		.child = KIST_NS_CHILD_INIT, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cgroup = -1            \
+		.child = KIST_NS_CHILD_INIT, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cgroup = -1,           \
+		.pass = { -1, -1, -1 }                                                                                 \
 	}
 
 /* On failure nothing is left but the run directory's files, which clean-up removes. */

@@ -1,4 +1,4 @@
-/* Container logs, written by the monitor: k8s-file and json-file, bounded by rotation. The writer cuts the stream into
+/* Container logs, written by the monitor: k8s-file and json-file (and lines for syslog), bounded by rotation. The writer cuts the stream into
  * lines and puts each into one buffer, which is written when the stream pauses: a write for each read at most. */
 #include "core/internal.h"
 
@@ -21,6 +21,8 @@
 
 struct kist_log_writer {
 	bool json;
+	struct kist_syslog *syslog; /* instead of a file */
+	int64_t now;                /* wall; of the read that lines came with */
 	int dir; /* of the log file, owned */
 	char *name;
 	char *tag;
@@ -33,7 +35,7 @@ struct kist_log_writer {
 	uint64_t dropped; /* bytes that could not be written */
 };
 
-static const char *const drivers[] = { "k8s-file", "json-file", "none" };
+static const char *const drivers[] = { "k8s-file", "json-file", "none", "syslog", "passthrough", "passthrough-tty" };
 
 int kist_log_check(const char *driver, struct kist_error *err)
 {
@@ -41,7 +43,19 @@ int kist_log_check(const char *driver, struct kist_error *err)
 		if (kist_streq(drivers[i], driver))
 			return 0;
 	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-	                 "log driver '%s' is not supported: use k8s-file, json-file or none", driver ? driver : "");
+	                 "log driver '%s' is not supported: use k8s-file, json-file, syslog, passthrough, "
+	                 "passthrough-tty or none",
+	                 driver ? driver : "");
+}
+
+bool kist_log_is_kept(const char *driver)
+{
+	return kist_streq(driver, "k8s-file") || kist_streq(driver, "json-file");
+}
+
+bool kist_log_passes(const char *driver)
+{
+	return kist_streq(driver, "passthrough") || kist_streq(driver, "passthrough-tty");
 }
 
 static int file_open(struct kist_log_writer *w)
@@ -138,6 +152,10 @@ static void record(struct kist_log_writer *w, int stream, const char *when, cons
 {
 	const char *name = stream == 2 ? "stderr" : "stdout";
 
+	if (w->syslog) {
+		kist_syslog_send(w->syslog, stream, w->now, text, len);
+		return;
+	}
 	if (!w->json) {
 		kist_str_addf(&w->out, "%s %s %c ", when, name, partial ? 'P' : 'F');
 		kist_str_addn(&w->out, text, len);
@@ -164,7 +182,8 @@ void kist_log_writer_write(struct kist_log_writer *w, int stream, const void *da
 	char when[40];
 
 	/* One time for what came in one read: that is when it was seen. */
-	kist_time_format(when, kist_now_wall(), w->json);
+	w->now = kist_now_wall();
+	kist_time_format(when, w->now, w->json);
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 		size_t n = (size_t)((newline ? newline : end) - at);
@@ -191,7 +210,8 @@ void kist_log_writer_close(struct kist_log_writer *w)
 
 	if (!w)
 		return;
-	kist_time_format(when, kist_now_wall(), w->json);
+	w->now = kist_now_wall();
+	kist_time_format(when, w->now, w->json);
 	for (int i = 0; i < 2; i++) {
 		if (w->partial[i].len)
 			record(w, i + 1, when, w->partial[i].data, w->partial[i].len, true);
@@ -201,6 +221,7 @@ void kist_log_writer_close(struct kist_log_writer *w)
 	if (w->dropped)
 		kist_debug("log: %llu bytes could not be written", (unsigned long long)w->dropped);
 	kist_str_free(&w->out);
+	kist_syslog_close(w->syslog);
 	kist_close_fd(&w->fd);
 	kist_close_fd(&w->dir);
 	free(w->name);
@@ -230,6 +251,21 @@ int kist_log_place(const struct kist_container_config *config, int dir, int *out
 	return kist_fail_errno(err, errno, "open directory of log %s", path ? path : "ctr.log");
 }
 
+static int syslog_open(struct kist_log_writer **out, const struct kist_container_config *config,
+                       struct kist_error *err)
+{
+	struct kist_log_writer *w = kist_alloc(sizeof(*w));
+
+	w->fd = w->dir = -1;
+	int r = kist_syslog_open(&w->syslog, config->log_path, config->log_tag ? config->log_tag : config->name);
+	if (r < 0) {
+		kist_log_writer_close(w);
+		return kist_fail_errno(err, -r, "log to syslog socket %s", config->log_path);
+	}
+	*out = w;
+	return 0;
+}
+
 int kist_log_writer_open(struct kist_log_writer **out, const struct kist_container_config *config, int dir,
                          struct kist_error *err)
 {
@@ -237,7 +273,9 @@ int kist_log_writer_open(struct kist_log_writer **out, const struct kist_contain
 	char *name = NULL;
 
 	*out = NULL;
-	if (kist_streq(config->log_driver, "none"))
+	if (kist_streq(config->log_driver, "syslog"))
+		return syslog_open(out, config, err);
+	if (!kist_log_is_kept(config->log_driver))
 		return 0;
 	int r = kist_log_place(config, dir, &place, &name, err);
 	if (r < 0)

@@ -180,7 +180,10 @@ void monitor_run_close(struct monitor *m)
 	kist_log_writer_close(m->log);
 	m->log = NULL;
 	kist_launch_close(&m->launch);
+	int pass[3];
+	memcpy(pass, m->launch.pass, sizeof(pass));
 	m->launch = (struct kist_launch)KIST_LAUNCH_INIT;
+	memcpy(m->launch.pass, pass, sizeof(pass));
 	m->launch.rows = rows;
 	m->launch.cols = cols;
 }
@@ -536,7 +539,6 @@ int kist_monitor_main(int argc, char **argv)
 
 	if (args_parse(argc, argv, &args) < 0)
 		return 125;
-	process_setup(&args);
 	int control = KIST_MONITOR_FD_CONTROL(args.preserve), lock = KIST_MONITOR_FD_LOCK(args.preserve);
 	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || fcntl(lock, F_SETFD, FD_CLOEXEC) < 0)
 		return 125;
@@ -546,6 +548,9 @@ int kist_monitor_main(int argc, char **argv)
 		kist_close_fd(&control);
 		kist_close_fd(&lock);
 	}
+	for (int fd = 0; fd < 3 && strchr(args.flags, KIST_MONITOR_PASS); fd++)
+		m.launch.pass[fd] = fcntl(fd, F_DUPFD_CLOEXEC, lock + 1);
+	process_setup(&args);
 	bool volatile_ = strchr(args.flags, KIST_MONITOR_VOLATILE) != NULL;
 	int r = kist_open_at(&m.k, args.root, args.runroot, volatile_, &err);
 	if (r == 0)

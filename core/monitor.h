@@ -75,6 +75,7 @@ enum {
 	KIST_MONITOR_ARGS,
 };
 #define KIST_MONITOR_VOLATILE 'v'
+#define KIST_MONITOR_PASS     'p' /* the container gets the command's own stdio */
 #define KIST_MONITOR_SILENT   'q' /* writes no events */
 #define KIST_MONITOR_START    's' /* open the gate at once */
 #define KIST_MONITOR_ATTACH   'a' /* the starting command wants the output */

@@ -1,4 +1,5 @@
 /* From a container's record to the plan of its launch: the process, its namespaces, its security. */
+#include "core/log.h"
 #include "core/network.h"
 #include "core/plan.h"
 #include "core/volume.h"
@@ -484,6 +485,9 @@ static int check_plain(const struct kist_container_config *config, struct kist_e
 		if (r < 0)
 			return r;
 	}
+	if (config->tty && kist_log_passes(config->log_driver))
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "log driver %s hands over the command's stdio: it excludes --tty", config->log_driver);
 	return kist_log_check(config->log_driver, err);
 }
 

@@ -2,6 +2,7 @@
  * container can write. The container's lock goes with it (flock belongs to the open file), so that the hand-over has no
  * gap. */
 #include "core/internal.h"
+#include "core/log.h"
 #include "core/monitor.h"
 #include "core/spawn.h"
 
@@ -56,6 +57,8 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 
 	if (settings->volatile_)
 		flags[n++] = KIST_MONITOR_VOLATILE;
+	if (kist_log_passes(c->config.log_driver))
+		flags[n++] = KIST_MONITOR_PASS;
 	if (settings->events == KIST_EVENTS_NONE)
 		flags[n++] = KIST_MONITOR_SILENT;
 	if (how->start)
