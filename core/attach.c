@@ -78,6 +78,7 @@ int kist_attach_open(struct kist_container *c, struct kist_attach **out, struct 
 		kist_close_fd(&sock);
 		return kist_fail_errno(err, -r, "attach to container %.12s", c->config.id);
 	}
+	kist_container_event(c, "attach");
 	*out = kist_attach_new(c, sock);
 	(*out)->late = true;
 	return 0;

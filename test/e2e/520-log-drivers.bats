@@ -1,0 +1,62 @@
+#!/usr/bin/env bats
+# Log drivers that keep nothing here, logs of several containers, and attached clients under load.
+load helpers
+
+@test "logs: passthrough hands stdio over, syslog without a daemon holds nothing up" {
+	kist_only
+	run -0 --separate-stderr kist run --rm --log-driver passthrough busybox sh -c 'cat; echo err >&2' <<<'from here'
+	equal 'from here' "$output"
+	equal err "$stderr"
+	kist run -d --name p --log-driver passthrough busybox echo detached >"$STORE/out"
+	kist wait p >/dev/null
+	contains "$(cat "$STORE/out")" detached
+	engine_error kist logs p
+	engine_error kist run --rm -t --log-driver passthrough busybox true
+	engine_error kist run --rm --log-driver journald busybox true
+	contains "$stderr" journald
+	run -0 kist run --name s --log-driver syslog --log-opt "path=$STORE/nobody" --log-opt tag=mine busybox sh -c 'yes | head -n 10000 >&2; echo out'
+	equal out "$(tail -n 1 <<<"$output")"
+	engine_error kist logs s
+	equal syslog "$(kist inspect --format '{{.HostConfig.LogConfig.Type}}' s)"
+}
+
+@test "logs: several containers, each with its name or colour, followed to their ends" {
+	kist_only
+	kist run -d --name a busybox sh -c 'echo one; sleep 0.3; echo two' >/dev/null
+	kist run -d --name b busybox sh -c 'echo three; sleep 0.3; echo four >&2' >/dev/null
+	run -0 kist logs -f -n a b
+	equal 'a one a two b four b three' "$(sort <<<"$output" | xargs)"
+	run -0 kist logs --names --color --tail 1 a b
+	equal $'\033[36ma two\033[0m\n\033[33mb four\033[0m' "$output"
+	equal four "$(kist logs --latest 2>&1 | tail -n 1)"
+	engine_error kist logs a nosuch
+	equal '' "$output"
+}
+
+# Five clients: two read, one stands still, one is killed. The container is held up no longer than the bound (5 s for a
+# client that does not read), and the log has every line.
+@test "attach: a hundred megabytes with slow, stopped and killed clients: the log is whole" {
+	kist_only
+	local lines=800000 i pids=()
+	kist run -d --name c --log-opt max-size=-1 busybox sh -c "while [ ! -f /go ]; do sleep 0.05; done; yes 'a line of output that is as long as such lines are, more or less, and then some more of it, up to 125 characters in all......' | head -n $lines" >/dev/null
+	for i in 1 2 3 4 5; do
+		# shellcheck disable=SC2046 # a command line
+		$(kist_command) attach --no-stdin --sig-proxy=false c >"$STORE/out$i" 2>/dev/null </dev/null 3>&- &
+		pids[i]=$!
+	done
+	attached() { [ "$(kist events --stream=false --filter event=attach --filter container=c | wc -l)" -ge 5 ]; }
+	until_true 10 attached || fail 'not attached'
+	kist exec c touch /go
+	growing() { [ "$(wc -c <"$STORE/out5")" -gt 100000 ]; }
+	until_true 20 growing || fail 'no output'
+	kill -STOP "${pids[3]}"
+	kill -9 "${pids[5]}"
+	E2E_TIMEOUT=120 kist wait c >/dev/null
+	kill -KILL "${pids[3]}"
+	wait "${pids[1]}" "${pids[2]}" "${pids[4]}" || true
+	for i in 1 2 4; do
+		equal "$lines" "$(wc -l <"$STORE/out$i")" "lines of client $i"
+	done
+	equal "$lines" "$(kist logs c | wc -l)" 'lines of the log'
+	rm -f "$STORE"/out*
+}
