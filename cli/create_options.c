@@ -109,7 +109,7 @@ const struct kist_option create_option_rows[] = {
 	OPT(LIST, label, "label", 'l', .metavar = "key=value", .help = "Add a label"),
 	OPT(LIST, label_file, "label-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	    .help = "Read labels from a file"),
-	OPT(STRING, log_driver, "log-driver", 0, .metavar = "driver", 
+	OPT(STRING, log_driver, "log-driver", 0, .metavar = "driver",
 	    .help = "k8s-file, json-file, syslog, passthrough, passthrough-tty or none"),
 	OPT(LIST, log_opt, "log-opt", 0, .metavar = "key=value",
 	    .help = "path=, max-size=, max-file= or tag= of the log"),

@@ -17,8 +17,11 @@ struct kist_launch {
 };
 #define KIST_LAUNCH_INIT                                                                                               \
 	{                                                                                                              \
-		.child = KIST_NS_CHILD_INIT, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cgroup = -1,           \
-		.pass = { -1, -1, -1 }                                                                                 \
+		.child = KIST_NS_CHILD_INIT, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .cgroup = -1, .pass = { \
+			-1,                                                                                            \
+			-1,                                                                                            \
+			-1                                                                                             \
+		}                                                                                                      \
 	}
 
 /* On failure nothing is left but the run directory's files, which clean-up removes. */

@@ -473,8 +473,8 @@ int kist_container_logs(struct kist_container *c, const struct kist_log_options 
 
 	if (!kist_log_is_kept(c->config.log_driver))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-		                 "container %s has log driver %s: it keeps no log that can be read here", c->config.name,
-		                 c->config.log_driver);
+		                 "container %s has log driver %s: it keeps no log that can be read here",
+		                 c->config.name, c->config.log_driver);
 	r.json = kist_streq(c->config.log_driver, "json-file");
 	int result = kist_log_place(&c->config, kist_container_dir(c), &r.dir, &r.name, err);
 	if (result == 0)

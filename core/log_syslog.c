@@ -13,12 +13,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOCKET      "/dev/log"
-#define PACKET_MAX  1024 /* RFC 3164, 4.1 */
-#define TAG_MAX     32
-#define RETRY_NS    KIST_NSEC_PER_SEC
-#define PRI_STDOUT  30 /* daemon, info */
-#define PRI_STDERR  27 /* daemon, error */
+#define SOCKET     "/dev/log"
+#define PACKET_MAX 1024 /* RFC 3164, 4.1 */
+#define TAG_MAX    32
+#define RETRY_NS   KIST_NSEC_PER_SEC
+#define PRI_STDOUT 30 /* daemon, info */
+#define PRI_STDERR 27 /* daemon, error */
 
 struct kist_syslog {
 	struct sockaddr_un address;

@@ -1,5 +1,6 @@
-/* Container logs, written by the monitor: k8s-file and json-file (and lines for syslog), bounded by rotation. The writer cuts the stream into
- * lines and puts each into one buffer, which is written when the stream pauses: a write for each read at most. */
+/* Container logs, written by the monitor: k8s-file and json-file (and lines for syslog), bounded by rotation. The
+ * writer cuts the stream into lines and puts each into one buffer, which is written when the stream pauses: a write for
+ * each read at most. */
 #include "core/internal.h"
 
 #include "core/base/clock.h"
@@ -23,7 +24,7 @@ struct kist_log_writer {
 	bool json;
 	struct kist_syslog *syslog; /* instead of a file */
 	int64_t now;                /* wall; of the read that lines came with */
-	int dir; /* of the log file, owned */
+	int dir;                    /* of the log file, owned */
 	char *name;
 	char *tag;
 	int fd; /* -1: to be opened again */
@@ -251,8 +252,7 @@ int kist_log_place(const struct kist_container_config *config, int dir, int *out
 	return kist_fail_errno(err, errno, "open directory of log %s", path ? path : "ctr.log");
 }
 
-static int syslog_open(struct kist_log_writer **out, const struct kist_container_config *config,
-                       struct kist_error *err)
+static int syslog_open(struct kist_log_writer **out, const struct kist_container_config *config, struct kist_error *err)
 {
 	struct kist_log_writer *w = kist_alloc(sizeof(*w));
 

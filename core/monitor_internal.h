@@ -63,12 +63,12 @@ struct monitor {
 	bool hung;         /* nobody has the terminal open now; its next user wakes us */
 	struct exec_session *execs;
 	struct monitor_health *health; /* NULL: no check, or it does not run */
-	struct kist_str input; /* for the container's stdin, not yet taken */
-	bool input_ends;       /* EOF follows the input */
-	struct kist_exit end;  /* how it ended, once it did */
-	int64_t began;         /* the last run; boot time */
-	int64_t delay;         /* between the last two runs, 0: there was one */
-	bool host_stops;       /* SIGTERM came: no further run */
+	struct kist_str input;         /* for the container's stdin, not yet taken */
+	bool input_ends;               /* EOF follows the input */
+	struct kist_exit end;          /* how it ended, once it did */
+	int64_t began;                 /* the last run; boot time */
+	int64_t delay;                 /* between the last two runs, 0: there was one */
+	bool host_stops;               /* SIGTERM came: no further run */
 };
 
 /* loop (monitor.c) */

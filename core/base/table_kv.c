@@ -447,8 +447,8 @@ static int read_line(const struct kist_table *table, char *line, const char *raw
 	return r ? kist_fail(err, local.kind, local.errnum, "%s", local.text) : 0;
 }
 
-static int read_lines(const struct kist_table *table, char *text, const char *original, void *object,
-                      struct seen *seen, char ***extra, struct kist_error *err)
+static int read_lines(const struct kist_table *table, char *text, const char *original, void *object, struct seen *seen,
+                      char ***extra, struct kist_error *err)
 {
 	size_t number = 1;
 	char *next;
