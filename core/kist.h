@@ -200,7 +200,7 @@ struct kist_container_config {
 	struct kist_opt umask;                     /* 0022 */
 	char *timezone;                            /* zone name or "local" */
 	uint64_t shm_size;
-	char *log_driver;       /* k8s-file json-file none */
+	char *log_driver;       /* k8s-file json-file syslog passthrough passthrough-tty none */
 	char *log_path;         /* NULL: ctr.log beside the record */
 	uint64_t log_max_size;  /* bytes, 0: unbounded */
 	uint32_t log_max_files; /* rotated files besides the current one are one fewer */
