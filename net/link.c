@@ -68,9 +68,15 @@ void kist_net_put_conf4(struct kist_nl *nl, const struct kist_net_conf4 *values,
 int kist_net_link_fail(const struct kist_nl *nl, const char *kind, int errnum, struct kist_error *err)
 {
 	/* 'Unknown device type' */
-	if (errnum == EOPNOTSUPP && strstr(nl->text, "nknown device type"))
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, errnum, "the kernel has no %s links (try: modprobe %s)",
-		                 kind, kind);
+	if (errnum == EOPNOTSUPP && strstr(nl->text, "nknown device type")) {
+		char option[16];
+
+		snprintf(option, sizeof(option), "%s", kind);
+		for (char *c = option; *c; c++)
+			*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, errnum,
+		                 "the kernel has no %s links (CONFIG_%s; try: modprobe %s)", kind, option, kind);
+	}
 	return kist_nl_fail(nl, errnum, err);
 }
 

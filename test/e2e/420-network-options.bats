@@ -175,7 +175,7 @@ has_links()
 	else
 		kist network create -d ipvlan --subnet 192.0.2.0/24 --opt parent=lan0 ip
 		run -125 kist run --rm --network ip busybox true
-		contains "$output" 'the kernel has no ipvlan links (try: modprobe ipvlan)'
+		contains "$output" 'the kernel has no ipvlan links (CONFIG_IPVLAN; try: modprobe ipvlan)'
 		contains "$output" '--network none'
 	fi
 	kist network create --opt vlan=7 tagged
