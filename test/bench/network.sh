@@ -67,11 +67,11 @@ if command -v podman >/dev/null && [ -x /usr/lib/podman/netavark ]; then
 	podman_global=(podman --log-level error --runtime runc --cgroup-manager cgroupfs --storage-driver overlay
 		--root "$work/podman" --runroot "$work/run/podman" --tmpdir "$work/run/podman-tmp")
 	podman_flags=(--ulimit nofile=1024:1024 --ulimit nproc=1000:1000 --pids-limit 0)
-	"${podman_global[@]}" import "$work/root.tar" busybox >/dev/null 2>&1 &&
-		"${podman_global[@]}" run --rm "${podman_flags[@]}" busybox true >/dev/null 2>"$work/podman.err" || {
-		echo "podman with netavark does not run here: $(tail -n 1 "$work/podman.err" 2>/dev/null)"
+	"${podman_global[@]}" import "$work/root.tar" busybox >/dev/null 2>&1
+	if ! "${podman_global[@]}" run --rm "${podman_flags[@]}" busybox true >/dev/null 2>"$work/podman.err"; then
+		echo "podman with netavark does not run here: $(tail -n 1 "$work/podman.err")"
 		podman_global=()
-	}
+	fi
 fi
 
 echo "kernel $(uname -r), $(nproc) processors, load $(cut -d ' ' -f 1 /proc/loadavg)"

@@ -103,7 +103,7 @@ has_links()
 	equal '' "$(cat "$STORE/reached")" 'what is reached'
 	lacks "$(kist exec inside ip route)" default
 	# Nobody tells a container where its routers are.
-	equal '0 0 0 0' "$(echo $(kist exec one sh -c 'cd /proc/sys/net; cat ipv6/conf/eth0/accept_ra ipv6/conf/eth0/accept_redirects ipv4/conf/eth0/accept_redirects ipv4/conf/eth0/send_redirects'))"
+	equal '0 0 0 0' "$(kist exec one sh -c 'cd /proc/sys/net; cat ipv6/conf/eth0/accept_ra ipv6/conf/eth0/accept_redirects ipv4/conf/eth0/accept_redirects ipv4/conf/eth0/send_redirects' | paste -sd ' ')"
 }
 
 @test 'subnets, ranges, gateways, routes, metric, mtu, names of links; host routes are kept clear of' {
@@ -130,7 +130,7 @@ has_links()
 		kist network create "n$i"
 	done
 	equal '10.89.1.0/24 10.89.4.0/24 10.89.5.0/24 10.89.6.0/24 10.89.8.0/24 10.89.9.0/24' \
-		"$(echo $(for i in 1 2 3 4 5 6; do kist network inspect --format '{{range .Subnets}}{{.Subnet}}{{end}}' "n$i"; done))"
+		"$(for i in 1 2 3 4 5 6; do kist network inspect --format '{{range .Subnets}}{{.Subnet}}{{end}}' "n$i"; done | paste -sd ' ')"
 	run -125 kist network create --subnet 10.89.7.128/25 mine
 	contains "$output" 'the host has a route to 10.89.7.0/24'
 	run -125 kist network create --subnet 10.99.1.0/28 mine
