@@ -79,6 +79,10 @@ static const struct kist_option create_rows[] = {
 	    .help = "Write the pod's id to a new file"),
 	OPT(LIST, publish, "publish", 'p', .metavar = "[[ip:][port]:]port[/protocol]",
 	    .help = "Publish a port or a range of ports of the pod on the host"),
+	OPT(STRING, restart, "restart", 0, .metavar = "policy",
+	    .choices = (const char *const[]){ "no", "on-failure", "always", "unless-stopped", NULL },
+	    .help = "Restart policy of containers without one of their own: no, on-failure[:N], always, "
+	            "unless-stopped"),
 	OPT(FLAG, replace, "replace", 0, .help = "Remove a pod of the same name first"),
 	OPT(LIST, security_opt, "security-opt", 0, .metavar = "option",
 	    .help = "Of each container: no-new-privileges, seccomp=, apparmor=, mask=, unmask=, proc-opts="),
@@ -334,7 +338,9 @@ static int make(struct kist_cli *cli, const struct pod_create_options *own, stru
 	config.share_parent = own->share_parent;
 	for (size_t i = 0; cli->argv && cli->argv[i]; i++)
 		kist_strv_add(&config.create_command, cli->argv[i]);
-	int r = set_share(own, &config, err);
+	int r = o->restart ? kist_restart_parse(o->restart, &config.restart_policy, &config.restart_retries, err) : 0;
+	if (r == 0)
+		r = set_share(own, &config, err);
 	if (r == 0)
 		r = set_labels(o, &config, err);
 	if (r == 0)

@@ -463,6 +463,7 @@ static const struct {
 	{ "InfraContainerID", json_type_string },
 	{ "SharedNamespaces", json_type_array },
 	{ "Containers", json_type_array },
+	{ "RestartPolicy", json_type_string },
 	{ "Namespace", json_type_string },
 	{ "CPUPeriod", json_type_int },
 	{ "CPUQuota", json_type_int },

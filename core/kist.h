@@ -535,11 +535,13 @@ struct kist_pod_config {
 	char *hostname; /* NULL: the pod's name */
 	char **labels;  /* "key=value" */
 	char **create_command;
-	bool infra;                            /* default true: a container of its own holds the namespaces */
-	char *infra_id, *infra_name;           /* name NULL for create: the id's beginning and "-infra" */
-	char **share;                          /* of cgroup ipc net pid user uts; NULL: none */
-	bool share_parent;                     /* default true: the containers' cgroups are in the pod's */
-	char *exit_policy;                     /* continue; stop: it stops when the last container has ended */
+	bool infra;                  /* default true: a container of its own holds the namespaces */
+	char *infra_id, *infra_name; /* name NULL for create: the id's beginning and "-infra" */
+	char **share;                /* of cgroup ipc net pid user uts; NULL: none */
+	bool share_parent;           /* default true: the containers' cgroups are in the pod's */
+	char *exit_policy;           /* continue; stop: it stops when the last container has ended */
+	char *restart_policy;        /* of containers that join without one of their own; NULL: none */
+	uint32_t restart_retries;
 	char *cgroup_parent;                   /* of the pod's cgroup, which is named by its id */
 	struct kist_spec_resources *resources; /* limits of all its containers together; NULL: none */
 	char **volumes_from;                   /* for inspect */

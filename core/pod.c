@@ -28,6 +28,8 @@ static const struct kist_field fields[] = {
 	ROW(STRV, share),
 	ROW(BOOL, share_parent, .fallback = "true"),
 	ROW(STRING, exit_policy, .fallback = "continue"),
+	ROW(STRING, restart_policy),
+	ROW(U32, restart_retries),
 	ROW(STRING, cgroup_parent, .fallback = "/kist"),
 	ROW(POINTER, resources, .table = &kist_spec_resources_table),
 	ROW(STRV, volumes_from),

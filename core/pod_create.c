@@ -1,5 +1,6 @@
 /* Making pods, and containers in them. */
 #include "core/pod.h"
+#include "core/restart.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -71,8 +72,12 @@ void kist_pod_unmark(struct kist_container *c)
 
 static int check(const struct kist_pod_config *config, struct kist_error *err)
 {
+	const struct kist_container_config policy = { .restart_policy = config->restart_policy,
+		                                      .restart_retries = config->restart_retries };
 	int r = config->name ? kist_name_check(config->name, err) : 0;
 
+	if (r == 0)
+		r = kist_restart_check(&policy, err);
 	for (size_t i = 0; r == 0 && config->share && config->share[i]; i++)
 		if (!kist_pod_is_namespace(config->share[i]))
 			r = kist_fail(err, KIST_ERR_INVALID, 0,
@@ -269,6 +274,15 @@ static int join_namespace(const struct kist_pod *pod, struct kist_container *inf
 	return 0;
 }
 
+/* What removes itself is not to come back, and what prepares ends on purpose. */
+static void join_restart(const struct kist_pod *pod, struct kist_container_config *config)
+{
+	if (config->restart_policy || config->auto_remove || config->init_ctr)
+		return;
+	config->restart_policy = kist_strdup(pod->config.restart_policy);
+	config->restart_retries = pod->config.restart_retries;
+}
+
 static int join(const struct kist_pod *pod, struct kist_container *infra, struct kist_container_config *config,
                 struct kist_error *err)
 {
@@ -282,6 +296,7 @@ static int join(const struct kist_pod *pod, struct kist_container *infra, struct
 		free(config->cgroup_parent);
 		config->cgroup_parent = kist_pod_cgroup_path(pod);
 	}
+	join_restart(pod, config);
 	if (infra)
 		kist_container_config_inherit(config, &infra->config);
 	if (infra && kist_has_prefix(config->uts_ns, "container:") && !kist_env_get(config->env, "HOSTNAME"))

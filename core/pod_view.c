@@ -189,6 +189,7 @@ int kist_pod_inspect(struct kist_pod *pod, struct json_object **out, struct kist
 	add(document, "SharedNamespaces", view_list(config->share));
 	json_object_object_add(document, "NumContainers", view_int((int64_t)n));
 	add(document, "Containers", containers_list(list, n));
+	add(document, "RestartPolicy", view_text(config->restart_policy));
 	if (infra)
 		add_limits(document, pod, infra, &view);
 	shown.resources = own;

@@ -199,7 +199,12 @@ ns_of()
 }
 
 @test "states: pause, kill, degraded, exit policies, filters, prune" {
-	kist pod create --network none --exit-policy stop one >/dev/null
+	kist pod create --network none --exit-policy stop --restart on-failure:1 one >/dev/null
+	kist run -d --pod one --name again busybox sh -c 'exit 3' >/dev/null
+	ended_twice() { [ "$(kist inspect --format '{{.RestartCount}} {{.State.Status}}' again)" = '1 exited' ]; }
+	until_true 10 ended_twice
+	pod_in_state one Exited
+	kist rm again >/dev/null
 	kist pod create --network none --label tier=db two >/dev/null
 	sleeper --pod one --name a >/dev/null
 	sleeper --pod one --name b >/dev/null
