@@ -64,7 +64,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 objects := $(sources:%.c=$(obj)/%.o)
 
-.PHONY: all static check check-unit check-e2e check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
+.PHONY: all static check check-unit check-e2e check-crash check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
 	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers
 all: $(out)/kist
 
@@ -107,6 +107,10 @@ check-asan:
 E2E ?=
 check-e2e: all static
 	$(Q)test/e2e/run $(E2E)
+
+# Kills commands at every call that changes the disk; the e2e suite of the same name takes a sample.
+check-crash: static
+	$(Q)KIST_CRASH_ALL=1 test/e2e/run 240-power-cut
 
 # Attacks that win by chance, a minute each, all at once.
 check-race: static

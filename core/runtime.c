@@ -9,6 +9,7 @@
 #include "core/detach_keys.h"
 #include "overlay/overlay.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -116,6 +117,21 @@ static int open_top(const char *path, const char *what, struct kist_error *err)
 	return fd;
 }
 
+/* What a call that was killed while it wrote 'boot' left. Under the lock that all of them take. */
+static void sweep_boot(int runroot)
+{
+	int fd = openat(runroot, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!list)
+		kist_close_fd(&fd);
+	for (const struct dirent *entry; list && (entry = readdir(list));)
+		if (kist_has_prefix(entry->d_name, KIST_TMP_PREFIX "boot-"))
+			unlinkat(runroot, entry->d_name, 0);
+	if (list)
+		closedir(list);
+}
+
 /* What a run directory that survived a reboot holds is of no use: sockets, locks and leases of processes that are
  * gone. The states themselves carry the boot they belong to, so that no record has to be rewritten here. */
 static int boot_refresh(struct kist *k, struct kist_error *err)
@@ -135,6 +151,7 @@ static int boot_refresh(struct kist *k, struct kist_error *err)
 		if (r < 0)
 			return kist_fail_errno(err, -r, "clear %s/%s of the last boot", k->settings.runroot, stale[i]);
 	}
+	sweep_boot(k->runroot);
 	int r = kist_replace_file(k->runroot, "boot", k->boot, strlen(k->boot), 0600, 0);
 	return r < 0 ? kist_fail_errno(err, -r, "write %s/boot", k->settings.runroot) : 0;
 }

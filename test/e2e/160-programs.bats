@@ -68,3 +68,63 @@ ask()
 	run -0 kist stop -a
 	equal 0 "$(kist ps -q | wc -l)"
 }
+
+# Named volumes: what was committed is there after stop, after rm and run, and after kill -9 of the container and of its monitor.
+
+server()
+{
+	kist run -d --name "$1" --network host -v "$1:/data" -w /data "${@:2}" >/dev/null
+}
+
+# Each way in turn; then what was written before it must be read again. by CHECK: starts it anew and waits for it.
+ends_of()
+{
+	local name=$1 anew=$2 wrote=$3 reads=$4 way
+	for way in stop kill rm monitor; do
+		$wrote "$way"
+		case $way in
+		stop) kist stop "$name" >/dev/null && kist start "$name" >/dev/null ;;
+		kill)
+			kist kill -s KILL "$name" >/dev/null
+			in_state "$name" exited
+			kist start "$name" >/dev/null
+			;;
+		rm) kist rm -f "$name" >/dev/null && $anew ;;
+		monitor)
+			kill -9 "$(ps -o ppid= -p "$(pid_of "$name")")"
+			kist rm -f "$name" >/dev/null
+			$anew
+			;;
+		esac
+		$reads "$way"
+	done
+	kist rm -f "$name" >/dev/null
+	kist volume rm "$name" >/dev/null
+}
+
+@test "PostgreSQL in a named volume keeps its data over stop, kill -9, rm and run, a killed monitor" {
+	local bin
+	bin=$(kist run --rm debian sh -c 'echo /usr/lib/postgresql/*/bin')
+	kist run --rm -v pg:/data:U -u postgres debian "$bin/initdb" -D /data/db -A trust --no-locale >/dev/null
+	sql() { kist exec -u postgres pg "$bin/psql" -h /tmp -Atc "$1" postgres; }
+	anew() { server pg -u postgres debian "$bin/postgres" -D /data/db -k /tmp -c listen_addresses= -c jit=off; }
+	ready() { sql 'select 1' >/dev/null 2>&1; }
+	wrote() { until_true 30 ready && sql "insert into t values ('$1')" >/dev/null; }
+	reads() { until_true 30 ready || { kist logs pg; fail "$1: no answer"; }; equal "$1" "$(sql "select v from t where v = '$1'")" "after $1"; }
+	anew
+	until_true 30 ready || { kist logs pg; fail 'no answer'; }
+	sql 'create table t (v text)' >/dev/null
+	ends_of pg anew wrote reads
+}
+
+@test "Redis in a named volume keeps its data over stop, kill -9, rm and run, a killed monitor" {
+	cli() { kist exec db redis-cli -p 17478 "$@"; }
+	anew() { server db -u redis debian redis-server --port 17478 --bind 127.0.0.1 --dir /data --appendonly yes --appendfsync always; }
+	ready() { [ "$(cli ping 2>/dev/null)" = PONG ]; }
+	wrote() { until_true 30 ready && cli set "$1" "value-$1" >/dev/null; }
+	reads() { until_true 30 ready || { kist logs db; fail "$1: no answer"; }; equal "value-$1" "$(cli get "$1")" "after $1"; }
+	kist volume create db >/dev/null
+	kist run --rm -v db:/data:U -u redis debian true
+	anew
+	ends_of db anew wrote reads
+}
