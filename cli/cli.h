@@ -9,7 +9,7 @@
 struct kist_cli {
 	/* global options */
 	const char *root, *runroot, *config_file, *log_level, *log_format;
-	char **set;
+	char **set, **imagestore;
 	/* opened by before() for commands with KIST_NEEDS_STORE */
 	struct kist *k;
 	const struct kist_program *program;

@@ -56,13 +56,14 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 
 /* --- which images ----------------------------------------------------------------------------------------------- */
 
-enum { BY_REFERENCE, BY_LABEL, BY_BEFORE, BY_SINCE, BY_UNTIL, BY_DANGLING, BY_ID };
+enum { BY_REFERENCE, BY_LABEL, BY_BEFORE, BY_SINCE, BY_UNTIL, BY_DANGLING, BY_ID, BY_READ_ONLY };
 
 static const struct kist_filter_key filter_keys[] = {
 	{ .name = "before", .kind = KIST_FILTER_OBJECT, .id = BY_BEFORE },
 	{ .name = "dangling", .kind = KIST_FILTER_BOOL, .id = BY_DANGLING },
 	{ .name = "id", .kind = KIST_FILTER_PREFIX, .id = BY_ID },
 	{ .name = "label", .kind = KIST_FILTER_LABEL, .id = BY_LABEL },
+	{ .name = "readonly", .kind = KIST_FILTER_BOOL, .id = BY_READ_ONLY },
 	{ .name = "reference", .kind = KIST_FILTER_EXACT, .id = BY_REFERENCE, .negatable = true },
 	{ .name = "since", .kind = KIST_FILTER_OBJECT, .id = BY_SINCE },
 	{ .name = "until", .kind = KIST_FILTER_UNTIL, .id = BY_UNTIL },
@@ -124,6 +125,8 @@ static bool match(const struct kist_filter *filter, const void *object, void *co
 		return kist_filter_time(filter, image->created);
 	case BY_DANGLING:
 		return kist_filter_number(filter, !image->names && !image->repo_digests);
+	case BY_READ_ONLY:
+		return kist_filter_number(filter, image->read_only);
 	default:
 		return strncasecmp(image->id, bare_id(filter->value), strlen(bare_id(filter->value))) == 0;
 	}
@@ -401,7 +404,7 @@ static struct json_object *row_document(const struct row *row, bool full, int64_
 	json_object_object_add(json, "Labels", map ? map : json_object_new_object());
 	KIST_FREE char *history = kist_strv_join(row->image->names, ", ");
 	add_text(json, "History", history);
-	json_object_object_add(json, "ReadOnly", json_object_new_boolean(false));
+	json_object_object_add(json, "ReadOnly", json_object_new_boolean(row->image->read_only));
 	add_common(json, row->image, containers);
 	return json;
 }
@@ -409,10 +412,7 @@ static struct json_object *row_document(const struct row *row, bool full, int64_
 /* --- printing --------------------------------------------------------------------------------------------------- */
 
 static const struct kist_header headers[] = {
-	{ "ID", "IMAGE ID" },
-	{ "Id", "IMAGE ID" },
-	{ "CreatedSince", "CREATED" },
-	{ 0 },
+	{ "ID", "IMAGE ID" }, { "Id", "IMAGE ID" }, { "CreatedSince", "CREATED" }, { "ReadOnly", "R/O" }, { 0 },
 };
 
 /* How many containers each image has. */
@@ -488,12 +488,17 @@ static int print_format(struct kist_cli *cli, const struct images_options *o, co
 	return r < 0 ? r : kist_cli_print(&out, err);
 }
 
+static bool any_read_only(const struct images *images)
+{
+	for (size_t i = 0; i < images->n; i++)
+		if (images->items[i]->read_only)
+			return true;
+	return false;
+}
+
 static int images_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct images_options *o = options;
-	const char *text =
-	        o->digests ? "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
-	                   : "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
 	IMAGES struct images images = { 0 };
 	ROWS struct rows rows = { 0 };
 	struct kist_format format = { 0 };
@@ -502,6 +507,10 @@ static int images_run(struct kist_cli *cli, void *options, int argc, char **argv
 	if (r < 0)
 		return r;
 	rows_make(&images, o->sort, &rows);
+	/* As podman: a further column where there is something to tell apart. */
+	KIST_FREE char *text =
+	        kist_asprintf("table {{.Repository}}\t{{.Tag}}%s\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}%s",
+	                      o->digests ? "\t{{.Digest}}" : "", any_read_only(&images) ? "\t{{.ReadOnly}}" : "");
 	if (o->quiet)
 		return print_quiet(o, &rows, err);
 	r = kist_format_parse("images", o->format ? o->format : text, headers, &format, err);

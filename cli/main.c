@@ -22,6 +22,8 @@
 static const struct kist_option global_rows[] = {
 	KIST_OPTION(struct kist_cli, STRING, config_file, "config", 0, .metavar = "file",
 	            .completes = KIST_COMPLETE_FILE, .help = "Settings file instead of /etc/kist.conf"),
+	KIST_OPTION(struct kist_cli, LIST, imagestore, "imagestore", 0, .metavar = "directory",
+	            .completes = KIST_COMPLETE_DIRECTORY, .help = "A further store of images, which is only read"),
 	KIST_OPTION(struct kist_cli, STRING, log_format, "log-format", 0, .metavar = "format", .fallback = "text",
 	            .choices = (const char *const[]){ "text", "json", NULL },
 	            .help = "Form of log messages: text or json"),
@@ -81,6 +83,7 @@ static int before(struct kist_cli *cli, const struct kist_command *command, stru
 	struct kist_options options = { .root = cli->root,
 		                        .runroot = cli->runroot,
 		                        .config_file = cli->config_file,
+		                        .imagestore = cli->imagestore,
 		                        .set = (const char *const *)cli->set };
 	return kist_open(&cli->k, &options, err);
 }

@@ -104,7 +104,7 @@ static int prune_images(struct prune *prune, struct kist_error *err)
 		KIST_STRV char **removed = NULL;
 		struct kist_error problem = { 0 };
 
-		if (((image->names || image->repo_digests) && !prune->o->all) ||
+		if (image->read_only || ((image->names || image->repo_digests) && !prune->o->all) ||
 		    !passes(&prune->filters, image->config.labels, image->created))
 			continue;
 		if (kist_image_remove(prune->cli->k, image->id, KIST_IMAGE_ALL_NAMES, &removed, &problem) < 0)

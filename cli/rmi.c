@@ -70,7 +70,7 @@ static int rmi_all(struct kist_cli *cli, struct rmi_options *o, unsigned flags, 
 
 	int r = kist_image_list(cli->k, &list, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = rmi_one(cli, o, list[i]->id, flags | KIST_IMAGE_ALL_NAMES, err);
+		r = list[i]->read_only ? 0 : rmi_one(cli, o, list[i]->id, flags | KIST_IMAGE_ALL_NAMES, err);
 	for (size_t i = 0; i < n; i++)
 		kist_image_free(list[i]);
 	free(list);

@@ -74,7 +74,7 @@ static int set_aside(struct check *check, const char *id, struct kist_error *err
 	char aside[sizeof(BAD_PREFIX) + 64 + 1 + 8];
 	int r = 0;
 
-	kist_refs_read(check->k, &refs);
+	kist_refs_read_own(check->k, &refs);
 	KIST_STRV char **names = kist_refs_of(&refs, id);
 	for (char **name = names; name && *name && r == 0; name++)
 		r = kist_ref_unset(check->k, *name, err);
@@ -130,7 +130,7 @@ static int check_images(struct check *check, bool repair, struct kist_error *err
 	int r = repair && lock < 0 ? lock : 0;
 
 	for (char **id = ids; id && *id && r == 0; id++)
-		if (check_image(check, *id) && repair)
+		if (check_image(check, *id) && repair && kist_exists_at(check->k->images, *id))
 			r = set_aside(check, *id, err);
 	return r;
 }

@@ -99,16 +99,17 @@ static int load_record(int dir, struct kist_image *image, char *const *diff_ids,
 static int load(struct kist *k, struct kist_image *image, struct kist_error *err)
 {
 	KIST_STRV char **diff_ids = NULL;
-	KIST_CLOSE int dir = openat(k->images, image->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	KIST_CLOSE int dir = kist_image_open_dir(k, image->id);
 
 	if (dir < 0)
-		return errno == ENOENT ? kist_fail(err, KIST_ERR_NOT_FOUND, 0, "no such image")
-		                       : kist_fail_errno(err, errno, "open its directory");
+		return dir == -ENOENT ? kist_fail(err, KIST_ERR_NOT_FOUND, 0, "no such image")
+		                      : kist_fail_errno(err, -dir, "open its directory");
+	image->read_only = !kist_exists_at(k->images, image->id);
 	int r = load_document(dir, image, &diff_ids, err);
 	if (r == 0)
 		r = load_record(dir, image, diff_ids, err);
 	/* Gone while it was read: not damaged. */
-	if (r == -EBADMSG && !kist_exists_at(k->images, image->id)) {
+	if (r == -EBADMSG && !kist_image_exists(k, image->id)) {
 		kist_error_clear(err);
 		return kist_fail(err, KIST_ERR_NOT_FOUND, 0, "no such image");
 	}
@@ -213,7 +214,7 @@ int kist_image_tag(struct kist *k, const char *image, const char *name, struct k
 	KIST_CLOSE int lock = kist_images_lock(k, err);
 	if (lock < 0)
 		return lock;
-	if (!kist_exists_at(k->images, id))
+	if (!kist_image_exists(k, id))
 		return kist_fail(err, KIST_ERR_NOT_FOUND, 0, "no such image: %s", image);
 	r = kist_ref_set(k, full, id, err);
 	if (r == 0)
@@ -253,7 +254,7 @@ int kist_image_untag(struct kist *k, const char *image, const char *name, struct
 	KIST_CLOSE int lock = kist_images_lock(k, err);
 	if (lock < 0)
 		return lock;
-	kist_refs_read(k, &refs);
+	kist_refs_read_own(k, &refs);
 	KIST_STRV char **names = kist_refs_of(&refs, id);
 	if (name) {
 		r = name_of(image, names, name, &one, err);
@@ -263,6 +264,8 @@ int kist_image_untag(struct kist *k, const char *image, const char *name, struct
 			kist_object_event(k, "image", "untag", id, one);
 		return r;
 	}
+	if (!names)
+		r = kist_image_check_owned(k, id, err);
 	for (char **each = names; each && *each && r == 0; each++) {
 		r = kist_ref_unset(k, *each, err);
 		if (r == 0)

@@ -62,6 +62,19 @@ int kist_image_document_read(struct json_object *document, struct kist_image *im
 bool kist_image_is_id(const char *text);
 /* Opens images/ and refs/. Without write, -ENOENT with no error set where there is no image store yet. */
 int kist_images_open(struct kist *k, bool write, struct kist_error *err);
+/* A further store of images. Nothing is written to it, and nothing is locked: it may be on a partition that cannot be
+ * written. */
+struct kist_image_source {
+	const char *path;
+	int images, refs;
+};
+size_t kist_image_n_sources(const struct kist *k);
+void kist_image_sources_close(struct kist *k);
+/* Its directory, of the store itself or of a further one; a negative errno. */
+int kist_image_open_dir(struct kist *k, const char *id);
+bool kist_image_exists(struct kist *k, const char *id);
+/* The further store that the image is in, if it is not in the store itself: KIST_ERR_STATE names it. */
+int kist_image_check_owned(struct kist *k, const char *id, struct kist_error *err);
 /* Takes images/.lock; returns the fd that holds it. */
 int kist_images_lock(struct kist *k, struct kist_error *err);
 /* Every directory of an image, sound or not. The caller frees. */
@@ -77,6 +90,7 @@ struct kist_refs {
 };
 #define KIST_REFS __attribute__((cleanup(kist_refs_clear)))
 void kist_refs_read(struct kist *k, struct kist_refs *refs);
+void kist_refs_read_own(struct kist *k, struct kist_refs *refs); /* without those of further stores */
 void kist_refs_clear(struct kist_refs *refs);
 char **kist_refs_of(const struct kist_refs *refs, const char *id); /* names; the caller frees */
 int kist_ref_find(struct kist *k, const char *name, char id[65]);  /* by full name; -ENOENT */

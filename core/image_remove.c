@@ -157,8 +157,16 @@ static int try_remove(struct kist *k, const char *image, unsigned flags, struct 
 	int r = kist_image_find(k, image, removal->id, &removal->name, err);
 	if (r < 0)
 		return r;
-	kist_refs_read(k, &refs);
+	kist_refs_read_own(k, &refs);
 	removal->names = kist_refs_of(&refs, removal->id);
+	/* Of an image that is only read, the names that were given to it here can be taken away. */
+	r = kist_strv_has(removal->names, removal->name) ? 0 : kist_image_check_owned(k, removal->id, err);
+	if (r < 0)
+		return r;
+	if (!kist_exists_at(k->images, removal->id)) {
+		r = untag(k, removal->name, report, err);
+		return r < 0 ? r : 1;
+	}
 	if (kist_strv_len(removal->names) > 1) {
 		if (removal->name) {
 			r = untag(k, removal->name, report, err);

@@ -257,10 +257,10 @@ static int save_oci(struct save *save, struct kist_error *err)
 
 static int read_config(struct save *save, const char *id, struct kist_str *out, struct kist_error *err)
 {
-	KIST_CLOSE int dir = openat(save->k->images, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	KIST_CLOSE int dir = kist_image_open_dir(save->k, id);
 	char sum[65];
 
-	int r = dir < 0 ? -errno : kist_read_file(dir, "config.json", KIST_RECORD_MAX, out);
+	int r = dir < 0 ? dir : kist_read_file(dir, "config.json", KIST_RECORD_MAX, out);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "read the configuration of image %.12s", id);
 	kist_sha256_hex(kist_str_get(out), out->len, sum);

@@ -39,11 +39,59 @@ static int open_dir(int root, const char *name, bool make)
 	return fd < 0 ? -errno : fd;
 }
 
-/* refs/ is made first: where there are images, there are names. */
-int kist_images_open(struct kist *k, bool write, struct kist_error *err)
+size_t kist_image_n_sources(const struct kist *k)
 {
-	if (k->images >= 0)
+	return kist_strv_len(k->settings.imagestore);
+}
+
+static int open_source(struct kist_image_source *source, const char *path, struct kist_error *err)
+{
+	KIST_CLOSE int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*source = (struct kist_image_source){ .path = path, .images = -1, .refs = -1 };
+	/* Not -ENOENT: that would mean that there is no store of our own yet. */
+	if (root < 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "open image store %s: %s", path, strerror(errno));
+	source->images = open_dir(root, "images", false);
+	source->refs = open_dir(root, "refs", false);
+	if (source->images < 0 || source->refs < 0) {
+		int r = source->images < 0 ? source->images : source->refs;
+		kist_fail(err, KIST_ERR_INVALID, 0, "open image store %s: %s", path, strerror(-r));
+		return kist_remedy(err, "it is a directory that was a --root, with images/ and refs/");
+	}
+	return 0;
+}
+
+static int open_sources(struct kist *k, struct kist_error *err)
+{
+	size_t n = kist_image_n_sources(k);
+	int r = 0;
+
+	if (n == 0 || k->sources)
 		return 0;
+	k->sources = kist_grow(NULL, n, sizeof(*k->sources));
+	for (size_t i = 0; i < n; i++)
+		k->sources[i] = (struct kist_image_source){ .images = -1, .refs = -1 };
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = open_source(&k->sources[i], k->settings.imagestore[i], err);
+	if (r < 0)
+		kist_image_sources_close(k);
+	return r;
+}
+
+void kist_image_sources_close(struct kist *k)
+{
+	for (size_t i = 0; k->sources && i < kist_image_n_sources(k); i++) {
+		kist_close_fd(&k->sources[i].images);
+		kist_close_fd(&k->sources[i].refs);
+	}
+	free(k->sources);
+	k->sources = NULL;
+}
+
+/* refs/ is made first: where there are images, there are names. */
+static int open_own(struct kist *k, bool write, struct kist_error *err)
+{
 	KIST_CLOSE int refs = open_dir(k->root, "refs", write);
 	if (refs == -ENOENT && !write)
 		return -ENOENT;
@@ -57,6 +105,49 @@ int kist_images_open(struct kist *k, bool write, struct kist_error *err)
 	k->refs = kist_steal_fd(&refs);
 	k->images = kist_steal_fd(&images);
 	return 0;
+}
+
+/* Where there are further stores our own is there, too, though it may be empty. */
+int kist_images_open(struct kist *k, bool write, struct kist_error *err)
+{
+	if (k->images >= 0)
+		return 0;
+	int r = open_sources(k, err);
+	return r < 0 ? r : open_own(k, write || k->sources, err);
+}
+
+int kist_image_open_dir(struct kist *k, const char *id)
+{
+	int fd = openat(k->images, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int errnum = errno;
+
+	for (size_t i = 0; fd < 0 && errnum == ENOENT && k->sources && i < kist_image_n_sources(k); i++) {
+		fd = openat(k->sources[i].images, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		errnum = errno;
+	}
+	return fd < 0 ? -errnum : fd;
+}
+
+static const struct kist_image_source *source_of(struct kist *k, const char *id)
+{
+	for (size_t i = 0; k->sources && i < kist_image_n_sources(k); i++)
+		if (kist_exists_at(k->sources[i].images, id))
+			return &k->sources[i];
+	return NULL;
+}
+
+bool kist_image_exists(struct kist *k, const char *id)
+{
+	return kist_exists_at(k->images, id) || source_of(k, id);
+}
+
+int kist_image_check_owned(struct kist *k, const char *id, struct kist_error *err)
+{
+	const struct kist_image_source *source = kist_exists_at(k->images, id) ? NULL : source_of(k, id);
+
+	return source ? kist_fail(err, KIST_ERR_STATE, EROFS,
+	                          "image %.12s is in the image store %s, which is only read", id, source->path)
+	              : 0;
 }
 
 int kist_images_lock(struct kist *k, struct kist_error *err)
@@ -76,16 +167,24 @@ static DIR *open_list(int dir)
 	return list;
 }
 
-char **kist_images_ids(struct kist *k)
+static void add_ids(int images, bool check, char ***ids)
 {
-	DIR *list = open_list(k->images);
-	char **ids = NULL;
+	DIR *list = open_list(images);
 
 	for (const struct dirent *entry; list && (entry = readdir(list));)
-		if (kist_image_is_id(entry->d_name))
-			kist_strv_add(&ids, entry->d_name);
+		if (kist_image_is_id(entry->d_name) && !(check && kist_strv_has(*ids, entry->d_name)))
+			kist_strv_add(ids, entry->d_name);
 	if (list)
 		closedir(list);
+}
+
+char **kist_images_ids(struct kist *k)
+{
+	char **ids = NULL;
+
+	add_ids(k->images, false, &ids);
+	for (size_t i = 0; k->sources && i < kist_image_n_sources(k); i++)
+		add_ids(k->sources[i].images, true, &ids);
 	return ids;
 }
 
@@ -115,30 +214,66 @@ static int by_id(const void *a, const void *b)
 	return order ? order : strcmp(x->name, y->name);
 }
 
-void kist_refs_read(struct kist *k, struct kist_refs *refs)
+static bool has_ref(const struct kist_refs *refs, size_t n, const char *name)
 {
-	DIR *list = open_list(k->refs);
-	size_t room = 0;
+	for (size_t i = 0; i < n; i++)
+		if (kist_streq(refs->items[i].name, name))
+			return true;
+	return false;
+}
 
-	*refs = (struct kist_refs){ 0 };
+/* A name that is there already counts: what the store itself says goes before what a further one says. */
+static void add_refs(int dir, struct kist_refs *refs, size_t *room)
+{
+	DIR *list = open_list(dir);
+	size_t before = refs->n;
+
 	for (const struct dirent *entry; list && (entry = readdir(list));) {
 		struct kist_ref ref;
 
-		if (entry->d_name[0] == '.' || read_link(k->refs, entry->d_name, ref.id) < 0)
+		if (entry->d_name[0] == '.' || read_link(dir, entry->d_name, ref.id) < 0)
 			continue;
 		ref.name = kist_reference_unescape(entry->d_name);
 		if (!ref.name)
 			continue;
-		if (refs->n == room) {
-			room = room ? 2 * room : 16;
-			refs->items = kist_grow(refs->items, room, sizeof(*refs->items));
+		if (has_ref(refs, before, ref.name)) {
+			free(ref.name);
+			continue;
+		}
+		if (refs->n == *room) {
+			*room = *room ? 2 * *room : 16;
+			refs->items = kist_grow(refs->items, *room, sizeof(*refs->items));
 		}
 		refs->items[refs->n++] = ref;
 	}
 	if (list)
 		closedir(list);
+}
+
+static void sort_refs(struct kist_refs *refs)
+{
 	if (refs->n)
 		qsort(refs->items, refs->n, sizeof(*refs->items), by_id);
+}
+
+void kist_refs_read_own(struct kist *k, struct kist_refs *refs)
+{
+	size_t room = 0;
+
+	*refs = (struct kist_refs){ 0 };
+	add_refs(k->refs, refs, &room);
+	sort_refs(refs);
+}
+
+void kist_refs_read(struct kist *k, struct kist_refs *refs)
+{
+	size_t room = 0;
+
+	*refs = (struct kist_refs){ 0 };
+	add_refs(k->refs, refs, &room);
+	for (size_t i = 0; k->sources && i < kist_image_n_sources(k); i++)
+		add_refs(k->sources[i].refs, refs, &room);
+	sort_refs(refs);
 }
 
 void kist_refs_clear(struct kist_refs *refs)
@@ -172,10 +307,12 @@ int kist_ref_find(struct kist *k, const char *name, char id[65])
 	KIST_FREE char *file = kist_reference_escape(name);
 	int r = read_link(k->refs, file, id);
 
+	for (size_t i = 0; r == -ENOENT && k->sources && i < kist_image_n_sources(k); i++)
+		r = read_link(k->sources[i].refs, file, id);
 	/* A link that is no name of ours is as good as none, and so is one to an image that went. */
 	if (r == -EBADMSG || r == -EINVAL || r == -ENAMETOOLONG)
 		return -ENOENT;
-	return r == 0 && !kist_exists_at(k->images, id) ? -ENOENT : r;
+	return r == 0 && !kist_image_exists(k, id) ? -ENOENT : r;
 }
 
 int kist_ref_set(struct kist *k, const char *name, const char *id, struct kist_error *err)
@@ -310,7 +447,7 @@ static int find(struct kist *k, const char *text, char id[65], char **name, stru
 
 	if (kist_image_is_id(hex)) {
 		memcpy(id, hex, ID_LENGTH + 1);
-		return kist_exists_at(k->images, id) ? 0 : -ENOENT;
+		return kist_image_exists(k, id) ? 0 : -ENOENT;
 	}
 	if (hex == text)
 		r = find_name(k, text, id, name, &problem);

@@ -26,6 +26,8 @@ struct kist {
 	/* Opened on first use. */
 	struct kist_overlay *overlay;
 	struct kist_cgroup_root *cgroup;
+	/* Further stores of images, which are only read: one for each setting. */
+	struct kist_image_source *sources;
 	int images, refs;     /* -1 until used: images/ID/, refs/NAME */
 	int volumes, secrets; /* -1 until used: volumes/NAME/, secrets/ID/ beside containers/ */
 	int events;           /* -1 until used: the file that they are appended to (event.c) */
@@ -41,6 +43,9 @@ int kist_store_directory(struct kist *k, const char *name, bool make, int *fd);
 int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist_error *err);
 /* An open without reading kist.conf, for the monitor: the caller knows the settings that matter. */
 int kist_open_at(struct kist **out, const char *root, const char *runroot, bool volatile_, struct kist_error *err);
+
+/* KIST_IMAGESTORE: paths with colons between them. */
+#define KIST_IMAGESTORE_ENV "KIST_IMAGESTORE"
 
 extern const struct kist_table kist_settings_table;        /* settings.c */
 extern const struct kist_table kist_container_state_table; /* config.c */

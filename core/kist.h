@@ -33,7 +33,9 @@ struct kist_options {
 	const char *runroot;     /* NULL: KIST_RUNROOT, kist.conf, /run/kist */
 	const char *config_file; /* NULL: KIST_CONF, /etc/kist.conf; a missing default file is fine, a missing named one
 	                            is an error */
-	const char *const *set;  /* further "key=value" settings over the file, NULL-terminated; may be NULL */
+	char *const
+	        *imagestore; /* further stores of images, NULL: KIST_IMAGESTORE; those of kist.conf come after them */
+	const char *const *set; /* further "key=value" settings over the file, NULL-terminated; may be NULL */
 };
 
 enum kist_events_to { KIST_EVENTS_FILE, KIST_EVENTS_NONE };
@@ -56,6 +58,7 @@ struct kist_settings {
 	char *seccomp_profile; /* path of a profile to use instead of the built-in one */
 	char *detach_keys;     /* ctrl-p,ctrl-q; "": none */
 	char **env;            /* added to every container */
+	char **imagestore;     /* further stores of images, which are only read */
 	char **hooks_dir;      /* of containers that name none */
 	char **registries;     /* where names without one are pulled from, in order; NULL: docker.io */
 	/* HOST[:PORT] whose certificate is not checked, or that have none. */
@@ -619,6 +622,7 @@ struct kist_image {
 	uint64_t size;       /* bytes of all layers */
 	char *digest;        /* "sha256:..." of the manifest */
 	char **repo_digests; /* REPOSITORY@DIGEST that it was pulled by */
+	bool read_only;      /* it is in a further store, which is only read */
 	char *architecture, *os, *author, *comment;
 	struct kist_image_config config;
 	struct json_object *document; /* the OCI image configuration itself */

@@ -1,4 +1,5 @@
 /* Opening the store: settings, directories, and what a reboot left behind. */
+#include "core/image.h"
 #include "core/internal.h"
 
 #include "cgroup/cgroup.h"
@@ -49,6 +50,29 @@ static void setting_take(char **setting, const char *given, const char *variable
 	*setting = kist_strdup(value);
 }
 
+/* Those of the caller, else those of the environment, which is also how the monitor gets them; they come before those
+ * of the file. */
+static int take_stores(struct kist_settings *settings, char *const *stores, struct kist_error *err)
+{
+	const char *word = getenv(KIST_IMAGESTORE_ENV);
+	KIST_STRV char **all = stores ? kist_strv_copy(stores) : kist_strv_split(word ? word : "", ':');
+	KIST_STRV char **kept = NULL;
+
+	for (char **store = settings->imagestore; store && *store; store++)
+		if (!kist_strv_has(all, *store))
+			kist_strv_add(&all, *store);
+	for (char **store = all; store && *store; store++) {
+		if ((*store)[0] != '/' || strchr(*store, ':'))
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "image store '%s': expected an absolute path without ':'", *store);
+		if (!kist_strv_has(kept, *store))
+			kist_strv_add(&kept, *store);
+	}
+	kist_strv_free(settings->imagestore);
+	settings->imagestore = kist_steal(&kept);
+	return 0;
+}
+
 static int settings_load(struct kist_settings *settings, const struct kist_options *options, struct kist_error *err)
 {
 	kist_table_init(&kist_settings_table, settings);
@@ -67,6 +91,9 @@ static int settings_load(struct kist_settings *settings, const struct kist_optio
 	}
 	setting_take(&settings->root, options->root, "KIST_ROOT");
 	setting_take(&settings->runroot, options->runroot, "KIST_RUNROOT");
+	r = take_stores(settings, options->imagestore, err);
+	if (r < 0)
+		return r;
 	struct kist_detach_keys keys;
 	r = kist_detach_keys_set(&keys, settings->detach_keys, err);
 	if (r < 0)
@@ -145,7 +172,7 @@ static int boot_refresh(struct kist *k, struct kist_error *err)
 		return 0; /* another process was faster */
 	if (seen.len > 0)
 		kist_debug("new boot: clearing %s", k->settings.runroot);
-	static const char *const stale[] = { "containers", "exits", "net", "store", "volumes" };
+	static const char *const stale[] = { "containers", "exits", "images", "net", "store", "volumes" };
 	for (size_t i = 0; i < KIST_COUNT(stale); i++) {
 		int r = kist_remove_tree(k->runroot, stale[i]);
 		if (r < 0)
@@ -241,7 +268,9 @@ int kist_open_at(struct kist **out, const char *root, const char *runroot, bool 
 	setting_take(&k->settings.root, root, "");
 	setting_take(&k->settings.runroot, runroot, "");
 	k->settings.volatile_ = volatile_;
-	int r = open_dirs(k, err);
+	int r = take_stores(&k->settings, NULL, err);
+	if (r == 0)
+		r = open_dirs(k, err);
 	if (r < 0) {
 		kist_close(k);
 		return r;
@@ -259,6 +288,7 @@ void kist_close(struct kist *k)
 		             &k->networks,       &k->events,  &k->pods };
 	for (size_t i = 0; i < KIST_COUNT(fds); i++)
 		kist_close_fd(fds[i]);
+	kist_image_sources_close(k);
 	if (k->overlay)
 		kist_overlay_close(k->overlay);
 	kist_cgroup_root_close(k->cgroup);
@@ -271,12 +301,26 @@ const struct kist_settings *kist_settings(const struct kist *k)
 	return &k->settings;
 }
 
+static int add_store(struct kist_overlay *overlay, const char *path, struct kist_error *err)
+{
+	KIST_CLOSE int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = root < 0 ? kist_fail_errno(err, errno, "open") : kist_overlay_add(overlay, root, err);
+
+	return r < 0 ? kist_context(err, "image store %s", path) : 0;
+}
+
 int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err)
 {
 	if (!k->overlay) {
-		int r = kist_overlay_open(k->root, &k->overlay, err);
-		if (r < 0)
+		struct kist_overlay *overlay = NULL;
+		int r = kist_overlay_open(k->root, &overlay, err);
+		for (char **path = k->settings.imagestore; r == 0 && path && *path; path++)
+			r = add_store(overlay, *path, err);
+		if (r < 0) {
+			kist_overlay_close(overlay);
 			return r;
+		}
+		k->overlay = overlay;
 	}
 	*out = k->overlay;
 	return 0;

@@ -27,6 +27,7 @@ static const struct kist_field settings_fields[] = {
 	ROW(STRING, seccomp_profile),
 	ROW(STRING, detach_keys, .fallback = "ctrl-p,ctrl-q"),
 	ROW(STRV, env),
+	ROW(STRV, imagestore),
 	ROW(STRV, hooks_dir),
 	ROW(STRV, registries),
 	ROW(STRV, insecure_registries),

@@ -84,7 +84,10 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 		[KIST_MONITOR_ARG_LOG] = level,
 	};
 	/* Freed memory is joined and given back at once rather than kept for a burst that does not come. */
-	char *const env[] = { (char *)"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0", NULL };
+	KIST_FREE char *stores = kist_strv_join(settings->imagestore, ":");
+	KIST_FREE char *stores_entry = stores && *stores ? kist_asprintf(KIST_IMAGESTORE_ENV "=%s", stores) : NULL;
+	char *const env[] = { (char *)"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0", stores_entry,
+		              NULL };
 
 	setsid();
 	/* A caller may ignore SIGCHLD, and the kernel would then reap the container for us, with its exit code. The

@@ -261,7 +261,8 @@ static int make_upper(const struct plan *plan, struct kist_error *err)
 /* An overlay without an upper layer must have two below: a single one gets an empty one underneath. */
 static int make_empty(const struct plan *plan, struct kist_error *err)
 {
-	if (mkdirat(plan->store, KIST_OVERLAY_PLACES, 0755) < 0 && errno != EEXIST)
+	if (mkdirat(plan->store, KIST_OVERLAY_PLACES, 0755) < 0 && errno != EEXIST &&
+	    !kist_exists_at(plan->store, KIST_OVERLAY_PLACES))
 		return kist_fail_errno(err, errno, "create the empty layer");
 	return 0;
 }

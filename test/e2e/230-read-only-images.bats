@@ -172,3 +172,59 @@ no_devices()
 	kist rm c
 	kist rmi data
 }
+
+@test '--imagestore: images of a store that is only read' {
+	local base=$STORE/base id path
+	mkdir -p "$base" "$STORE/tree"
+	# Not the image that every test has: its layer would be found there.
+	tar -C "$STORE/tree" -xf "$E2E_CACHE/busybox.tar"
+	echo shipped >"$STORE/tree/shipped"
+	tar -C "$STORE/tree" -cf "$STORE/shipped.tar" .
+	id=$(timeout 60 "$KIST" --root "$base" --runroot "$STORE/base-run" import -c CMD=/bin/sh "$STORE/shipped.tar" localhost/shipped)
+	id=${id#sha256:}
+	# As a partition: nothing can be written, not even by mistake.
+	mount --bind "$base" "$base"
+	mount -o remount,bind,ro "$base"
+	store() { timeout --foreground 60 "$KIST" --root "$ROOT" --runroot "$RUNROOT" --imagestore "$base" "$@"; }
+	equal "$id" "$(store image inspect --format '{{.Id}}' shipped)"
+	contains "$(store images)" 'R/O'
+	lacks "$(kist images)" 'R/O'
+	equal 'localhost/shipped true' "$(store images --filter readonly=true --format '{{.Repository}} {{.ReadOnly}}')"
+	equal ok "$(store run --rm shipped sh -c 'echo ok >/x; cat /x')"
+	equal 0 "$(store run --rm --uidmap 0:100000:65536 shipped stat -c %u /bin/busybox)"
+	store run --name c -d --init shipped sleep 60
+	# The monitor has the store, too; a call without it says what is missing.
+	store restart -t 1 c
+	store commit c more
+	store stop -t 1 c
+	engine_error kist start c
+	contains "$stderr" 'is not in the store'
+	store start c
+	KIST_IMAGESTORE=$base kist run --rm more true
+	printf 'imagestore.0=%s\n' "$base" >"$STORE/kist.conf"
+	timeout 60 "$KIST" --config "$STORE/kist.conf" --root "$ROOT" --runroot "$RUNROOT" run --rm more true
+	equal ok "$(store run --rm --mount type=image,src=shipped,dst=/i more sh -c 'test -x /i/bin/busybox && echo ok')"
+	run store rmi shipped
+	equal 125 "$status" 'exit code of rmi'
+	contains "$output" 'which is only read'
+	run store untag shipped
+	equal 125 "$status" 'exit code of untag'
+	# Names of our own for it come and go.
+	store tag shipped mine
+	store run --rm mine true
+	equal 'Untagged: localhost/mine:latest' "$(store rmi mine)"
+	store save shipped | kist load >/dev/null
+	equal '' "$(store system check)" 'problems'
+	store rm -f -t 0 c
+	store image prune --all --force >/dev/null
+	equal 'localhost/shipped:latest' "$(store images --format '{{.Repository}}:{{.Tag}}')"
+	path=$(store image mount shipped)
+	[ -x "$path/bin/busybox" ] || fail "nothing at $path"
+	store image unmount shipped
+	umount "$base"
+	umount "$base" 2>/dev/null || true
+	run "$KIST" --root "$ROOT" --runroot "$RUNROOT" --imagestore "$STORE" images
+	equal 125 "$status" 'exit code with what is no store'
+	engine_error "$KIST" --root "$ROOT" --runroot "$RUNROOT" --imagestore relative images
+	import_busybox
+}
