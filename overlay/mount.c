@@ -258,13 +258,13 @@ static int make_upper(const struct plan *plan, struct kist_error *err)
 	return 0;
 }
 
-/* An overlay without an upper layer must have two below: a single one gets an empty one underneath. */
-static int make_empty(const struct plan *plan, struct kist_error *err)
+/* An overlay without an upper layer must have two below: a single one gets an empty one underneath. A store that has no
+ * layers of its own yet has no directory where mounts can take their places either. */
+static int make_directory(const struct plan *plan, const char *name, mode_t mode, struct kist_error *err)
 {
-	if (mkdirat(plan->store, KIST_OVERLAY_PLACES, 0755) < 0 && errno != EEXIST &&
-	    !kist_exists_at(plan->store, KIST_OVERLAY_PLACES))
-		return kist_fail_errno(err, errno, "create the empty layer");
-	return 0;
+	if (mkdirat(plan->store, name, mode) == 0 || errno == EEXIST || kist_exists_at(plan->store, name))
+		return 0;
+	return kist_fail_errno(err, errno, "create the layer store's directory '%s'", name);
 }
 
 static bool needs_empty(const struct plan *plan)
@@ -456,8 +456,10 @@ static int mount_plan(struct kist_overlay *store, struct plan *plan, enum kist_o
 		r = make_trees(store, plan, err);
 	if (r == 0 && mount->dir >= 0)
 		r = make_upper(plan, err);
-	if (r == 0 && (needs_empty(plan) || plan->n_trees))
-		r = make_empty(plan, err);
+	if (r == 0 && plan->n_trees)
+		r = make_directory(plan, KIST_OVERLAY_PLACES, 0700, err);
+	else if (r == 0 && needs_empty(plan))
+		r = make_directory(plan, "empty", 0755, err);
 	if (r == 0 && way != KIST_OVERLAY_EACH)
 		r = plan_names(store, plan, way == KIST_OVERLAY_CHILD, err);
 	if (r < 0)

@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 
-/* A directory of the store. Detached mounts take their places in it as "0", "1" ..., and "none" is an empty directory
- * among them, where only the child sees that. */
-#define KIST_OVERLAY_PLACES "empty"
+/* The directory of the store's short names, which nobody needs here. Detached mounts take their places in it as "0",
+ * "1" ..., and "none" is an empty directory among them, where only the child sees that. */
+#define KIST_OVERLAY_PLACES "l"
 
 struct kist_overlay_child {
 	int root; /* the store, or the directory below */

@@ -9,7 +9,6 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
-#include "overlay/mount_child.h"
 #include "overlay/overlay.h"
 #include "overlay/packed.h"
 #include "overlay/tar_split.h"
@@ -261,9 +260,6 @@ static int draft_make(struct kist_overlay *store, struct draft *draft, struct ki
 	sweep(store->dir);
 	if (mkdirat(store->dir, "l", 0700) < 0 && errno != EEXIST)
 		return kist_fail_errno(err, errno, "create the layer store's links");
-	/* Where mounts take their places: the store may be on a partition that is only read one day. */
-	if (mkdirat(store->dir, KIST_OVERLAY_PLACES, 0755) < 0 && errno != EEXIST)
-		return kist_fail_errno(err, errno, "create the layer store's empty directory");
 	memcpy(draft->name, KIST_TMP_PREFIX, sizeof(KIST_TMP_PREFIX));
 	kist_random_hex(draft->name + strlen(KIST_TMP_PREFIX), 16);
 	kist_random_hex(draft->link, KIST_OVERLAY_SHORT);
