@@ -1,4 +1,5 @@
 /* commit: a container's writable layer becomes a layer, and with the layers below it an image. */
+#include "core/container_root.h"
 #include "core/image.h"
 
 #include "core/base/clock.h"
@@ -125,7 +126,10 @@ static int make_layer(struct commit *commit, struct kist_error *err)
 	bool paused = false;
 	int r = 0;
 
-	KIST_CLOSE int upper = open_upper(commit, err);
+	KIST_CLOSE int host = open_upper(commit, err);
+	if (host < 0)
+		return host;
+	KIST_CLOSE int upper = kist_container_unmap(c, host, err);
 	if (upper < 0)
 		return upper;
 	if (commit->what->pause && c->state.status == KIST_RUNNING) {
@@ -189,9 +193,6 @@ static int prepare_config(struct commit *commit, struct kist_error *err)
 
 	if (!config->image || config->rootfs)
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "it was not made from an image, but from a directory");
-	if (config->n_uid_map || config->n_gid_map)
-		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0,
-		                 "it has a user namespace, whose owners of files cannot be put into an image");
 	int r = kist_image_load(commit->c->k, config->image, NULL, &commit->base, err);
 	if (r < 0)
 		return r;

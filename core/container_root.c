@@ -381,6 +381,44 @@ int kist_container_root_userns(struct kist_container *c, struct kist_error *err)
 	return fd < 0 && fd == -1 ? -EPERM : fd;
 }
 
+static struct kist_spec_id_map *reverse(const struct kist_spec_id_map *maps, size_t n)
+{
+	struct kist_spec_id_map *out = kist_grow(NULL, n, sizeof(*out));
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (struct kist_spec_id_map){ .container_id = maps[i].host_id,
+			                            .host_id = maps[i].container_id,
+			                            .size = maps[i].size };
+	return out;
+}
+
+/* Reading from inside the namespace would show the same ids, but overlay's own attributes are shown only to the host's
+ * root. Capabilities of files and ACLs are mapped by the kernel along with the owners. */
+int kist_container_unmap(struct kist_container *c, int dir, struct kist_error *err)
+{
+	const struct kist_container_config *config = &c->config;
+	struct mount_attr attributes = { .attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY };
+
+	if (!config->n_uid_map || !config->n_gid_map) {
+		int copy = kist_reopen(dir, O_RDONLY | O_DIRECTORY);
+		return copy < 0 ? kist_fail_errno(err, -copy, "open the writable layer") : copy;
+	}
+	KIST_FREE struct kist_spec_id_map *uids = reverse(config->uid_map, config->n_uid_map);
+	KIST_FREE struct kist_spec_id_map *gids = reverse(config->gid_map, config->n_gid_map);
+	KIST_CLOSE int userns = kist_ns_userns_make(uids, config->n_uid_map, gids, config->n_gid_map, err);
+	if (userns < 0)
+		return userns;
+	KIST_CLOSE int tree = clone_root(dir);
+	attributes.userns_fd = (uint64_t)userns;
+	if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0) {
+		int errnum = errno;
+		kist_fail_errno(err, errnum, "map the ids of the writable layer");
+		return errnum == EINVAL ? kist_remedy(err, "its file system does not know idmapped mounts") : -errnum;
+	}
+	int view = kist_reopen(tree, O_RDONLY | O_DIRECTORY);
+	return view < 0 ? kist_fail_errno(err, -view, "open the writable layer") : view;
+}
+
 int kist_container_root_open(struct kist_container *c, struct kist_container_root *root, struct kist_error *err)
 {
 	int fds[2] = { -1, -1 };

@@ -32,6 +32,11 @@ int kist_container_root_userns(struct kist_container *c, struct kist_error *err)
 /* A detached copy of the part of a detached mount that begins at path, which is resolved inside of it. */
 int kist_mount_subtree(int tree, const char *path, struct kist_error *err);
 
+/* A view of a directory of the container's own with the ids that the container sees, on which the host's root may read
+ * everything: the reverse of its user namespace, as an idmapped mount. Without such a namespace it is a copy of the fd.
+ */
+int kist_container_unmap(struct kist_container *c, int dir, struct kist_error *err);
+
 /* --- host mounts (mount.c) ------------------------------------------------------------------------------------------
  */
 
