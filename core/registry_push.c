@@ -92,10 +92,10 @@ static void take_sources(struct push *push)
 
 static int read_documents(struct push *push, struct kist_error *err)
 {
-	KIST_CLOSE int dir = openat(push->k->images, push->image->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	KIST_CLOSE int dir = kist_image_open_dir(push->k, push->image->id);
 	char sum[65];
 
-	int r = dir < 0 ? -errno : kist_read_file(dir, "config.json", KIST_RECORD_MAX, &push->config);
+	int r = dir < 0 ? dir : kist_read_file(dir, "config.json", KIST_RECORD_MAX, &push->config);
 	if (r >= 0)
 		r = kist_read_file(dir, "manifest.json", KIST_RECORD_MAX, &push->manifest);
 	if (r < 0)
