@@ -309,3 +309,24 @@ ns_of()
 	equal box "$name"
 	equal 0 "$status" "rm: $output"
 }
+
+@test "as a newcomer would: a web server with a volume, a health check and a restart policy beside a database" {
+	kist volume create site >/dev/null
+	kist pod create --name shop -p 18082:80 >/dev/null
+	kist run -d --init --pod shop --name db --restart always -v shopdata:/data busybox sh -c 'echo 42 >/data/stock; exec httpd -f -p 5432 -h /data' >/dev/null
+	kist run --rm -v site:/site busybox sh -c 'echo welcome >/site/index.html'
+	kist run -d --init --pod shop --name site-web -v site:/www:ro --restart on-failure --health-interval 1s \
+		--health-cmd 'wget -q -O /dev/null http://127.0.0.1/' busybox httpd -f -p 80 -h /www >/dev/null
+	until_true 10 sh -c '[ "$(busybox wget -q -O - http://127.0.0.1:18082/)" = welcome ]'
+	equal 42 "$(kist exec site-web wget -q -O - http://db:5432/stock)"
+	is_healthy() { [ "$(kist inspect --format '{{.State.Health.Status}}' site-web)" = healthy ]; }
+	until_true 15 is_healthy
+	# Both come back.
+	kist exec site-web sh -c 'kill -9 $(pidof httpd)' || true
+	until_true 15 sh -c '[ "$(busybox wget -q -O - http://127.0.0.1:18082/)" = welcome ]'
+	until_true 15 pod_state_is shop Running
+	kist pod stop -t 5 shop >/dev/null
+	equal Exited "$(pod_of shop State)"
+	kist pod rm shop >/dev/null
+	kist volume rm site shopdata >/dev/null
+}
