@@ -292,8 +292,7 @@ static int take_pod(struct stats *s, struct kist_pod *pod, struct json_object *l
 				                       json_object_new_string_len(
 				                               kist_pod_id(pod), s->options->no_trunc ? 64 : SHORT_ID));
 		}
-	if (r == 0)
-		kist_container_list_free(containers, n);
+	kist_container_list_free(containers, n);
 	return r;
 }
 
