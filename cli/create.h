@@ -14,7 +14,8 @@ struct create_options {
 	struct cli_platform platform;
 	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone;
 	struct kist_opt stop_timeout;
-	const char *restart;
+	const char *restart, *conmon_pidfile;
+	struct kist_opt timeout;
 	char **required;
 	/* namespaces */
 	const char *pid, *ipc, *uts, *userns, *cgroupns;
@@ -53,7 +54,7 @@ struct create_options {
 	char **log_opt;
 };
 
-extern const struct kist_option create_option_rows[];
+extern const struct kist_option create_option_rows[], create_limit_rows[];
 
 /* The configuration that the options, the image and the arguments make. argv[0] is the image or, with --rootfs, the
  * directory. */
@@ -98,6 +99,7 @@ int create_image_volumes(const struct create_options *o, const struct kist_image
                          struct kist_container_config *config, struct kist_error *err);
 int create_hooks(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                  struct kist_error *err);
+int create_limit_values(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                   struct kist_error *err);
 int create_supervise(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,

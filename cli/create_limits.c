@@ -174,11 +174,8 @@ static int limit_blkio(const struct create_options *o, struct kist_container_con
 	return r;
 }
 
-int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
-                  struct kist_error *err)
+int create_limit_values(const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
 {
-	const struct kist_settings *settings = kist_settings(cli->k);
-
 	int r = limit_memory(o, config, err);
 	if (r == 0)
 		r = limit_cpu(o, config, err);
@@ -192,13 +189,24 @@ int create_limits(struct kist_cli *cli, const struct create_options *o, struct k
 			                 o->cgroup_conf[i]);
 		kist_env_put(&resources_of(config)->unified, o->cgroup_conf[i]);
 	}
-	bool no_cgroup = kist_streq(o->cgroups, "disabled");
-	if (no_cgroup && (config->resources || o->pids_limit.set))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "limits need a cgroup: they exclude --cgroups=disabled");
-	if (o->pids_limit.set) {
+	if (o->pids_limit.set)
 		resources_of(config)->pids_limit =
 		        (struct kist_opt){ true, o->pids_limit.value == 0 ? -1 : o->pids_limit.value };
-	} else if (settings->pids_limit > 0 && !no_cgroup) {
+	return 0;
+}
+
+int create_limits(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
+                  struct kist_error *err)
+{
+	const struct kist_settings *settings = kist_settings(cli->k);
+
+	int r = create_limit_values(o, config, err);
+	if (r < 0)
+		return r;
+	bool no_cgroup = kist_streq(o->cgroups, "disabled");
+	if (no_cgroup && config->resources)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "limits need a cgroup: they exclude --cgroups=disabled");
+	if (!o->pids_limit.set && settings->pids_limit > 0 && !no_cgroup) {
 		resources_of(config)->pids_limit = (struct kist_opt){ true, settings->pids_limit };
 		config->pids_limit_default = true;
 	}

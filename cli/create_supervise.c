@@ -1,7 +1,9 @@
 /* What keeps a container up, and what it waits for. */
 #include "cli/create.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int create_supervise(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                      struct kist_error *err)
@@ -15,6 +17,14 @@ int create_supervise(struct kist_cli *cli, const struct create_options *o, struc
 		if (r < 0)
 			return r;
 	}
+	if (o->timeout.set && (uint64_t)o->timeout.value > UINT32_MAX)
+		return kist_fail(err, KIST_ERR_INVALID, ERANGE, "timeout is out of range");
+	config->timeout = (uint32_t)o->timeout.value;
+	KIST_FREE char *here = getcwd(NULL, 0);
+	if (o->conmon_pidfile)
+		config->conmon_pidfile = o->conmon_pidfile[0] == '/'
+		                                 ? kist_strdup(o->conmon_pidfile)
+		                                 : kist_asprintf("%s/%s", here ? here : "", o->conmon_pidfile);
 	/* Names become ids when the container is made. */
 	config->required = kist_strv_copy(o->required);
 	return 0;

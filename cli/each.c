@@ -62,13 +62,13 @@ static int act_on_all(struct each *e, const struct kist_filters *filters, struct
 	if (r < 0)
 		return r;
 	if (e->targets->order != KIST_ORDER_CREATED)
-		r = kist_container_sort(list, n, err);
+		kist_container_sort(list, n);
 	for (size_t i = 0; e->targets->order == KIST_ORDER_NEEDED_LAST && i < n / 2; i++) {
 		struct kist_container *other = list[i];
 		list[i] = list[n - 1 - i];
 		list[n - 1 - i] = other;
 	}
-	for (size_t i = 0; r == 0 && i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		unsigned mask = e->targets->status_mask;
 		if (mask && !(mask & (1u << kist_container_state(list[i])->status)))
 			continue;

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/copy_commands.h"
 #include "cli/image_commands.h"
+#include "cli/supervise_commands.h"
 #include "cli/tables.h"
 #include "cli/network_commands.h"
 #include "cli/oci.h"
@@ -64,7 +65,7 @@ static const struct kist_command *const commands[] = {
 	&kist_command_unpause,
 	&kist_command_wait,
 	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_REGISTRY_COMMANDS KIST_VOLUME_COMMANDS KIST_NETWORK_COMMANDS
-	        KIST_COPY_COMMANDS KIST_VIEW_COMMANDS KIST_POD_COMMANDS NULL,
+	        KIST_COPY_COMMANDS KIST_VIEW_COMMANDS KIST_POD_COMMANDS KIST_SUPERVISE_COMMANDS NULL,
 };
 
 static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)

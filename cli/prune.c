@@ -1,7 +1,8 @@
-/* kist image prune, kist system prune. */
+/* kist image prune, kist container prune, kist system prune. */
 #include "cli/archive_commands.h"
 #include "cli/filter.h"
 #include "cli/pod_commands.h"
+#include "cli/supervise_commands.h"
 
 #include "core/base/clock.h"
 #include "core/base/str.h"
@@ -122,6 +123,9 @@ static bool is_dead(const struct kist_container *c)
 {
 	int status = kist_container_state(c)->status;
 
+	/* What waits for its next run is up as far as its user is concerned. */
+	if (kist_container_state(c)->restarting)
+		return false;
 	return status == KIST_CONFIGURED || status == KIST_CREATED || status == KIST_STOPPED || status == KIST_EXITED;
 }
 
@@ -222,6 +226,46 @@ const struct kist_command kist_command_image_prune = {
 	.max_args = 0,
 	.needs = KIST_NEEDS_STORE,
 	.run = image_prune_run,
+};
+
+/* --- container prune --------------------------------------------------------------------------------------------- */
+
+static int container_prune_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
+{
+	const struct prune_options *o = options;
+	PRUNE struct prune prune = { .cli = cli, .o = o };
+
+	(void)argc;
+	(void)argv;
+	int r = kist_filters_parse(o->filter, keys, &prune.filters, err);
+	if (r < 0)
+		return r;
+	if (!o->force && !agreed("WARNING! This command removes all stopped containers."))
+		return 0;
+	r = prune_containers(&prune, err);
+	if (r == 0)
+		r = kist_cli_print(&prune.out, err);
+	return r < 0 ? r : prune.failed ? KIST_EXIT_ENGINE : 0;
+}
+
+static const struct kist_option container_prune_rows[] = {
+	ROW(LIST, filter, "filter", 0, .metavar = "key=value", .help = "Remove what matches only: label, until"),
+	ROW(FLAG, force, "force", 'f', .help = "Do not ask"),
+	{ 0 },
+};
+
+const struct kist_command kist_command_container_prune = {
+	.name = "prune",
+	.parent = "container",
+	.synopsis = "[options]",
+	.summary = "Remove all stopped containers",
+	.description = "Removes the containers that do not run, and prints their ids. One that waits to be restarted "
+	               "stays.",
+	.options = (const struct kist_option_set[]){ { container_prune_rows, 0 }, { 0 } },
+	.options_size = sizeof(struct prune_options),
+	.max_args = 0,
+	.needs = KIST_NEEDS_STORE,
+	.run = container_prune_run,
 };
 
 /* --- system prune ----------------------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ static const struct kist_option run_rows[] = {
 static const struct kist_option_set run_sets[] = {
 	{ run_rows, 0 },
 	{ create_option_rows, offsetof(struct run_options, create) },
+	{ create_limit_rows, offsetof(struct run_options, create) },
 	{ cli_registry_rows, offsetof(struct run_options, create.registry) },
 	{ cli_platform_rows, offsetof(struct run_options, create.platform) },
 	{ 0 },
@@ -42,6 +43,7 @@ static const struct kist_option_set run_sets[] = {
 
 static const struct kist_option_set create_sets[] = {
 	{ create_option_rows, 0 },
+	{ create_limit_rows, 0 },
 	{ cli_registry_rows, offsetof(struct create_options, registry) },
 	{ cli_platform_rows, offsetof(struct create_options, platform) },
 	{ 0 },

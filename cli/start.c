@@ -123,6 +123,7 @@ const struct kist_command kist_command_start = {
 struct wait_options {
 	char **condition;
 	bool ignore, latest;
+	const char *interval;
 };
 
 static const struct kist_option wait_rows[] = {
@@ -130,6 +131,9 @@ static const struct kist_option wait_rows[] = {
 	            .help = "State to wait for instead of stopped; healthy or unhealthy"),
 	KIST_OPTION(struct wait_options, FLAG, ignore, "ignore", 0,
 	            .help = "A missing container is no error; its code is -1"),
+	KIST_OPTION(struct wait_options, STRING, interval, "interval", 'i', .metavar = "duration",
+	            .help = "Accepted for scripts and checked: events are waited for, and nothing is asked again and "
+	                    "again"),
 	KIST_OPTION(struct wait_options, FLAG, latest, "latest", 'l', .help = "Wait for the container created last"),
 	{ 0 },
 };
@@ -137,8 +141,13 @@ static const struct kist_option wait_rows[] = {
 static int wait_check(const void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct wait_options *o = options;
+	int64_t interval;
+	uint32_t ms;
 
 	(void)argv;
+	if (o->interval && kist_parse_duration(o->interval, &interval) < 0 && kist_parse_u32(o->interval, &ms) < 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "interval '%s': expected a duration such as 250ms",
+		                 o->interval);
 	return kist_cli_check_targets(false, o->latest, argc, err);
 }
 

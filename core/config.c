@@ -185,6 +185,8 @@ static const struct kist_field config_fields[] = {
 	CONFIG(INT, stop_signal, .fallback = "15"),
 	CONFIG(STRV, required),
 	CONFIG(U32, stop_timeout, .fallback = "10"),
+	CONFIG(U32, timeout),
+	CONFIG(STRING, conmon_pidfile),
 	CONFIG(STRING, restart_policy),
 	CONFIG(U32, restart_retries),
 	CONFIG(U32, restart_delay, .fallback = "100"),

@@ -58,7 +58,7 @@ int kist_dependencies_check(struct kist_container *c, struct kist_error *err)
 struct walk {
 	struct kist *k;
 	char **path, **done;
-	int (*visit)(struct kist_container *c, struct kist_error *err);
+	int (*visit)(struct kist_container *c, struct kist_error *err); /* NULL: only circles are looked for */
 };
 
 static int walk_cycle(const struct walk *w, const char *id, struct kist_error *err)
@@ -90,9 +90,9 @@ static int walk_one(struct walk *w, const char *id, struct kist_error *err)
 	if (r < 0)
 		return kist_context(err, "a container it depends on");
 	/* What runs has had its own dependencies. */
-	if (!is_up(c)) {
+	if (!w->visit || !is_up(c)) {
 		r = walk_all(w, c, err);
-		if (r == 0)
+		if (r == 0 && w->visit)
 			r = w->visit(c, err);
 	}
 	kist_strv_add(&w->done, id);
@@ -137,50 +137,54 @@ int kist_dependencies_start(struct kist_container *c, struct kist_error *err)
 	return r;
 }
 
+int kist_dependencies_circle(struct kist_container *c, struct kist_error *err)
+{
+	struct walk w = { .k = c->k };
+	struct kist_error problem = { 0 };
+
+	int r = walk_all(&w, c, &problem);
+	kist_strv_free(w.path);
+	kist_strv_free(w.done);
+	/* One that is missing is no circle. */
+	if (r != -ELOOP)
+		return 0;
+	if (err)
+		*err = problem;
+	return r;
+}
+
 /* --- order of a list ------------------------------------------------------------------------------------------------
  */
 
-enum mark { MARK_NONE, MARK_OPEN, MARK_DONE };
-
 struct sort {
 	struct kist_container **list, **sorted;
-	enum mark *marks;
+	bool *marks;
 	size_t n, done;
 };
 
-static int sort_visit(struct sort *s, size_t at, struct kist_error *err)
+/* A circle is left in the order in which it was found: who starts one of it says so. */
+static void sort_visit(struct sort *s, size_t at)
 {
-	KIST_STRV char **ids = kist_container_dependencies(s->list[at]);
+	KIST_STRV char **ids = s->marks[at] ? NULL : kist_container_dependencies(s->list[at]);
 
-	if (s->marks[at] == MARK_DONE)
-		return 0;
-	if (s->marks[at] == MARK_OPEN)
-		return kist_fail(err, KIST_ERR_INVALID, ELOOP, "containers depend on each other in a circle: %s",
-		                 s->list[at]->config.name);
-	s->marks[at] = MARK_OPEN;
+	if (s->marks[at])
+		return;
+	s->marks[at] = true;
 	for (size_t i = 0; ids && ids[i]; i++)
-		for (size_t j = 0; j < s->n; j++) {
-			int r = kist_streq(s->list[j]->config.id, ids[i]) ? sort_visit(s, j, err) : 0;
-			if (r < 0)
-				return r;
-		}
-	s->marks[at] = MARK_DONE;
+		for (size_t j = 0; j < s->n; j++)
+			if (kist_streq(s->list[j]->config.id, ids[i]))
+				sort_visit(s, j);
 	s->sorted[s->done++] = s->list[at];
-	return 0;
 }
 
-int kist_container_sort(struct kist_container **list, size_t n, struct kist_error *err)
+void kist_container_sort(struct kist_container **list, size_t n)
 {
 	KIST_FREE struct kist_container **sorted = kist_alloc((n + 1) * sizeof(*sorted));
-	KIST_FREE enum mark *marks = kist_alloc((n + 1) * sizeof(*marks));
+	KIST_FREE bool *marks = kist_alloc((n + 1) * sizeof(*marks));
 	struct sort s = { .list = list, .sorted = sorted, .marks = marks, .n = n };
 
-	for (size_t i = 0; i < n; i++) {
-		int r = sort_visit(&s, i, err);
-		if (r < 0)
-			return r;
-	}
+	for (size_t i = 0; i < n; i++)
+		sort_visit(&s, i);
 	if (n)
-		memcpy(list, sorted, n * sizeof(*list));
-	return 0;
+		memcpy(list, sorted, n * sizeof(struct kist_container *));
 }

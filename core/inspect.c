@@ -388,7 +388,7 @@ static const struct view_row container_rows[] = {
 	VIEW_FROM("StaticDir", static_dir),
 	VIEW_FROM("OCIConfigPath", plan_path),
 	VIEW_FROM("OCIRuntime", kist_text),
-	VIEW_CONSTANT("ConmonPidFile", EMPTY),
+	VIEW_MEMBER("ConmonPidFile", STRING, conmon_pidfile),
 	VIEW_MEMBER("PidFile", STRING, pidfile),
 	VIEW_MEMBER("Name", STRING, name),
 	VIEW_FROM("RestartCount", restart_count),

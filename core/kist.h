@@ -197,6 +197,8 @@ struct kist_container_config {
 	int stop_signal;                           /* 15 */
 	uint32_t stop_timeout;                     /* seconds */
 	char **required;                           /* ids of containers that must run first */
+	uint32_t timeout;                          /* seconds that a run may take before it is killed; 0: any */
+	char *conmon_pidfile;                      /* absolute path for the pid of the monitor */
 	char *restart_policy;                      /* no on-failure always unless-stopped; NULL: no */
 	uint32_t restart_retries;                  /* with on-failure: at most so many restarts; 0: any number */
 	uint32_t restart_delay, restart_delay_max; /* milliseconds: as in the settings */
@@ -323,9 +325,8 @@ const struct kist_container_state *kist_container_state(const struct kist_contai
 int kist_container_sync(struct kist_container *c, struct kist_error *err);
 /* Other containers that share a namespace of this one or require it; ids, the caller frees. */
 char **kist_container_dependents(struct kist_container *c);
-/* Puts a list in order: what others depend on comes before them, the rest keeps its place. KIST_ERR_INVALID: a cycle,
- * which the text names. */
-int kist_container_sort(struct kist_container **list, size_t n, struct kist_error *err);
+/* Puts a list in order: what others depend on comes before them, the rest keeps its place. */
+void kist_container_sort(struct kist_container **list, size_t n);
 
 /* --- containers: life cycle -----------------------------------------------------------------------------------------
  */
@@ -346,13 +347,19 @@ int kist_container_init(struct kist_container *c, struct kist_error *err);
 /* Sends the stop signal, waits timeout seconds (-1: the container's own), then SIGKILL; returns when it is cleaned up.
  * KIST_ERR_STOPPED when there was nothing to stop. */
 int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err);
-/* The same for a host that goes down: its restart policy does not start it now, and 'kist boot' does. */
-int kist_container_stop_for_host(struct kist_container *c, int64_t timeout, struct kist_error *err);
 int kist_container_kill(struct kist_container *c, int signal_number, struct kist_error *err);
 int kist_container_pause(struct kist_container *c, struct kist_error *err);
 int kist_container_unpause(struct kist_container *c, struct kist_error *err);
 int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err);
 int kist_container_rename(struct kist_container *c, const char *name, struct kist_error *err);
+/* What 'update' changes; the rest of the configuration stays as it was made. */
+struct kist_update {
+	const struct kist_spec_resources *resources; /* what is set in it takes the place of what is; NULL: nothing */
+	const char *restart_policy;                  /* NULL: as it is */
+	uint32_t restart_retries;
+};
+/* In the record, and at once where it runs. */
+int kist_container_update(struct kist_container *c, const struct kist_update *update, struct kist_error *err);
 /* "on-failure:3" into its parts; "never" is "no". *policy is replaced. */
 int kist_restart_parse(const char *text, char **policy, uint32_t *retries, struct kist_error *err);
 /* Whether its restart policy wants another run: it is dead, and nobody stopped it. */
@@ -375,6 +382,19 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err);
  * removed before. */
 int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_mask, int *code,
                         struct kist_error *err);
+
+/* --- the host -------------------------------------------------------------------------------------------------------
+ */
+
+/* Told of each container that was acted on; problem: NULL, or why it failed. */
+typedef void (*kist_host_fn)(void *arg, struct kist_container *c, const struct kist_error *problem);
+/* Starts what its restart policy says, in the order of dependencies; what runs is left alone. A container with a health
+ * check that others require is waited for until it is healthy, health_wait seconds at most. One failure does not keep
+ * others from starting. */
+int kist_boot(struct kist *k, int64_t health_wait, kist_host_fn each, void *arg, struct kist_error *err);
+/* Stops all containers, dependents first and else at once, each within its stop time-out or timeout seconds (-1).
+ * Restart policies do not start them again until the next kist_boot or start. */
+int kist_shutdown(struct kist *k, int64_t timeout, kist_host_fn each, void *arg, struct kist_error *err);
 
 /* --- attach ---------------------------------------------------------------------------------------------------------
  */

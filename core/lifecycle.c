@@ -15,6 +15,7 @@
 #include "core/pod.h"
 #include "core/restart.h"
 #include "core/spawn.h"
+#include "core/stop.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -222,33 +223,31 @@ static void kill_group(struct kist_container *c)
 		kist_cgroup_kill(group, NULL);
 }
 
-/* Without the lock: the process is told to end, then made to. */
-static int end_process(struct kist_container *c, int pidfd, int64_t timeout, struct kist_error *err)
+/* Without the lock, after the signal: the process has until the deadline, then it is made to end. */
+static int end_process(struct kist_container *c, const struct kist_stopping *s, struct kist_error *err)
 {
-	if (timeout > 0) {
-		kist_pidfd_signal(pidfd, c->config.stop_signal);
-		if (poll_pidfd(pidfd, timeout * 1000) == 0)
-			return 0;
-		kist_debug("container %s did not end within %lld s of signal %d", c->config.name, (long long)timeout,
-		           c->config.stop_signal);
-	}
-	kist_pidfd_signal(pidfd, SIGKILL);
+	int64_t left = (s->deadline - kist_now_boot()) / KIST_NSEC_PER_MSEC;
+
+	if (poll_pidfd(s->pidfd, left < 0 ? 0 : left) == 0)
+		return 0;
+	kist_debug("container %s did not end in time of signal %d", c->config.name, c->config.stop_signal);
+	kist_pidfd_signal(s->pidfd, SIGKILL);
 	kill_group(c);
-	if (poll_pidfd(pidfd, KILL_WAIT_MS) == 0)
+	if (poll_pidfd(s->pidfd, KILL_WAIT_MS) == 0)
 		return 0;
 	return kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "process %d did not die within %d s of SIGKILL",
 	                 c->state.pid, KILL_WAIT_MS / 1000);
 }
 
 /* Needs the lock; gives it up. */
-static int stop_locked(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_error *err)
+static void stop_ask(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_stopping *s)
 {
 	struct kist_proc_id id = { c->state.pid, c->state.pid_start };
-	KIST_CLOSE int pidfd = kist_proc_open(&id);
-	bool at_gate = c->state.status == KIST_CREATED;
 
+	s->pidfd = kist_proc_open(&id);
+	s->at_gate = c->state.status == KIST_CREATED;
 	/* Said before the signal, so that whoever sees the exit knows that it was asked for. */
-	c->state.status = at_gate ? KIST_CREATED : KIST_STOPPING;
+	c->state.status = s->at_gate ? KIST_CREATED : KIST_STOPPING;
 	if (who == KIST_STOPPED_BY_USER)
 		c->state.stopped_by_user = true;
 	else
@@ -256,46 +255,63 @@ static int stop_locked(struct kist_container *c, int64_t timeout, enum kist_stop
 	if (kist_container_save(c, NULL) < 0)
 		kist_debug("container %s: state could not be saved: %m", c->config.name);
 	kist_container_unlock(c);
-	if (pidfd >= 0) {
-		int r = end_process(c, pidfd, at_gate ? 0 : timeout, err);
-		if (r < 0)
-			return r;
-	}
-	int r = await_monitor(c, err);
-	if (r == 0 && !at_gate)
-		kist_container_event(c, "stop");
-	return r;
+	if (s->at_gate)
+		timeout = 0;
+	s->deadline = kist_now_boot() + timeout * KIST_NSEC_PER_SEC;
+	if (s->pidfd >= 0 && timeout > 0)
+		kist_pidfd_signal(s->pidfd, c->config.stop_signal);
 }
 
-static int stop(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_error *err)
+int kist_stop_begin(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_stopping *s,
+                    struct kist_error *err)
 {
+	*s = (struct kist_stopping){ .pidfd = -1 };
 	int r = kist_container_lock(c, err);
 	if (r < 0)
 		return r;
 	if (kist_restart_pending(c)) {
 		kist_restart_cancel(c, who);
-		r = await_monitor(c, err);
-		if (r == 0)
-			kist_container_event(c, "stop");
-		return r < 0 ? named(c, "stop", err) : 0;
+		return 0;
 	}
 	r = kist_call_check(KIST_CALL_STOP, (enum kist_status)c->state.status, err);
 	if (r < 0) {
 		kist_container_unlock(c);
 		return kist_context(err, "container %s", c->config.name);
 	}
-	r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, who, err);
-	return r < 0 ? named(c, "stop", err) : 0;
+	stop_ask(c, timeout < 0 ? c->config.stop_timeout : timeout, who, s);
+	return 0;
+}
+
+int kist_stop_end(struct kist_container *c, struct kist_stopping *s, struct kist_error *err)
+{
+	int r = s->pidfd >= 0 ? end_process(c, s, err) : 0;
+
+	kist_close_fd(&s->pidfd);
+	if (r == 0)
+		r = await_monitor(c, err);
+	if (r == 0 && !s->at_gate)
+		kist_container_event(c, "stop");
+	return r;
+}
+
+/* Needs the lock; gives it up. */
+static int stop_locked(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	struct kist_stopping s = { .pidfd = -1 };
+
+	stop_ask(c, timeout, KIST_STOPPED_BY_USER, &s);
+	return kist_stop_end(c, &s, err);
 }
 
 int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_error *err)
 {
-	return stop(c, timeout, KIST_STOPPED_BY_USER, err);
-}
+	struct kist_stopping s;
 
-int kist_container_stop_for_host(struct kist_container *c, int64_t timeout, struct kist_error *err)
-{
-	return stop(c, timeout, KIST_STOPPED_BY_HOST, err);
+	int r = kist_stop_begin(c, timeout, KIST_STOPPED_BY_USER, &s, err);
+	if (r < 0)
+		return r;
+	r = kist_stop_end(c, &s, err);
+	return r < 0 ? named(c, "stop", err) : 0;
 }
 
 /* Needs the lock; gives it up. A pidfd of what was told to end, or -1 when there is nothing to wait for. */
@@ -376,7 +392,7 @@ int kist_container_restart(struct kist_container *c, int64_t timeout, struct kis
 		return named(c, "restart", err);
 	}
 	if (c->state.status == KIST_RUNNING || c->state.status == KIST_CREATED)
-		r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, KIST_STOPPED_BY_USER, err);
+		r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, err);
 	else
 		kist_container_unlock(c);
 	if (r < 0)
@@ -551,7 +567,7 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
 	if (!dead) {
 		/* At the gate, or on its way to its end: that is finished first. */
 		bool at_gate = c->state.status == KIST_CREATED;
-		r = stop_locked(c, 0, KIST_STOPPED_BY_USER, err);
+		r = stop_locked(c, 0, err);
 		if (r == 0 && at_gate)
 			r = never_ran(c, err);
 		return r < 0 ? named(c, "clean up", err) : 0;
@@ -572,9 +588,12 @@ static int remove_dependents(struct kist_container *c, unsigned flags, int64_t t
 		kist_fail(err, KIST_ERR_IN_USE, EBUSY, "containers that depend on it must be removed first: %s", list);
 		return kist_remedy(err, "--depend removes them too");
 	}
+	int r = kist_dependencies_circle(c, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; ids[i]; i++) {
 		struct kist_container *other = NULL;
-		int r = kist_container_load(c->k, ids[i], &other, NULL);
+		r = kist_container_load(c->k, ids[i], &other, NULL);
 		if (r < 0)
 			continue; /* gone meanwhile */
 		r = kist_container_remove(other, flags, timeout, err);
@@ -593,11 +612,7 @@ static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_er
 	if (status == KIST_RUNNING || status == KIST_STOPPING || status == KIST_PAUSED || status == KIST_CREATED) {
 		/* Frozen processes take no SIGTERM; one that is being stopped was asked already: both are killed. */
 		bool ask = status == KIST_RUNNING;
-		int r = stop_locked(c,
-		                    !ask          ? 0
-		                    : timeout < 0 ? c->config.stop_timeout
-		                                  : timeout,
-		                    KIST_STOPPED_BY_USER, err);
+		int r = stop_locked(c, !ask ? 0 : timeout < 0 ? c->config.stop_timeout : timeout, err);
 		if (r < 0)
 			return r;
 	} else if (kist_restart_pending(c)) {

@@ -129,14 +129,13 @@ static int announce(struct monitor *m, struct kist_error *err)
 	return kist_container_save_live(m->c, err);
 }
 
-static int write_pidfile(struct monitor *m, struct kist_error *err)
+static int write_pidfile(const char *path, pid_t pid, struct kist_error *err)
 {
-	const char *path = m->c->config.pidfile;
 	char text[16];
 
 	if (!path)
 		return 0;
-	int n = snprintf(text, sizeof(text), "%d", m->launch.child.pid);
+	int n = snprintf(text, sizeof(text), "%d", pid);
 	KIST_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	int r = fd < 0 ? -errno : kist_write_all(fd, text, (size_t)n);
 	return r < 0 ? kist_fail_errno(err, -r, "write pid file %s", path) : 0;
@@ -155,7 +154,7 @@ int monitor_gate_open(struct monitor *m, struct kist_error *err)
 		if (r < 0)
 			return r;
 	}
-	int r = write_pidfile(m, err);
+	int r = write_pidfile(m->c->config.pidfile, m->launch.child.pid, err);
 	if (r == 0)
 		r = kist_ns_start(&m->launch.child, err);
 	if (r < 0)
@@ -176,7 +175,7 @@ void monitor_run_close(struct monitor *m)
 
 	for (size_t i = 0; i < KIST_COUNT(watches); i++)
 		monitor_unwatch(m, watches[i]);
-	monitor_dns_close(m);
+	monitor_network_close(m);
 	kist_log_writer_close(m->log);
 	m->log = NULL;
 	kist_launch_close(&m->launch);
@@ -438,6 +437,8 @@ int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_er
 {
 	int r = announce(m, err);
 	if (r == 0)
+		r = write_pidfile(m->c->config.conmon_pidfile, getpid(), err);
+	if (r == 0)
 		r = kist_launch_create(m->c, &m->launch, err);
 	if (r < 0)
 		return r;
@@ -503,12 +504,28 @@ static void start_first(struct monitor *m, const struct monitor_args *args)
 	kist_container_unlock(m->c);
 }
 
+/* Milliseconds until something is due, -1: nothing is. What is due now is done. */
+static int next_timeout(struct monitor *m)
+{
+	int clients = monitor_clients_timeout(m);
+	int64_t most = m->c->config.timeout * KIST_NSEC_PER_SEC;
+
+	if (!most || m->phase != MONITOR_RUNNING)
+		return clients;
+	int64_t left = (m->began + most - kist_now_boot()) / KIST_NSEC_PER_MSEC + 1;
+	if (left <= 0) {
+		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
+		left = 1000; /* its end wakes us before that */
+	}
+	return clients >= 0 && clients < left ? clients : left > 60000 ? 60000 : (int)left;
+}
+
 /* One run, from the gate to the end; true: another one follows. */
 static bool serve(struct monitor *m)
 {
 	memory_trim();
 	while (m->phase != MONITOR_DEAD) {
-		monitor_round(m, m->abandoned && m->phase == MONITOR_GATE ? LOCK_RETRY_MS : monitor_clients_timeout(m));
+		monitor_round(m, m->abandoned && m->phase == MONITOR_GATE ? LOCK_RETRY_MS : next_timeout(m));
 		if (m->abandoned)
 			gate_abandoned(m);
 	}

@@ -76,16 +76,6 @@ static void dns_ready(struct monitor *m, struct watch *w, uint32_t events)
 	kist_dns_process(m->dns);
 }
 
-void monitor_dns_close(struct monitor *m)
-{
-	if (!m->dns)
-		return;
-	monitor_rewatch(m, &m->dns_watch, 0);
-	m->dns_watch.added = false;
-	kist_dns_close(m->dns);
-	m->dns = NULL;
-}
-
 /* The servers that other names are asked of: the container's, else its networks', else the host's. */
 static size_t find_servers(struct monitor *m, struct kist_dns_server **servers)
 {

@@ -144,7 +144,6 @@ void monitor_proxy_close(struct monitor *m);
 void monitor_proxy_lead(struct monitor *m); /* where the state's ports lead now */
 /* A command connected or disconnected a network, and waits for our answer. */
 void monitor_network_changed(struct monitor *m, struct client *client);
-void monitor_dns_close(struct monitor *m);
 
 int monitor_gate_open(struct monitor *m, struct kist_error *err);
 void monitor_gate_fail(struct monitor *m); /* with the lock in a command's hands, or free */

@@ -1,0 +1,14 @@
+/* Commands that init scripts and supervisors use. */
+#ifndef KIST_SUPERVISE_COMMANDS_H
+#define KIST_SUPERVISE_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct kist_command kist_command_boot, kist_command_shutdown, kist_command_init, kist_command_cleanup,
+        kist_command_container_prune, kist_command_update;
+
+#define KIST_SUPERVISE_COMMANDS                                                                                        \
+	&kist_command_boot, &kist_command_shutdown, &kist_command_init, &kist_command_cleanup,                         \
+	        &kist_command_container_prune, &kist_command_update,
+
+#endif

@@ -1,0 +1,19 @@
+/* A stop in two steps, so that several containers can be stopped at once. */
+#ifndef KIST_STOP_H
+#define KIST_STOP_H
+
+#include "core/restart.h"
+
+struct kist_stopping {
+	int pidfd;        /* -1: no process */
+	int64_t deadline; /* boot time: then it is killed */
+	bool at_gate;
+};
+
+/* Says who stops it, and sends the signal. timeout: seconds, -1: the container's own. */
+int kist_stop_begin(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_stopping *s,
+                    struct kist_error *err);
+/* Until it is dead and cleaned up. */
+int kist_stop_end(struct kist_container *c, struct kist_stopping *s, struct kist_error *err);
+
+#endif
