@@ -6,7 +6,6 @@
 
 struct host_options {
 	struct kist_opt time;
-	int64_t wait;
 };
 
 struct host {
@@ -28,32 +27,24 @@ static void acted(void *arg, struct kist_container *c, const struct kist_error *
 
 static int boot_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
-	const struct host_options *o = options;
 	struct host host = { .cli = cli };
 
+	(void)options;
 	(void)argc;
 	(void)argv;
-	int r = kist_boot(cli->k, o->wait, acted, &host, err);
+	int r = kist_boot(cli->k, acted, &host, err);
 	return r < 0 ? r : host.failed ? KIST_EXIT_ENGINE : 0;
 }
-
-static const struct kist_option boot_rows[] = {
-	KIST_OPTION(struct host_options, I64, wait, "wait", 0, .metavar = "seconds", .fallback = "120",
-	            .help = "How long a required container with a health check may take to become healthy"),
-	{ 0 },
-};
 
 const struct kist_command kist_command_boot = {
 	.name = "boot",
 	.parent = "",
-	.synopsis = "[options]",
+	.synopsis = "",
 	.summary = "Start the containers whose restart policy says so",
 	.description =
 	        "For init scripts: starts, in the order of dependencies, the containers with --restart=always, and "
 	        "those\n"
 	        "with unless-stopped that no user stopped last. Prints the names of those it started.",
-	.options = (const struct kist_option_set[]){ { boot_rows, 0 }, { 0 } },
-	.options_size = sizeof(struct host_options),
 	.max_args = 0,
 	.needs = KIST_NEEDS_STORE,
 	.run = boot_run,

@@ -32,12 +32,11 @@ static void boot_one(struct kist_container *c, kist_host_fn each, void *arg)
 	each(arg, c, r < 0 ? &problem : NULL);
 }
 
-int kist_boot(struct kist *k, int64_t health_wait, kist_host_fn each, void *arg, struct kist_error *err)
+int kist_boot(struct kist *k, kist_host_fn each, void *arg, struct kist_error *err)
 {
 	struct kist_container **list = NULL;
 	size_t n = 0;
 
-	(void)health_wait;
 	int r = kist_container_list(k, &list, &n, NULL, err);
 	if (r < 0)
 		return r;

@@ -388,10 +388,9 @@ int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_
 
 /* Told of each container that was acted on; problem: NULL, or why it failed. */
 typedef void (*kist_host_fn)(void *arg, struct kist_container *c, const struct kist_error *problem);
-/* Starts what its restart policy says, in the order of dependencies; what runs is left alone. A container with a health
- * check that others require is waited for until it is healthy, health_wait seconds at most. One failure does not keep
+/* Starts what its restart policy says, in the order of dependencies; what runs is left alone. One failure does not keep
  * others from starting. */
-int kist_boot(struct kist *k, int64_t health_wait, kist_host_fn each, void *arg, struct kist_error *err);
+int kist_boot(struct kist *k, kist_host_fn each, void *arg, struct kist_error *err);
 /* Stops all containers, dependents first and else at once, each within its stop time-out or timeout seconds (-1).
  * Restart policies do not start them again until the next kist_boot or start. */
 int kist_shutdown(struct kist *k, int64_t timeout, kist_host_fn each, void *arg, struct kist_error *err);
