@@ -41,7 +41,8 @@ int kist_dependencies_check(struct kist_container *c, struct kist_error *err)
 		int r = kist_container_load(c->k, ids[i], &other, err);
 		if (r < 0)
 			return kist_context(err, "a container it depends on");
-		if (!is_up(other))
+		/* A pod's is started whenever one of its others is. */
+		if (!is_up(other) && !other->config.infra)
 			kist_str_addf(&down, "%s%s", down.len ? ", " : "", other->config.name);
 		kist_container_free(other);
 	}

@@ -314,67 +314,25 @@ int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_e
 	return r < 0 ? named(c, "stop", err) : 0;
 }
 
-/* Needs the lock; gives it up. A pidfd of what was told to end, or -1 when there is nothing to wait for. */
-static int stop_ask(struct kist_container *c)
-{
-	struct kist_proc_id id = { c->state.pid, c->state.pid_start };
-	int pidfd = kist_proc_open(&id);
-
-	c->state.status = KIST_STOPPING;
-	c->state.stopped_by_user = true;
-	if (kist_container_save(c, NULL) < 0)
-		kist_debug("container %s: state could not be saved: %m", c->config.name);
-	kist_container_unlock(c);
-	if (pidfd >= 0)
-		kist_pidfd_signal(pidfd, c->config.stop_signal);
-	return pidfd;
-}
-
-static int stop_rest(struct kist_container *c, int pidfd, int64_t until, struct kist_error *err)
-{
-	int64_t left = (until - kist_now_boot()) / KIST_NSEC_PER_MSEC;
-
-	if (pidfd >= 0 && poll_pidfd(pidfd, left > 0 ? left : 0) < 0) {
-		int r = end_process(c, pidfd, 0, err);
-		if (r < 0)
-			return r;
-	}
-	int r = await_monitor(c, err);
-	if (r == 0)
-		kist_container_event(c, "stop");
-	return r;
-}
-
 int kist_container_stop_all(struct kist_container *const *list, size_t n, int64_t timeout, struct kist_error *err)
 {
-	KIST_FREE int *pidfds = kist_grow(NULL, n + 1, sizeof(*pidfds));
-	KIST_FREE bool *asked = kist_grow(NULL, n + 1, sizeof(*asked));
+	KIST_FREE struct kist_stopping *all = kist_alloc((n + 1) * sizeof(*all));
+	KIST_FREE struct kist_error *problems = kist_alloc((n + 1) * sizeof(*problems));
+	KIST_FREE int *results = kist_alloc((n + 1) * sizeof(*results));
 	struct kist_error first = { 0 };
-	int64_t begun = kist_now_boot();
 
+	for (size_t i = 0; i < n; i++)
+		results[i] = kist_stop_begin(list[i], timeout, KIST_STOPPED_BY_USER, &all[i], &problems[i]);
 	for (size_t i = 0; i < n; i++) {
-		pidfds[i] = -1;
-		asked[i] = kist_container_lock(list[i], NULL) == 0;
-		if (asked[i] && list[i]->state.status == KIST_RUNNING) {
-			pidfds[i] = stop_ask(list[i]);
-		} else {
-			kist_container_unlock(list[i]);
-			asked[i] = false;
-		}
-	}
-	for (size_t i = 0; i < n; i++) {
-		struct kist_error problem = { 0 };
-		int64_t grace = timeout < 0 ? list[i]->config.stop_timeout : timeout;
-		int r = asked[i] ? stop_rest(list[i], pidfds[i], begun + grace * KIST_NSEC_PER_SEC, &problem)
-		                 : kist_container_stop(list[i], timeout, &problem);
-		kist_close_fd(&pidfds[i]);
-		if (r == 0 || problem.kind == KIST_ERR_STOPPED || problem.kind == KIST_ERR_REMOVED ||
-		    (problem.kind == KIST_ERR_STATE && list[i]->state.status == KIST_CONFIGURED))
+		struct kist_error *problem = &problems[i];
+		int r = results[i] < 0 ? results[i] : kist_stop_end(list[i], &all[i], problem);
+		if (r == 0 || problem->kind == KIST_ERR_STOPPED || problem->kind == KIST_ERR_REMOVED ||
+		    (problem->kind == KIST_ERR_STATE && list[i]->state.status == KIST_CONFIGURED))
 			continue;
-		if (asked[i])
-			named(list[i], "stop", &problem);
+		if (results[i] == 0)
+			named(list[i], "stop", problem);
 		if (!kist_error_is_set(&first))
-			first = problem;
+			first = *problem;
 	}
 	if (kist_error_is_set(&first) && err)
 		*err = first;
