@@ -69,6 +69,7 @@ struct kist_container {
 	int dir;             /* containers/ID; -1 until kist_container_dir opens it */
 	int run_dir;         /* runroot/containers/ID, -1 until needed */
 	int lock;            /* held while >= 0 */
+	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */
 	char **made_volumes; /* while it is created: those that did not exist before */
 	int *port_fds;       /* of the monitor: they keep published ports from others */

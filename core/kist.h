@@ -323,6 +323,11 @@ const struct kist_container_config *kist_container_config(const struct kist_cont
 const struct kist_container_state *kist_container_state(const struct kist_container *c); /* the snapshot */
 /* Re-reads the state under the lock and settles it: an exit that was recorded, a monitor that died. */
 int kist_container_sync(struct kist_container *c, struct kist_error *err);
+/* Several calls under one lock, on the state as it was read once: init, kill, pause, unpause, rename, update and views.
+ * sync reads it again. What waits for the monitor, which needs the lock itself, does not belong here: stop, restart,
+ * wait, clean-up, remove; nor does start of what waits at its gate. What calls returns is returned. */
+int kist_container_batch(struct kist_container *c, int (*calls)(struct kist_container *c, void *arg), void *arg,
+                         struct kist_error *err);
 /* Other containers that share a namespace of this one or require it; ids, the caller frees. */
 char **kist_container_dependents(struct kist_container *c);
 /* Puts a list in order: what others depend on comes before them, the rest keeps its place. */

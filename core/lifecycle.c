@@ -41,6 +41,14 @@ static int lock_for(struct kist_container *c, enum kist_call call, struct kist_e
 	return 0;
 }
 
+/* The monitor needs the lock to finish: who waits for it must not have it. */
+static int not_batched(const struct kist_container *c, struct kist_error *err)
+{
+	return !c->batched
+	               ? 0
+	               : kist_fail(err, KIST_ERR_STATE, EDEADLK, "it is in a batch, where nothing may be waited for");
+}
+
 static int named(struct kist_container *c, const char *step, struct kist_error *err)
 {
 	return kist_context(err, "%s %s", step, c->config.name);
@@ -266,7 +274,9 @@ int kist_stop_begin(struct kist_container *c, int64_t timeout, enum kist_stopper
                     struct kist_error *err)
 {
 	*s = (struct kist_stopping){ .pidfd = -1 };
-	int r = kist_container_lock(c, err);
+	int r = not_batched(c, err);
+	if (r == 0)
+		r = kist_container_lock(c, err);
 	if (r < 0)
 		return r;
 	if (kist_restart_pending(c)) {
@@ -341,7 +351,9 @@ int kist_container_stop_all(struct kist_container *const *list, size_t n, int64_
 
 int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
 {
-	int r = lock_for(c, KIST_CALL_RESTART, err);
+	int r = not_batched(c, err);
+	if (r == 0)
+		r = lock_for(c, KIST_CALL_RESTART, err);
 	if (r < 0)
 		return r;
 	r = kist_dependencies_check(c, err);
@@ -511,7 +523,9 @@ static int never_ran(struct kist_container *c, struct kist_error *err)
 
 int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
 {
-	int r = lock_for(c, KIST_CALL_CLEANUP, err);
+	int r = not_batched(c, err);
+	if (r == 0)
+		r = lock_for(c, KIST_CALL_CLEANUP, err);
 	if (r < 0)
 		return r;
 	if (kist_restart_pending(c)) {
@@ -604,7 +618,9 @@ static int remove_allowed(const struct kist_container *c, unsigned flags, struct
 int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err)
 {
 	c->remove_volumes = flags & KIST_REMOVE_VOLUMES;
-	int r = remove_allowed(c, flags, err);
+	int r = not_batched(c, err);
+	if (r == 0)
+		r = remove_allowed(c, flags, err);
 	if (r == 0)
 		r = remove_dependents(c, flags, timeout, err);
 	if (r < 0)

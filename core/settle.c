@@ -295,6 +295,8 @@ static bool record_is_gone(struct kist_container *c)
 /* -ESTALE: the container was removed. A new one has no record yet: 'making'. */
 int kist_container_lock_take(struct kist_container *c, bool nonblock, bool making)
 {
+	if (c->batched)
+		return 0;
 	for (;;) {
 		int run = kist_container_rundir(c, NULL);
 		if (run < 0)
@@ -322,6 +324,9 @@ int kist_container_lock_take(struct kist_container *c, bool nonblock, bool makin
 
 int kist_container_lock(struct kist_container *c, struct kist_error *err)
 {
+	/* The state is as it was read at the beginning, and as the calls since then have left it. */
+	if (c->batched)
+		return 0;
 	int r = kist_container_lock_take(c, false, false);
 	if (r == -ESTALE)
 		return kist_fail(err, KIST_ERR_REMOVED, ESTALE, "container %.12s has been removed", c->config.id);
@@ -342,13 +347,32 @@ int kist_container_trylock(struct kist_container *c)
 
 void kist_container_unlock(struct kist_container *c)
 {
-	kist_close_fd(&c->lock);
+	if (!c->batched)
+		kist_close_fd(&c->lock);
+}
+
+int kist_container_batch(struct kist_container *c, int (*calls)(struct kist_container *c, void *arg), void *arg,
+                         struct kist_error *err)
+{
+	int r = kist_container_lock(c, err);
+	if (r < 0)
+		return r;
+	c->batched = true;
+	r = calls(c, arg);
+	c->batched = false;
+	kist_container_unlock(c);
+	return r;
 }
 
 int kist_container_sync(struct kist_container *c, struct kist_error *err)
 {
 	int r = kist_container_lock(c, err);
 
+	if (r == 0 && c->batched) {
+		r = kist_container_reload(c, err);
+		if (r == 0)
+			r = kist_container_settle(c, err);
+	}
 	if (r == 0)
 		kist_container_unlock(c);
 	return r;

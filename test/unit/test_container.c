@@ -672,6 +672,40 @@ static void test_pause_stop_restart(void **state)
 	expect_nothing_left();
 }
 
+static int several(struct kist_container *c, void *arg)
+{
+	struct kist_error err = { 0 };
+
+	/* One lock for all: another handle cannot have it. */
+	assert_int_equal(kist_container_trylock(arg), -EWOULDBLOCK);
+	assert_int_equal(kist_container_pause(c, NULL), 0);
+	assert_int_equal(kist_container_state(c)->status, KIST_PAUSED);
+	assert_int_equal(kist_container_unpause(c, NULL), 0);
+	assert_int_equal(kist_container_kill(c, SIGCONT, NULL), 0);
+	assert_int_equal(kist_container_sync(c, NULL), 0);
+	assert_int_equal(kist_container_stop(c, 1, &err), -EDEADLK);
+	assert_int_equal(err.kind, KIST_ERR_STATE);
+	assert_int_equal(kist_container_restart(c, 1, NULL), -EDEADLK);
+	assert_int_equal(kist_container_cleanup(c, NULL), -EDEADLK);
+	assert_int_equal(kist_container_remove(c, 0, 0, NULL), -EDEADLK);
+	assert_int_equal(kist_container_trylock(arg), -EWOULDBLOCK);
+	return 42;
+}
+
+static void test_batch(void **state)
+{
+	struct kist_container *c = run("batch", "sleep 1000"), *other = NULL;
+
+	(void)state;
+	assert_int_equal(kist_container_open(k, "batch", &other, NULL), 0);
+	assert_int_equal(kist_container_batch(c, several, other, NULL), 42);
+	assert_int_equal(kist_container_trylock(other), 0);
+	kist_container_unlock(other);
+	kist_container_free(other);
+	remove_one(c);
+	expect_nothing_left();
+}
+
 static void test_auto_remove(void **state)
 {
 	struct kist_container_config config;
@@ -804,6 +838,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_cannot_start),
 		cmocka_unit_test(test_init_start_cleanup),
 		cmocka_unit_test(test_pause_stop_restart),
+		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_auto_remove),
 		cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_preserved_fds_are_the_callers),
