@@ -182,7 +182,8 @@ teardown()
 }
 
 @test "init, cleanup, container prune, update, timeout" {
-	kist create --name c busybox sh -c 'echo ran; exit 3' >/dev/null
+	local id
+	id=$(kist create --name c busybox sh -c 'echo ran; exit 3')
 	run -0 kist init c
 	equal c "$output"
 	equal initialized "$(state_of c)"
@@ -200,7 +201,7 @@ teardown()
 	sleeper --name up >/dev/null
 	engine_error kist container cleanup up
 	run -0 kist container cleanup --rm c
-	run -1 kist container exists c
+	run -1 kist container exists "$id"
 	# A run that takes too long is killed.
 	run -137 kist run --name long --timeout 1 busybox sleep 1000
 	# Limits, at once and later.
