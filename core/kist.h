@@ -312,6 +312,26 @@ int kist_container_latest(struct kist *k, struct kist_container **out, struct ki
  * named in *broken (ids; may be NULL; the caller frees the strings). */
 int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken,
                         struct kist_error *err);
+/* The same, of those that pass every filter. */
+struct kist_container_filter {
+	bool (*match)(const struct kist_container *c, void *arg);
+	void *arg;
+};
+int kist_container_select(struct kist *k, const struct kist_container_filter *filters, size_t n_filters,
+                          struct kist_container ***out, size_t *n, struct kist_error *err);
+/* Those that run; those named, all or none of them. */
+int kist_container_running(struct kist *k, struct kist_container ***out, size_t *n, struct kist_error *err);
+int kist_container_by_names(struct kist *k, char *const *names, struct kist_container ***out, size_t *n,
+                            struct kist_error *err);
+/* Removes those that are dead, in no pod, and pass every filter. One report for each: the bytes that are free, or why
+ * it is still there. The caller frees the array. */
+struct kist_prune_report {
+	char id[65];
+	uint64_t size;
+	struct kist_error error; /* kind NONE: it is gone */
+};
+int kist_container_prune(struct kist *k, const struct kist_container_filter *filters, size_t n_filters,
+                         struct kist_prune_report **out, size_t *n, struct kist_error *err);
 void kist_container_list_free(struct kist_container **list, size_t n);
 void kist_container_free(struct kist_container *c); /* the handle; NULL is fine */
 /* Removes what is left of a container whose record cannot be loaded (or can): processes, cgroup, directories, name. */

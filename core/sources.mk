@@ -13,6 +13,7 @@ core-sources += core/info.c core/inspect.c core/inspect_host.c core/log_parse.c 
 core-sources += core/summary.c core/top.c core/view.c
 core-sources += core/image_draft.c core/image_platform.c core/image_save.c core/image_unpack.c
 core-sources += core/commit.c
+core-sources += core/select.c
 core-sources += core/event.c core/event_read.c
 core-sources += core/health.c core/health_view.c core/monitor_health.c
 core-sources += core/container_root.c core/copy.c core/copy_path.c core/mount.c

@@ -39,7 +39,7 @@ static const struct call_rule rules[KIST_N_CALLS] = {
 	[KIST_CALL_STAT] = { "stat", ANY, true, "look up files in" },
 	[KIST_CALL_CHECKPOINT] = { "checkpoint", IN(RUNNING), false, "checkpoint" },
 	[KIST_CALL_RESTORE] = { "restore", IN(CONFIGURED) | IN(EXITED), false, "restore" },
-	[KIST_CALL_PRUNE] = { "prune", IN(CONFIGURED) | IN(CREATED) | IN(STOPPED) | IN(EXITED), false, "prune" },
+	[KIST_CALL_PRUNE] = { "prune", IN(CONFIGURED) | IN(CREATED) | IN(STOPPED) | IN(EXITED), true, "prune" },
 };
 
 const char *kist_call_name(enum kist_call call)

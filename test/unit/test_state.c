@@ -47,7 +47,7 @@ static const struct {
 	{ KIST_CALL_STAT, "stat", "ncrgdpe", true },
 	{ KIST_CALL_CHECKPOINT, "checkpoint", "r", false },
 	{ KIST_CALL_RESTORE, "restore", "ne", false },
-	{ KIST_CALL_PRUNE, "prune", "ncde", false },
+	{ KIST_CALL_PRUNE, "prune", "ncde", true },
 };
 
 static void test_has_every_call_and_state(void **state)
