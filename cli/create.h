@@ -20,6 +20,7 @@ struct create_options {
 	/* namespaces */
 	const char *pid, *ipc, *uts, *userns, *cgroupns;
 	char **uidmap, **gidmap;
+	const char *subuidname, *subgidname;
 	bool no_hosts;
 	char **add_host;
 	/* pod */
@@ -97,6 +98,7 @@ int create_volumes_from(struct kist_cli *cli, const char *text, struct kist_cont
                         struct kist_error *err);
 int create_image_volumes(const struct create_options *o, const struct kist_image *image,
                          struct kist_container_config *config, struct kist_error *err);
+int create_userns(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_hooks(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                  struct kist_error *err);
 int create_limit_values(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);

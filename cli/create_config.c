@@ -249,25 +249,6 @@ static int set_labels(const struct create_options *o, const struct kist_image *i
 	return r < 0 ? r : add_pairs("annotation", o->annotation, &config->annotations, err);
 }
 
-/* "CONTAINER:HOST:SIZE" */
-static int add_maps(const char *option, char *const *texts, struct kist_spec_id_map **list, size_t *n,
-                    struct kist_error *err)
-{
-	for (size_t i = 0; texts && texts[i]; i++) {
-		KIST_STRV char **parts = kist_strv_split(texts[i], ':');
-		struct kist_spec_id_map map = { .size = 1 };
-		size_t count = kist_strv_len(parts);
-		if (count < 2 || count > 3 || kist_parse_u32(parts[0], &map.container_id) < 0 ||
-		    kist_parse_u32(parts[1], &map.host_id) < 0 ||
-		    (count == 3 && kist_parse_u32(parts[2], &map.size) < 0) || map.size == 0)
-			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected CONTAINER:HOST[:SIZE]", option,
-			                 texts[i]);
-		*list = kist_grow(*list, *n + 1, sizeof(**list));
-		(*list)[(*n)++] = map;
-	}
-	return 0;
-}
-
 /* "container:NAME" is kept with the full id: names change. */
 static int set_mode(struct kist_cli *cli, const char *option, const char *value, char **to, struct kist_error *err)
 {
@@ -301,7 +282,6 @@ int create_namespaces(struct kist_cli *cli, const struct create_options *o, stru
 		{ "userns", o->userns, &config->user_ns },
 		{ "cgroupns", o->cgroupns, &config->cgroup_ns },
 	};
-	bool mapped = o->uidmap || o->gidmap;
 
 	for (size_t i = 0; i < KIST_COUNT(modes); i++) {
 		const char *value = modes[i].value ? modes[i].value : config->pod ? "pod" : NULL;
@@ -309,19 +289,7 @@ int create_namespaces(struct kist_cli *cli, const struct create_options *o, stru
 		if (r < 0)
 			return r;
 	}
-	if (mapped && o->userns && !kist_streq(o->userns, "private"))
-		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 "--uidmap and --gidmap make a private user namespace: they exclude --userns=%s",
-		                 o->userns);
-	if (mapped)
-		set_string(&config->user_ns, "private");
-	int r = add_maps("uidmap", o->uidmap, &config->uid_map, &config->n_uid_map, err);
-	if (r == 0)
-		r = add_maps("gidmap", o->gidmap ? o->gidmap : o->uidmap, &config->gid_map, &config->n_gid_map, err);
-	if (r == 0 && !o->uidmap && o->gidmap)
-		r = add_maps("gidmap", o->gidmap, &config->uid_map, &config->n_uid_map, err);
-	/* A shared UTS namespace has its own name; podman turns the host's off in the same way. */
-	return r;
+	return create_userns(o, config, err);
 }
 
 static int log_option(struct kist_container_config *config, const char *text, struct kist_error *err)

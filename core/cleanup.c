@@ -3,6 +3,7 @@
 #include "core/launch_hooks.h"
 #include "core/network.h"
 #include "core/pod.h"
+#include "core/userns.h"
 #include "core/volume.h"
 
 #include "cgroup/cgroup.h"
@@ -118,6 +119,8 @@ int kist_container_remove_finish(struct kist *k, const char *gone)
 	kist_table_init(&kist_container_config_table, &config);
 	if (dir >= 0 && kist_record_read(dir, "config", &kist_container_config_table, &config, &extra, NULL) == 0)
 		kist_volumes_release(k, &config, kist_has_prefix(gone, REMOVED_VOLUMES_PREFIX));
+	if (dir >= 0)
+		kist_userns_release(k, &config);
 	kist_table_release(&kist_container_config_table, &config);
 	kist_strv_free(extra);
 	return kist_remove_tree(k->containers, gone);

@@ -161,6 +161,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRING, net_ns, .fallback = "none"),
 	ITEMS(uid_map, map_table),
 	ITEMS(gid_map, map_table),
+	CONFIG(STRV, id_ranges),
 	ITEMS(mounts, mount_table),
 	ITEMS(named_volumes, volume_mount_table),
 	ITEMS(secrets, secret_table),

@@ -1,4 +1,5 @@
 /* Container records: making, finding, loading. Their state is in settle.c. */
+#include "core/userns.h"
 #include "core/internal.h"
 #include "core/depend.h"
 #include "core/pod.h"
@@ -295,6 +296,11 @@ int kist_ns_mode_parse(const char *text, enum kist_ns_mode *mode, const char **a
 		*mode = (enum kist_ns_mode)value;
 		return 0;
 	}
+	/* Of a user namespace: how its maps come about. */
+	if (kist_userns_is_auto(text) || kist_userns_is_keep_id(text)) {
+		*mode = KIST_NS_PRIVATE;
+		return 0;
+	}
 	bool container = kist_has_prefix(text, "container:");
 	if (!container && !kist_has_prefix(text, "ns:"))
 		return -EINVAL;
@@ -429,6 +435,7 @@ static void create_undo(struct kist_container *c, bool named)
 		kist_name_release(k, c->config.name, c->config.id);
 	kist_volumes_unuse(c);
 	kist_pod_unmark(c);
+	kist_userns_release(k, &c->config);
 	kist_remove_tree(k->containers, c->config.id);
 	kist_remove_tree(k->run_containers, c->config.id);
 }
@@ -460,7 +467,9 @@ static int create_make(struct kist_container *c, bool *named, struct kist_error 
 	if (r < 0)
 		return r;
 	*named = true;
-	r = dependencies_mark(c, err);
+	r = kist_userns_take(c, err);
+	if (r == 0)
+		r = dependencies_mark(c, err);
 	if (r == 0 && c->config.pod)
 		r = kist_pod_mark(c, err);
 	if (r == 0)
@@ -500,6 +509,8 @@ int kist_container_make(struct kist *k, const struct kist_container_config *conf
 	r = kist_restart_check(&c->config, err);
 	if (r == 0)
 		r = kist_requires_resolve(c, err);
+	if (r == 0)
+		r = kist_userns_resolve(c, err);
 	if (r == 0)
 		r = kist_plan_check_config(c, err);
 	if (r < 0) {

@@ -1,6 +1,7 @@
 /* The inspect document's HostConfig and Mounts: what the container asks of the host. */
 #include "core/plan.h"
 #include "core/log.h"
+#include "core/userns.h"
 #include "core/view.h"
 #include "core/volume.h"
 
@@ -138,7 +139,34 @@ static struct json_object *cgroups(const struct view *v)
 
 static struct json_object *user_mode(const struct view *v)
 {
-	return view_text(kist_streq(v->config->user_ns, "host") ? NULL : v->config->user_ns);
+	const char *mode = v->config->user_ns;
+
+	if (kist_streq(mode, "host"))
+		return view_text(NULL);
+	return view_text(kist_userns_is_auto(mode) || kist_userns_is_keep_id(mode) ? "private" : mode);
+}
+
+static struct json_object *map_lines(const struct kist_spec_id_map *maps, size_t n)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++) {
+		KIST_FREE char *line = kist_asprintf("%u:%u:%u", maps[i].container_id, maps[i].host_id, maps[i].size);
+		json_object_array_add(list, json_object_new_string(line));
+	}
+	return list;
+}
+
+static struct json_object *id_mappings(const struct view *v)
+{
+	struct json_object *both;
+
+	if (!v->config->n_uid_map)
+		return NULL;
+	both = json_object_new_object();
+	json_object_object_add(both, "UidMap", map_lines(v->config->uid_map, v->config->n_uid_map));
+	json_object_object_add(both, "GidMap", map_lines(v->config->gid_map, v->config->n_gid_map));
+	return both;
 }
 
 static struct json_object *runtime(const struct view *v)
@@ -500,6 +528,7 @@ const struct view_row view_host_rows[] = {
 	VIEW_FROM("Tmpfs", tmpfs),
 	VIEW_MEMBER("UTSMode", STRING, uts_ns),
 	VIEW_FROM("UsernsMode", user_mode),
+	VIEW_FROM("IDMappings", id_mappings),
 	VIEW_MEMBER("ShmSize", U64, shm_size),
 	VIEW_FROM("Runtime", runtime),
 	VIEW_FROM("ConsoleSize", console_size),

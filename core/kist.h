@@ -63,6 +63,8 @@ struct kist_settings {
 	char **registries;     /* where names without one are pulled from, in order; NULL: docker.io */
 	/* HOST[:PORT] whose certificate is not checked, or that have none. */
 	char **insecure_registries;
+	/* START:SIZE of the host's ids for user namespaces, where /etc/subuid has no 'containers' */
+	char *userns_range;
 };
 
 /* Opens the store, making its directories (0700) when missing. The first open after a boot brings every record
@@ -145,7 +147,8 @@ struct kist_health_config {
 };
 
 /* What 'create' fixes. Written once to containers/ID/config (kist-state(5)); core/config.c has the table.
- * Namespace modes: "private", "host", "container:ID", "ns:PATH"; net also "none"; ipc also "shareable" and "none". */
+ * Namespace modes: "private", "host", "container:ID", "ns:PATH"; net also "none"; ipc also "shareable" and "none"; user
+ * also "auto[:OPTIONS]" and "keep-id". */
 struct kist_container_config {
 	char *id;   /* 64 hexadecimal digits; made by create */
 	char *name; /* NULL: one is generated */
@@ -170,8 +173,9 @@ struct kist_container_config {
 	char *hostname;     /* NULL: the short id */
 	bool tty, open_stdin, auto_remove, init;
 	char *pid_ns, *ipc_ns, *uts_ns, *user_ns, *cgroup_ns, *net_ns;
-	struct kist_spec_id_map *uid_map, *gid_map; /* with user_ns private */
+	struct kist_spec_id_map *uid_map, *gid_map; /* with user_ns private; others are worked out by create */
 	size_t n_uid_map, n_gid_map;
+	char **id_ranges; /* with user_ns auto: what it holds of the host's ids; made by create */
 	struct kist_mount_config *mounts;
 	size_t n_mounts;
 	struct kist_volume_mount_config *named_volumes; /* create makes those that are missing */
@@ -298,6 +302,12 @@ struct kist_container_state {
  */
 
 struct kist_container;
+
+/* "CONTAINER:HOST[:SIZE]", also with '@' before HOST. -EINVAL. */
+int kist_id_map_parse(const char *text, struct kist_spec_id_map *out);
+/* The ids that a file like /etc/subuid gives to a name, as maps from 0 without a gap, added to what is there. */
+int kist_subid_read(const char *file, const char *name, struct kist_spec_id_map **ranges, size_t *n,
+                    struct kist_error *err);
 
 /* Makes the record. The config's id is ignored, a NULL name is generated. KIST_ERR_EXISTS: the name is taken (the text
  * names the holder). Everything is checked before anything is made. */

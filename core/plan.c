@@ -2,6 +2,7 @@
 #include "core/log.h"
 #include "core/network.h"
 #include "core/plan.h"
+#include "core/userns.h"
 #include "core/volume.h"
 
 #include "core/base/fs.h"
@@ -143,7 +144,8 @@ static int plan_namespace(struct plan *p, const struct namespace_row *row, struc
 	enum kist_ns_mode mode;
 	const char *argument;
 
-	if (kist_ns_mode_parse(text, &mode, &argument) < 0)
+	bool maps = text && (kist_userns_is_auto(text) || kist_userns_is_keep_id(text));
+	if (kist_ns_mode_parse(text, &mode, &argument) < 0 || (maps && !kist_streq(row->type, "user")))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected private, host, container:ID or ns:PATH",
 		                 row->option, text);
 	switch (mode) {
@@ -190,10 +192,11 @@ static int plan_namespaces(struct plan *p, struct kist_error *err)
 	const struct kist_spec_namespace *user = kist_spec_namespace(p->spec, "user");
 	p->host_user = !user;
 	if (!user || user->path)
-		return 0;
+		return user && p->rootfs >= 0 ? kist_userns_verify(p->config, err) : 0;
 	struct kist_spec_linux *l = &p->spec->linux_;
 	if (p->config->n_uid_map == 0 || p->config->n_gid_map == 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "userns 'private' needs --uidmap and --gidmap");
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "userns 'private' needs --uidmap and --gidmap; 'auto' chooses them");
 	l->uid_mappings = kist_grow(NULL, p->config->n_uid_map, sizeof(*l->uid_mappings));
 	memcpy(l->uid_mappings, p->config->uid_map, p->config->n_uid_map * sizeof(*l->uid_mappings));
 	l->n_uid_mappings = p->config->n_uid_map;

@@ -1,6 +1,7 @@
 /* The plan's file systems: what every container has, what the user asked for, what is hidden, and devices. */
 #include "core/image_mount.h"
 #include "core/plan.h"
+#include "core/userns.h"
 #include "core/volume.h"
 
 #include "core/base/fs.h"
@@ -123,8 +124,10 @@ static void mount_defaults(struct plan *p)
 		add_mount(p, "/dev", "tmpfs", "tmpfs",
 		          OPTIONS("nosuid", "noexec", "strictatime", "mode=755", "size=65536k"));
 	if (!plan_user_mounts(p, "/dev/pts"))
+		/* The group tty, if its namespace has it. */
 		add_mount(p, "/dev/pts", "devpts", "devpts",
-		          OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"));
+		          OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620",
+		                  kist_userns_has_gid(p->config, 5) ? "gid=5" : "gid=0"));
 	if (!plan_user_mounts(p, "/dev/mqueue")) {
 		if (ipc)
 			add_mount(p, "/dev/mqueue", "mqueue", "mqueue", OPTIONS("nosuid", "noexec", "nodev"));

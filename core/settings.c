@@ -31,6 +31,7 @@ static const struct kist_field settings_fields[] = {
 	ROW(STRV, hooks_dir),
 	ROW(STRV, registries),
 	ROW(STRV, insecure_registries),
+	ROW(STRING, userns_range, .fallback = "2147483648:2147352576"),
 };
 
 const struct kist_table kist_settings_table = KIST_TABLE("kist.conf", struct kist_settings, settings_fields);

@@ -153,6 +153,15 @@ int kist_ns_pause_root(uid_t uid, gid_t gid, struct kist_error *err);
 int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids,
                         size_t n_gids, struct kist_error *err);
 
+/* The lines of a uid_map or gid_map file are added to what is there. -EINVAL. */
+int kist_ns_userns_map_parse(const char *text, struct kist_spec_id_map **maps, size_t *n);
+/* The maps of the user namespace that the fd names, with outer ids as this process sees them. The caller frees. */
+int kist_ns_userns_maps_read(int userns, struct kist_spec_id_map **uids, size_t *n_uids, struct kist_spec_id_map **gids,
+                             size_t *n_gids, struct kist_error *err);
+/* Those of the calling process's own. */
+int kist_ns_userns_maps_own(struct kist_spec_id_map **uids, size_t *n_uids, struct kist_spec_id_map **gids,
+                            size_t *n_gids, struct kist_error *err);
+
 /* A mount that is attached nowhere: a new file system, or with type "bind" (or the option) a copy of what source is,
  * with options as mount(8) has them. Returns its fd; the mount goes with it. */
 int kist_ns_mount_detached(const char *type, const char *source, char *const *options, struct kist_error *err);
