@@ -28,7 +28,7 @@ CURL ?= $(shell $(PKG_CONFIG) --exists libcurl 2>/dev/null && echo yes)
 curl := $(if $(filter static,$(VARIANT)),,$(filter yes,$(CURL)))
 sources += $(if $(curl),$(core-registry-sources))
 
-packages := libseccomp libcap libapparmor json-c zlib libzstd nettle
+packages := libseccomp libcap json-c zlib libzstd nettle
 warnings := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 hardening := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE

@@ -1,5 +1,6 @@
 /* The inspect document of a container: podman's keys, in podman's order. What kist does not have is podman's empty
  * value. */
+#include "core/apparmor.h"
 #include "core/view.h"
 
 #include "core/base/clock.h"
@@ -242,7 +243,7 @@ static struct json_object *args(const struct view *v)
 
 static struct json_object *apparmor_profile(const struct view *v)
 {
-	return view_text(kist_streq(v->config->apparmor, "unconfined") ? NULL : v->config->apparmor);
+	return view_text(kist_apparmor_of(v->config));
 }
 
 static struct json_object *bounding_caps(const struct view *v)

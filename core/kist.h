@@ -189,7 +189,7 @@ struct kist_container_config {
 	char **cap_add, **cap_drop;
 	bool privileged, no_new_privileges;
 	char *seccomp;         /* NULL: the default; "unconfined"; or a path */
-	char *apparmor;        /* NULL: none unless the host default applies; "unconfined"; or a profile */
+	char *apparmor;        /* NULL: the default one where the kernel has AppArmor; "unconfined"; or a profile */
 	char **mask, **unmask; /* --security-opt; unmask may hold ALL */
 	char *proc_opts;       /* options of the /proc mount, comma separated */
 	struct kist_spec_resources *resources; /* what the user asked for; device rules are made at init */

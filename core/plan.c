@@ -1,6 +1,7 @@
 /* From a container's record to the plan of its launch: the process, its namespaces, its security. */
 #include "core/log.h"
 #include "core/network.h"
+#include "core/apparmor.h"
 #include "core/plan.h"
 #include "core/userns.h"
 #include "core/volume.h"
@@ -327,11 +328,12 @@ static int plan_process(struct plan *p, struct kist_error *err)
 	process->cwd = kist_strdup(kist_empty(config->workdir) ? "/" : config->workdir);
 	process->no_new_privileges = config->no_new_privileges;
 	process->oom_score_adj = config->oom_score_adj;
-	if (config->apparmor && !kist_streq(config->apparmor, "unconfined") && !config->privileged)
-		process->apparmor_profile = kist_strdup(config->apparmor);
 	if (p->rootfs >= 0) {
-		int r = kist_ns_user_lookup(p->rootfs, config->user ? config->user : "", config->groups, &process->user,
-		                            &home, NULL, err);
+		int r = kist_apparmor_plan(p->c->k, config, &process->apparmor_profile, err);
+		if (r < 0)
+			return r;
+		r = kist_ns_user_lookup(p->rootfs, config->user ? config->user : "", config->groups, &process->user,
+		                        &home, NULL, err);
 		if (r < 0)
 			return r;
 	}

@@ -17,6 +17,7 @@ core-sources += core/select.c
 core-sources += core/event.c core/event_read.c
 core-sources += core/health.c core/health_view.c core/monitor_health.c
 core-sources += core/container_root.c core/copy.c core/copy_path.c core/mount.c
+core-sources += core/apparmor.c
 core-sources += core/launch_hooks.c core/userns.c core/userns_ranges.c
 core-sources += core/check.c core/disk_usage.c core/image_view.c
 core-sources += core/rootfs.c core/image_mount.c core/plan_image.c

@@ -153,6 +153,14 @@ int kist_ns_pause_root(uid_t uid, gid_t gid, struct kist_error *err);
 int kist_ns_userns_make(const struct kist_spec_id_map *uids, size_t n_uids, const struct kist_spec_id_map *gids,
                         size_t n_gids, struct kist_error *err);
 
+#define KIST_APPARMOR_DEFAULT "kist-default"
+bool kist_ns_apparmor_enabled(void);
+/* Whether this process is under a profile already: then those of containers are stacked on it. */
+bool kist_ns_apparmor_confined(void);
+/* Loads the built-in profile KIST_APPARMOR_DEFAULT, or replaces it. */
+int kist_ns_apparmor_load_default(struct kist_error *err);
+uint64_t kist_ns_apparmor_default_digest(void);
+
 /* The lines of a uid_map or gid_map file are added to what is there. -EINVAL. */
 int kist_ns_userns_map_parse(const char *text, struct kist_spec_id_map **maps, size_t *n);
 /* The maps of the user namespace that the fd names, with outer ids as this process sees them. The caller frees. */

@@ -1,5 +1,6 @@
 /* The policy as a whole: prepared in the parent, and its last part, after which only execve follows. */
 #include "ns/apply.h"
+#include "ns/ns.h"
 
 #include "core/base/error.h"
 #include "core/base/fs.h"
@@ -18,13 +19,6 @@
 
 /* --- labels of security modules ----------------------------------------------------------------------------------- */
 
-static bool apparmor_enabled(void)
-{
-	KIST_STR struct kist_str text = { 0 };
-	return kist_read_file(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &text) == 0 &&
-	       kist_str_get(&text)[0] == 'Y';
-}
-
 static bool label_clean(const char *label)
 {
 	for (const char *p = label; *p; p++) {
@@ -41,7 +35,7 @@ static int apparmor_prepare(const char *profile, struct kist_ns_label *out, stru
 	if (!label_clean(profile))
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
 		                 "process.apparmorProfile: control character in the name");
-	if (!apparmor_enabled()) {
+	if (!kist_ns_apparmor_enabled()) {
 		if (kist_streq(profile, "unconfined"))
 			return 0; /* what it is anyway */
 		kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
@@ -51,7 +45,8 @@ static int apparmor_prepare(const char *profile, struct kist_ns_label *out, stru
 	/* aa_change_onexec(3) is this write. The directory of its own is there since Linux 5.8; before, and where
 	 * another module has the shared file, only one of the two works. */
 	out->file = access("/proc/self/attr/apparmor/exec", F_OK) == 0 ? "self/attr/apparmor/exec" : "self/attr/exec";
-	out->text = kist_asprintf("exec %s", profile);
+	/* Never out of a profile that confines the engine: under both. */
+	out->text = kist_asprintf("%s %s", kist_ns_apparmor_confined() ? "stack" : "exec", profile);
 	out->what = "AppArmor profile";
 	return 0;
 }
