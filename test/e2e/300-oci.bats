@@ -488,7 +488,7 @@ podman_on_oci()
 		--root "$STORE/podman" --runroot "$STORE/podman-run" --tmpdir "$STORE/podman-tmp" "$@"
 }
 
-@test "Debian's podman runs, execs, attaches, pauses, stops and removes containers and pods on it" {
+@test "Debian's podman runs, execs, attaches, pauses, updates, health-checks, stops and removes containers and pods on it" {
 	command -v podman >/dev/null || skip 'podman is not installed'
 	printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1000:1000"]\npids_limit = 0\n' >"$STORE/conf"
 	export CONTAINERS_CONF=$STORE/conf
@@ -507,6 +507,10 @@ podman_on_oci()
 	podman_on_oci pause w
 	equal paused "$(podman_on_oci inspect --format '{{.State.Status}}' w)"
 	podman_on_oci unpause w
+	if has_controller cpu; then
+		podman_on_oci update --cpus 0.5 w >/dev/null
+		equal '50000 100000' "$(podman_on_oci exec w cat /sys/fs/cgroup/cpu.max)"
+	fi
 	podman_on_oci stop -t 10 w
 	equal 0 "$(podman_on_oci inspect --format '{{.State.ExitCode}}' w)"
 	podman_on_oci start w 3>&-
@@ -515,6 +519,16 @@ podman_on_oci()
 	podman_on_oci rm -f w
 	run -0 script -qec "podman --log-level error --runtime $OCI --cgroup-manager cgroupfs --storage-driver overlay --root $STORE/podman --runroot $STORE/podman-run --tmpdir $STORE/podman-tmp run --rm -it --network none busybox tty" /dev/null
 	contains "$output" /dev/pts/0
+	podman_on_oci run -di --name a --network none busybox sh -c 'read line; echo "got $line"; exit 5' 3>&-
+	# What comes back at once depends on which end closes first; that it arrived does not.
+	podman_on_oci attach a <<<hello || true
+	equal 5 "$(podman_on_oci wait a)"
+	contains "$(podman_on_oci logs a)" 'got hello'
+	podman_on_oci run -d --name h --network none --health-cmd 'test -e /tmp/well' --health-interval disable busybox sleep 100 3>&-
+	run -1 podman_on_oci healthcheck run h
+	podman_on_oci exec h touch /tmp/well
+	run -0 podman_on_oci healthcheck run h
+	podman_on_oci rm -f -t 0 a h
 	podman_on_oci pod create --name p --network none 3>&-
 	podman_on_oci run -d --pod p --name q busybox sleep 100 3>&-
 	equal Running "$(podman_on_oci pod inspect --format '{{.State}}' p)"
