@@ -271,28 +271,3 @@ const struct kist_command oci_command_restore = {
 	.stop_at_positional = true,
 	.run = refuse,
 };
-const struct kist_command oci_command_mounts = {
-	.name = "mounts",
-	.parent = "",
-	.synopsis = "COMMAND",
-	.summary = "Mounts of a running container",
-	.is_group = true,
-};
-const struct kist_command oci_command_mounts_add = {
-	.name = "add",
-	.parent = "mounts",
-	.synopsis = "ID FILE",
-	.summary = "Not supported",
-	.max_args = -1,
-	.stop_at_positional = true,
-	.run = refuse,
-};
-const struct kist_command oci_command_mounts_remove = {
-	.name = "remove",
-	.parent = "mounts",
-	.synopsis = "ID FILE",
-	.summary = "Not supported",
-	.max_args = -1,
-	.stop_at_positional = true,
-	.run = refuse,
-};

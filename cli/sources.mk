@@ -18,6 +18,7 @@ cli-sources += cli/attach.c
 cli-sources += cli/create_hooks.c
 cli-sources += cli/create_supervise.c cli/boot.c cli/init.c cli/update.c
 cli-sources += cli/create_userns.c
+cli-sources += cli/oci_mounts.c
 cli-sources += cli/main.c cli/rm.c cli/run.c cli/start.c cli/stop.c
 cli-sources += cli/image_import.c cli/image_inspect.c cli/images.c cli/rmi.c cli/tag.c
 cli-sources += cli/events.c cli/create_health.c cli/healthcheck.c

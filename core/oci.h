@@ -110,6 +110,9 @@ ssize_t kist_oci_pids(const struct kist_oci_container *c, pid_t **pids, struct k
 int kist_oci_pause(struct kist_oci *oci, const char *id, bool paused, struct kist_error *err);
 int kist_oci_update(struct kist_oci *oci, const char *id, const struct kist_spec_resources *resources,
                     struct kist_error *err);
+/* Adds mounts to a container that runs, or removes those at the same destinations. */
+int kist_oci_mounts(struct kist_oci *oci, const char *id, const struct kist_spec_mount *mounts, size_t n, bool add,
+                    struct kist_error *err);
 /* Statistics as runc's 'events' has them. */
 int kist_oci_stats_json(const struct kist_oci_container *c, struct json_object **out, struct kist_error *err);
 /* Waits for a memory shortage that killed, the container's end, or the time: 1, 0 when it ended, -ETIMEDOUT. */

@@ -176,6 +176,12 @@ int kist_ns_mount_detached(const char *type, const char *source, char *const *op
 /* Attaches it over a directory (O_PATH fd). */
 int kist_ns_mount_attach_at(int mount, int directory, struct kist_error *err);
 
+/* Mounts of a container that runs, whose first process the pidfd names: all are attached, or none. Those that a launch
+ * alone can make (id maps, tmpcopyup, remount, propagation) are refused. */
+int kist_ns_mounts_add(int pidfd, const struct kist_spec_mount *mounts, size_t n, struct kist_error *err);
+/* Takes the mounts at these destinations away, the last first. */
+int kist_ns_mounts_remove(int pidfd, const struct kist_spec_mount *mounts, size_t n, struct kist_error *err);
+
 /* Brings the loopback link up in the calling process's network namespace. */
 int kist_ns_loopback_up(struct kist_error *err);
 

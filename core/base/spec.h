@@ -255,6 +255,7 @@ struct kist_spec {
 
 extern const struct kist_table kist_spec_table;
 extern const struct kist_table kist_spec_process_table;   /* exec --process FILE */
+extern const struct kist_table kist_spec_mount_table;     /* mounts add FILE */
 extern const struct kist_table kist_spec_resources_table; /* update --resources FILE */
 
 #define KIST_SPEC __attribute__((cleanup(kist_spec_cleanup)))

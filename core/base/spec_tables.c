@@ -96,7 +96,7 @@ static const struct kist_field mount_rows[] = {
 	KIST_FIELD_LIST(struct kist_spec_mount, LIST, gid_mappings, n_gid_mappings, .json = "gidMappings",
 	                .table = &id_map_table),
 };
-static const struct kist_table mount_table = KIST_TABLE("mount", struct kist_spec_mount, mount_rows);
+const struct kist_table kist_spec_mount_table = KIST_TABLE("mount", struct kist_spec_mount, mount_rows);
 
 static const struct kist_field hook_rows[] = {
 	KIST_FIELD(struct kist_spec_hook, STRING, path, REQUIRED),
@@ -332,7 +332,7 @@ static const struct kist_field spec_rows[] = {
 	{ .key = "root", .type = KIST_F_STRUCT, .table = &root_table },
 	KIST_FIELD(struct kist_spec, STRING, hostname),
 	KIST_FIELD(struct kist_spec, STRING, domainname),
-	KIST_FIELD_LIST(struct kist_spec, LIST, mounts, n_mounts, .table = &mount_table),
+	KIST_FIELD_LIST(struct kist_spec, LIST, mounts, n_mounts, .table = &kist_spec_mount_table),
 	KIST_FIELD(struct kist_spec, POINTER, hooks, .table = &hooks_table),
 	KIST_FIELD(struct kist_spec, MAP, annotations),
 	{ .key = "linux", .type = KIST_F_STRUCT, .offset = offsetof(struct kist_spec, linux_), .table = &linux_table },

@@ -443,6 +443,40 @@ refused()
 	run ! sh -c ": >>/proc/$pid/exe"
 }
 
+@test "mounts add and remove, in a container that runs; links end inside" {
+	waiting m '.process.capabilities = {}'
+	mkdir -p "$STORE/given" "$STORE/outside"
+	echo given >"$STORE/given/file"
+	ln -s "$STORE/outside" "$B/rootfs/way-out"
+	jq -n --arg s "$STORE/given" '[{destination:"/added/dir",source:$s,options:["bind","ro"]},{destination:"/added/tmp",type:"tmpfs",source:"t",options:["size=64k"]},
+		{destination:"/added/file",type:"bind",source:($s+"/file")},{destination:"/way-out/in",type:"tmpfs"}]' >"$STORE/list"
+	oci mounts add m "$STORE/list"
+	equal given "$(oci exec m cat /added/dir/file)"
+	equal given "$(oci exec m cat /added/file)"
+	run ! oci exec m touch /added/dir/x
+	contains "$(oci exec m cat /proc/mounts)" '/added/tmp tmpfs rw,relatime,size=64k'
+	[ -z "$(ls -A "$STORE/outside")" ]
+	oci mounts remove m "$STORE/list"
+	lacks "$(oci exec m cat /proc/mounts)" /added
+	refused 'not a mount point' oci mounts remove m "$STORE/list"
+	# All or none.
+	jq '. + [{destination:"/last",source:"/no/such",type:"bind"}]' "$STORE/list" >"$STORE/bad"
+	refused /no/such oci mounts add m "$STORE/bad"
+	jq '. + [{destination:"/bin/sh/under-a-file",type:"tmpfs"}]' "$STORE/list" >"$STORE/bad"
+	refused under-a-file oci mounts add m "$STORE/bad"
+	lacks "$(oci exec m cat /proc/mounts)" /added
+	for what in '[]' '{}' '[{"source":"/x"}]' '[{"destination":"relative","type":"tmpfs"}]' '[{"destination":"/x","source":"relative","type":"bind"}]' \
+		'[{"destination":"/x","type":"tmpfs","options":["tmpcopyup"]}]' '[{"destination":"/x","source":"/tmp","options":["bind","rshared"]}]'; do
+		echo "$what" >"$STORE/bad"
+		run -1 oci mounts add m "$STORE/bad"
+	done
+	refused 'does not exist' oci mounts add nobody "$STORE/list"
+	oci kill m KILL
+	until_true 5 status_is m stopped
+	refused 'not running' oci mounts add m "$STORE/list"
+	oci delete m
+}
+
 @test "spec, features, and what is not supported" {
 	(cd "$B" && oci spec && run ! oci spec)
 	equal 1.2.0 "$(jq -r .ociVersion "$B/config.json")"
