@@ -144,25 +144,27 @@ char **kist_ns_caps_available(void)
 }
 
 /* The spec's words, exactly: "CAP_" and upper case (config.md, Linux Process). */
-static int set_resolve(char *const *names, const char *set, uint64_t known, uint64_t *out, struct kist_error *err)
+static void set_resolve(char *const *names, const char *set, uint64_t known, uint64_t *out)
 {
 	uint64_t mask = 0;
 	for (size_t i = 0; names && names[i]; i++) {
 		int number = kist_ns_cap_number(names[i]);
-		if (number < 0)
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
-			                 "process.capabilities.%s[%zu]: '%s' is not a capability", set, i, names[i]);
+		/* What cannot be granted is a warning, and no failure (config.md, Linux Process). */
+		if (number < 0) {
+			kist_log(KIST_LOG_WARN,
+			         "process.capabilities.%s[%zu]: '%s' is not a capability, and not granted", set, i,
+			         names[i]);
+			continue;
+		}
 		/* Older kernels: what has no number there is part of a wider capability; there is nothing to grant. */
 		if (!(BIT(number) & known))
 			kist_debug("process.capabilities.%s: this kernel has no %s", set, cap_names[number]);
 		mask |= BIT(number) & known;
 	}
 	*out = mask;
-	return 0;
 }
 
-static int sets_resolve(const struct kist_spec_caps *spec, uint64_t known, struct kist_ns_caps *caps,
-                        struct kist_error *err)
+static void sets_resolve(const struct kist_spec_caps *spec, uint64_t known, struct kist_ns_caps *caps)
 {
 	const struct {
 		char *const *names;
@@ -175,16 +177,13 @@ static int sets_resolve(const struct kist_spec_caps *spec, uint64_t known, struc
 		{ spec->permitted, "permitted", &caps->permitted },
 		{ spec->ambient, "ambient", &caps->ambient },
 	};
-	for (size_t i = 0; i < KIST_COUNT(sets); i++) {
-		int r = set_resolve(sets[i].names, sets[i].set, known, sets[i].out, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	for (size_t i = 0; i < KIST_COUNT(sets); i++)
+		set_resolve(sets[i].names, sets[i].set, known, sets[i].out);
 }
 
-/* What the kernel would answer with a bare EPERM. */
-static int sets_check(const struct kist_ns_caps *caps, struct kist_error *err)
+/* What the kernel would answer with a bare EPERM. An ambient capability that is not inheritable cannot be granted:
+ * plans that 'runc spec' wrote have some, since the inheritable set is left empty (CVE-2022-29162). */
+static int sets_check(struct kist_ns_caps *caps, struct kist_error *err)
 {
 	uint64_t bad = caps->effective & ~caps->permitted;
 	if (bad)
@@ -193,9 +192,9 @@ static int sets_check(const struct kist_ns_caps *caps, struct kist_error *err)
 		                 cap_names[__builtin_ctzll(bad)]);
 	bad = caps->ambient & ~(caps->permitted & caps->inheritable);
 	if (bad)
-		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
-		                 "process.capabilities.ambient: %s is not in both permitted and inheritable",
-		                 cap_names[__builtin_ctzll(bad)]);
+		kist_debug("process.capabilities.ambient: %s is not in both permitted and inheritable, and not granted",
+		           cap_names[__builtin_ctzll(bad)]);
+	caps->ambient &= ~bad;
 	return 0;
 }
 
@@ -218,10 +217,8 @@ int kist_ns_caps_resolve(const struct kist_spec_process *process, bool privilege
 		uint64_t all = bounding_now(last);
 		caps = (struct kist_ns_caps){ .bounding = all, .effective = all, .permitted = all };
 	} else if (process->capabilities) {
-		int r = sets_resolve(process->capabilities, all_up_to(last), &caps, err);
-		if (r < 0)
-			return r;
-		r = sets_check(&caps, err);
+		sets_resolve(process->capabilities, all_up_to(last), &caps);
+		int r = sets_check(&caps, err);
 		if (r < 0)
 			return r;
 	}

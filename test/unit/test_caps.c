@@ -96,6 +96,22 @@ static void test_resolve(void **state KIST_UNUSED)
 	assert_int_equal(out.inheritable, 0);
 }
 
+/* Not granted, and no failure: a name that no kernel knows, an ambient one that is not inheritable. */
+static void test_not_granted(void **state KIST_UNUSED)
+{
+	char *names[] = { (char *)"CAP_KILL", (char *)"CAP_NONE", NULL };
+	struct kist_spec_caps caps = { .bounding = names, .effective = names, .permitted = names, .ambient = names };
+	struct kist_spec_process process = { .capabilities = &caps, .user.uid = 0 };
+	struct kist_ns_caps out = { 0 };
+	assert_int_equal(kist_ns_caps_resolve(&process, false, &out, NULL), 0);
+	assert_int_equal(out.bounding, 1ULL << CAP_KILL);
+	assert_int_equal(out.permitted, 1ULL << CAP_KILL);
+	assert_int_equal(out.ambient, 0);
+	process.user.uid = 7;
+	assert_int_equal(kist_ns_caps_resolve(&process, false, &out, NULL), 0);
+	assert_int_equal(out.permitted, 0);
+}
+
 /* A capability this process lacks is named. */
 static void test_set_missing(void **state KIST_UNUSED)
 {
@@ -120,7 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),   cmocka_unit_test(test_mask),        cmocka_unit_test(test_available),
-		cmocka_unit_test(test_resolve), cmocka_unit_test(test_set_missing),
+		cmocka_unit_test(test_resolve), cmocka_unit_test(test_set_missing), cmocka_unit_test(test_not_granted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -260,13 +260,8 @@ static void test_refused_plans(void **state KIST_UNUSED)
 	if (access("/sys/fs/selinux", F_OK) < 0)
 		refused(&(struct kist_spec_process){ .selinux_label = (char *)"system_u:system_r:svirt_lxc_net_t:s0" },
 		        "no SELinux");
-	struct kist_spec_caps ambient = { .permitted = one, .ambient = one };
-	refused(&(struct kist_spec_process){ .capabilities = &ambient }, "ambient");
 	struct kist_spec_caps effective = { .effective = one };
 	refused(&(struct kist_spec_process){ .capabilities = &effective }, "effective");
-	char *bad[] = { (char *)"CAP_NONE", NULL };
-	struct kist_spec_caps unknown = { .bounding = bad };
-	refused(&(struct kist_spec_process){ .capabilities = &unknown }, "bounding[0]: 'CAP_NONE'");
 }
 
 /* 'unconfined' is what a process is on a host without AppArmor. */
