@@ -45,6 +45,7 @@ struct kist_ns_plan {
 	int proc_fd;      /* the host's /proc */
 	int null_fd;      /* the host's /dev/null, for stdio that is -1; -1 when all three are given */
 	int sync;         /* the child's end */
+	int joiner_sync;  /* that of the process which joins a user namespace first; -1 */
 	int child_make;   /* namespaces the child makes by unshare(2) */
 	int child_join;   /* namespaces the child joins; the parent or the joiner did the others */
 	/* The child's, while it works. */
