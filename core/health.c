@@ -257,6 +257,8 @@ int kist_health_of_image(const struct kist_image *image, struct kist_health_conf
 	KIST_STRV char **words = NULL;
 	for (size_t i = 0; i < json_object_array_length(test); i++)
 		kist_strv_add(&words, json_object_get_string(json_object_array_get_idx(test, i)));
+	if (!words)
+		return 0;
 	if (!kist_streq(words[0], "NONE") && !kist_streq(words[0], "CMD") && !kist_streq(words[0], "CMD-SHELL"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "the image's health check begins with '%s': expected CMD",
 		                 words[0]);
