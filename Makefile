@@ -141,7 +141,12 @@ build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(common) $(CFLAGS) -static -o $@ $< $(LDFLAGS)
-bench: build/bench/bare build/bench/timeit build/bench/dns
+# Makes a store of thousands of containers, to measure 'ps' on: build/bench/many ROOT RUNROOT 10000
+build/bench/many: test/bench/many.c build/libkist-test.a
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(compile) -MF $@.d $(link_$(variant)) $(LDFLAGS) -o $@ $< build/libkist-test.a $(pkg_libs)
+bench: build/bench/bare build/bench/timeit build/bench/dns build/bench/many
 	+$(Q)$(MAKE) --no-print-directory static
 	$(Q)test/bench/bench.sh
 	$(Q)test/bench/network.sh
