@@ -4,6 +4,8 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR ?=
 CROSS_COMPILE ?=
 ifeq ($(origin CC),default)
@@ -11,6 +13,7 @@ CC := $(CROSS_COMPILE)gcc
 endif
 AR := $(CROSS_COMPILE)ar
 NM := $(CROSS_COMPILE)nm
+OBJCOPY := $(CROSS_COMPILE)objcopy
 STRIP := $(CROSS_COMPILE)strip
 PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
 # The static file is for small devices: what it does is system calls and libraries, and size is what it has to spare.
@@ -45,7 +48,8 @@ pkg_config = $(or $(shell $(PKG_CONFIG) $(1) $(packages)),$(error $(no_packages)
 pkg_cflags = $(eval pkg_cflags := $$(call pkg_config,--cflags))$(pkg_cflags)
 pkg_libs = $(eval pkg_libs := $$(call pkg_config,$$(if $$(filter static,$(variant)),--static) --libs))$(pkg_libs)
 
-flags_dynamic := $(hardening)
+# The library is linked of the same objects.
+flags_dynamic := $(hardening) -fPIC -fno-semantic-interposition
 flags_static := $(hardening) -DKIST_STATIC -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables
 flags_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 # Library code does not call the fuzzer's main; it only gets its counters.
@@ -64,9 +68,9 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 objects := $(sources:%.c=$(obj)/%.o)
 
-.PHONY: all static check check-unit check-e2e check-crash check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
-	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers
-all: $(out)/kist
+.PHONY: install-lib all static check check-unit check-e2e check-crash check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
+	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers lib FORCE
+all: $(out)/kist lib
 
 static:
 	+$(Q)$(MAKE) --no-print-directory VARIANT=static build/static/kist
@@ -81,10 +85,40 @@ $(out)/kist: $(objects)
 	$(if $(filter static,$(variant)),$(Q)cp $@ $@.debug && $(STRIP) $@)
 	$(Q)ln -sf kist $(out)/kist-oci
 
-$(obj)/%.o: %.c
+# What an object depends on besides sources is kept in files that change only when it does.
+keep = mkdir -p $(@D) && { echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@; }
+$(obj)/%.o: %.c $(if $(filter dynamic,$(variant)),$(out)/flags)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(compile) -c -o $@ $<
+$(out)/flags: FORCE
+	@$(call keep,$(flags_$(variant)))
+# The one object that knows where the program is installed.
+$(obj)/core/binary.o: CPPFLAGS += -DKIST_BINARY_PATH='"$(BINDIR)/kist"'
+$(obj)/core/binary.o: $(out)/bindir
+$(out)/bindir: FORCE
+	@$(call keep,$(BINDIR))
+
+# --- the library: libkist.so, and libkist.a of one object; both show what the public headers declare, and no more -----
+soname := libkist.so.$(firstword $(subst ., ,$(VERSION)))
+api_headers := core/kist.h $(patsubst %,core/base/%.h,base error spec str table)
+lib_objects := $(filter-out $(obj)/cli/%,$(objects))
+lib: $(out)/libkist.so.$(VERSION) $(out)/libkist.a $(out)/libkist.pc
+$(out)/libkist.symbols: $(api_headers)
+	@mkdir -p $(@D)
+	$(Q)sed -nE 's/.*[ *](kist_[a-z0-9_]+)\(.*/\1/p; s/^extern .*[ *](kist_[a-z0-9_]+);.*/\1/p' $^ | sort -u >$@
+$(out)/libkist.so.$(VERSION): $(lib_objects) $(out)/libkist.symbols
+	$(call say,LINK,$@)
+	$(Q){ echo 'LIBKIST_0 { global:'; sed 's/$$/;/' $(out)/libkist.symbols; echo 'local: *; };'; } >$(out)/libkist.map
+	$(Q)$(CC) $(flags_$(variant)) $(CFLAGS) -shared -Wl,-soname,$(soname) -Wl,--version-script,$(out)/libkist.map \
+		-Wl,-z,relro,-z,now,-z,defs -Wl,--as-needed $(LDFLAGS) -o $@ $(lib_objects) $(pkg_libs)
+$(out)/libkist.a: $(lib_objects) $(out)/libkist.symbols
+	$(call say,AR,$@)
+	$(Q)$(CC) -r -nostdlib -o $(out)/libkist.o $(lib_objects)
+	$(Q)$(OBJCOPY) --keep-global-symbols=$(out)/libkist.symbols $(out)/libkist.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(out)/libkist.o && rm $(out)/libkist.o
+$(out)/libkist.pc: contrib/libkist.pc.in Makefile
+	$(Q)sed 's/@VERSION@/$(VERSION)/; s/@PACKAGES@/$(packages)/' $< >$@
 
 # --- unit tests: test/unit/test_foo.c, each one program, linked with everything but cli/main.c ----------------------
 unit_sources := $(wildcard test/unit/test_*.c)
@@ -182,8 +216,20 @@ install:
 	$(Q)ln -sf kist $(DESTDIR)$(BINDIR)/kist-oci
 	$(Q)$(INSTALL) -m 0644 $(documents) $(DESTDIR)$(DOCDIR)
 	$(Q)contrib/docs '$(HOST_KIST)' '$(DESTDIR)$(MANDIR)' '$(DESTDIR)$(DATADIR)'
+	$(if $(wildcard build/libkist.a),+$(Q)$(MAKE) --no-print-directory VARIANT=dynamic install-lib)
+# The headers that kist.h is made of stand beside it; the bans of calls are for our own sources.
+install-lib: lib
+	$(Q)$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/kist
+	$(Q)$(INSTALL) -m 0644 $(out)/libkist.a $(DESTDIR)$(LIBDIR)
+	$(Q)$(INSTALL) -m 0755 $(out)/libkist.so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	$(Q)ln -sf libkist.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(soname) && ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libkist.so
+	$(Q)$(INSTALL) -m 0644 $(out)/libkist.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(Q)for header in $(api_headers); do sed -E 's,#include "core/(base/)?(.*)",#include "\2",; /banned\.h/d' $$header \
+		>$(DESTDIR)$(INCLUDEDIR)/kist/$${header##*/} || exit 1; done
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/kist $(DESTDIR)$(BINDIR)/kist-oci
+	$(Q)rm -f $(DESTDIR)$(LIBDIR)/libkist.a $(DESTDIR)$(LIBDIR)/libkist.so* $(DESTDIR)$(LIBDIR)/pkgconfig/libkist.pc
+	$(Q)rm -rf $(DESTDIR)$(INCLUDEDIR)/kist
 	$(Q)for page in $(pages); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
 	$(Q)rm -f $(completions:%=$(DESTDIR)$(DATADIR)/%) $(patsubst %,$(DESTDIR)$(DOCDIR)/%,$(notdir $(documents)))
 	$(Q)! test -d $(DESTDIR)$(DOCDIR) || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
@@ -198,6 +244,6 @@ quickstart:
 # Only what this Makefile made; the e2e images in build/cache cost minutes, so 'clean' leaves them.
 clean:
 	$(Q)rm -rf build/obj build/unit build/static build/asan build/fuzz build/bench build/lint
-	$(Q)rm -f build/kist build/kist-oci build/libkist-test.a
+	$(Q)rm -f build/kist build/kist-oci build/libkist* build/bindir build/flags
 
 -include $(objects:.o=.d) $(unit_programs:%=%.d)

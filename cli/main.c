@@ -85,7 +85,8 @@ static int before(struct kist_cli *cli, const struct kist_command *command, stru
 		                        .runroot = cli->runroot,
 		                        .config_file = cli->config_file,
 		                        .imagestore = cli->imagestore,
-		                        .set = (const char *const *)cli->set };
+		                        .set = (const char *const *)cli->set,
+		                        .binary = "/proc/self/exe" };
 	return kist_open(&cli->k, &options, err);
 }
 

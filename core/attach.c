@@ -104,7 +104,7 @@ struct relay {
 	struct kist_detach_keys keys;
 	int64_t held_until;         /* boot time: when held back keys are passed on */
 	bool broken[3];             /* stdout, stderr: the reader is gone */
-	char output[KIST_MSG_DATA]; /* received, not yet written; nothing more is received meanwhile */
+	char *output;               /* received, not yet written; nothing more is received meanwhile */
 	size_t out_len, out_done;
 	int out_stream;
 	uint32_t ahead; /* bytes of stdin sent and not yet taken */
@@ -215,6 +215,8 @@ static void take_output(struct relay *r, int stream, const char *bytes, size_t n
 	r->out_stream = stream;
 	if (output_fd(r) < 0 || r->broken[stream])
 		return;
+	if (!r->output)
+		r->output = kist_alloc(KIST_MSG_DATA);
 	memcpy(r->output, bytes, n);
 	r->out_len = n;
 	r->out_done = 0;
@@ -333,6 +335,7 @@ int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int 
 	kist_close_fd(&relay.signals);
 	sigaction(SIGPIPE, &pipe_action, NULL);
 	sigprocmask(SIG_SETMASK, &saved, NULL);
+	free(relay.output);
 	if (r == KIST_ATTACH_EXITED)
 		*code = relay.code;
 	return r;

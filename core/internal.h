@@ -17,6 +17,7 @@ struct kist_str;
 
 struct kist {
 	struct kist_settings settings;
+	char *binary;       /* the kist program, executed as monitor; KIST_SELF: this one is it */
 	char boot[37];      /* this boot's id */
 	int root, runroot;  /* directory fds */
 	int containers;     /* containers/ (of root; of runroot/store with volatile) */
@@ -36,6 +37,7 @@ struct kist {
 	int pods;             /* -1 until used: pods/ID/ beside containers/ */
 };
 
+const char *kist_binary_default(void); /* binary.c: KIST_BINARY, or where 'make install' puts it */
 int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err);
 /* A directory beside containers/, opened on first use and made if wanted. A negative errno. */
 int kist_store_directory(struct kist *k, const char *name, bool make, int *fd);

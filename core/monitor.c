@@ -373,7 +373,7 @@ static void signals_ready(struct monitor *m, struct watch *w, uint32_t events)
  */
 
 struct monitor_args {
-	const char *root, *runroot, *id, *flags;
+	const char *version, *root, *runroot, *id, *flags;
 	uint32_t rows, cols, preserve, level;
 };
 
@@ -381,6 +381,7 @@ static int args_parse(int argc, char **argv, struct monitor_args *args)
 {
 	if (argc != KIST_MONITOR_ARGS)
 		return -EINVAL;
+	args->version = argv[KIST_MONITOR_ARG_VERSION];
 	args->root = argv[KIST_MONITOR_ARG_ROOT];
 	args->runroot = argv[KIST_MONITOR_ARG_RUNROOT];
 	args->id = argv[KIST_MONITOR_ARG_ID];
@@ -391,6 +392,16 @@ static int args_parse(int argc, char **argv, struct monitor_args *args)
 	    kist_parse_u32(argv[KIST_MONITOR_ARG_LOG], &args->level) < 0)
 		return -EINVAL;
 	return 0;
+}
+
+/* The library and the program are installed together; records and messages are theirs alone. */
+static int version_check(const struct monitor_args *args, struct kist_error *err)
+{
+	if (kist_streq(args->version, KIST_VERSION))
+		return 0;
+	return kist_fail(err, KIST_ERR_UNSUPPORTED, EPROTO,
+	                 "the kist program is version " KIST_VERSION ", who starts containers with it is version %s",
+	                 args->version);
 }
 
 static void process_setup(const struct monitor_args *args)
@@ -569,7 +580,9 @@ int kist_monitor_main(int argc, char **argv)
 		m.launch.pass[fd] = fcntl(fd, F_DUPFD_CLOEXEC, lock + 1);
 	process_setup(&args);
 	bool volatile_ = strchr(args.flags, KIST_MONITOR_VOLATILE) != NULL;
-	int r = kist_open_at(&m.k, args.root, args.runroot, volatile_, &err);
+	int r = version_check(&args, &err);
+	if (r == 0)
+		r = kist_open_at(&m.k, args.root, args.runroot, volatile_, &err);
 	if (r == 0)
 		r = kist_container_load(m.k, args.id, &m.c, &err);
 	if (r == 0) {

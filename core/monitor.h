@@ -63,7 +63,8 @@ ssize_t kist_msg_recv(int sock, char *type, void *data, size_t room);
 
 /* How the monitor is told what to do: argv of the re-executed binary, in this order. */
 enum {
-	KIST_MONITOR_ARG_NAME, /* "kist-monitor" */
+	KIST_MONITOR_ARG_NAME,    /* "kist-monitor" */
+	KIST_MONITOR_ARG_VERSION, /* of who starts it: a library that is not of the same build is refused */
 	KIST_MONITOR_ARG_ROOT,
 	KIST_MONITOR_ARG_RUNROOT,
 	KIST_MONITOR_ARG_ID,

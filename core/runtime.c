@@ -249,7 +249,9 @@ int kist_open(struct kist **out, const struct kist_options *options, struct kist
 	static const struct kist_options none = { 0 };
 	struct kist *k = kist_new();
 
-	int r = settings_load(&k->settings, options ? options : &none, err);
+	options = options ? options : &none;
+	k->binary = kist_strdup(options->binary ? options->binary : kist_binary_default());
+	int r = settings_load(&k->settings, options, err);
 	if (r == 0)
 		r = open_dirs(k, err);
 	if (r < 0) {
@@ -264,6 +266,7 @@ int kist_open_at(struct kist **out, const char *root, const char *runroot, bool 
 {
 	struct kist *k = kist_new();
 
+	k->binary = kist_strdup(KIST_SELF);
 	kist_table_init(&kist_settings_table, &k->settings);
 	setting_take(&k->settings.root, root, "");
 	setting_take(&k->settings.runroot, runroot, "");
@@ -293,6 +296,7 @@ void kist_close(struct kist *k)
 		kist_overlay_close(k->overlay);
 	kist_cgroup_root_close(k->cgroup);
 	kist_table_release(&kist_settings_table, &k->settings);
+	free(k->binary);
 	free(k);
 }
 

@@ -1,5 +1,5 @@
-/* Starting a monitor: the command forks, and the child becomes the monitor by executing a copy of this binary that no
- * container can write. The container's lock goes with it (flock belongs to the open file), so that the hand-over has no
+/* Starting a monitor: a child of the command becomes it by executing a copy of the kist program that no container can
+ * write. The container's lock goes with it (flock belongs to the open file), so that the hand-over has no
  * gap. */
 #include "core/internal.h"
 #include "core/log.h"
@@ -12,12 +12,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#define CHILD_STACK (32u << 10)
 
 /* Puts control and lock at their places behind the preserved fds. Both are moved out of the way first. */
 static int place_fds(int control, int lock, unsigned preserve)
@@ -48,11 +52,73 @@ int kist_check_preserved(unsigned preserve, struct kist_error *err)
 	return 0;
 }
 
-_Noreturn static void monitor_child(const struct kist_container *c, const struct kist_spawn *how, int control)
+struct child {
+	const struct kist_container *c;
+	const struct kist_spawn *how;
+	int control, program;
+	char **argv, **env;
+};
+
+/* Runs in the caller's memory, which stands still meanwhile, on a stack of its own: nothing of the caller's is changed
+ * here but this frame. Its descriptors, signal actions and session are copies. */
+static int monitor_child(void *arg)
+{
+	const struct child *child = arg;
+	struct sigaction ignored = { .sa_handler = SIG_DFL };
+	struct kist_error err = { 0 };
+
+	setsid();
+	int program = fcntl(child->program, F_DUPFD_CLOEXEC, KIST_MONITOR_FD_LOCK(child->how->preserve_fds) + 1);
+	/* A caller may ignore SIGCHLD, and the kernel would then reap the container for us, with its exit code. The
+	 * monitor blocks all signals; what it starts resets the rest. */
+	sigaction(SIGCHLD, &ignored, NULL);
+	int r = program < 0 ? -errno : place_fds(child->control, child->c->lock, child->how->preserve_fds);
+	if (r < 0) {
+		kist_fail_errno(&err, -r, "place file descriptors for the monitor");
+	} else {
+		syscall(SYS_execveat, program, "", child->argv, child->env, AT_EMPTY_PATH);
+		kist_fail_errno(&err, errno, "execute %s", child->c->k->binary);
+	}
+	kist_context(&err, "start monitor");
+	kist_msg_send(child->control, KIST_MSG_FAILED, &err, sizeof(err));
+	_exit(125);
+}
+
+/* A copy of the address space would cost more than all else here, and be thrown away by execve at once. */
+static pid_t monitor_clone(struct child *child)
+{
+	_Alignas(16) char stack[CHILD_STACK];
+	sigset_t all, saved;
+
+	/* A handler of the caller's must not run in the child, on the caller's memory. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &saved);
+	pid_t pid = clone(monitor_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+	int e = errno;
+	sigprocmask(SIG_SETMASK, &saved, NULL);
+	errno = e;
+	return pid;
+}
+
+/* Another program that uses the library goes on for long, and does not wait for children that it knows nothing of: the
+ * monitor is no child of its, but of a process that is gone. */
+static pid_t monitor_orphan(struct child *child)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(monitor_clone(child) < 0 ? errno : 0);
+	if (pid < 0)
+		return pid;
+	errno = kist_wait_pid(pid);
+	return errno ? -1 : pid;
+}
+
+static pid_t monitor_start(struct kist_container *c, const struct kist_spawn *how, int control,
+                           struct kist_error *err)
 {
 	const struct kist_settings *settings = &c->k->settings;
 	char flags[8] = "-", rows[16], cols[16], preserve[16], level[16];
-	struct kist_error err = { 0 };
 	size_t n = 0;
 
 	if (settings->volatile_)
@@ -74,6 +140,7 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 	snprintf(level, sizeof(level), "%d", (int)kist_log_level());
 	char *argv[KIST_MONITOR_ARGS + 1] = {
 		[KIST_MONITOR_ARG_NAME] = (char *)"kist-monitor",
+		[KIST_MONITOR_ARG_VERSION] = (char *)KIST_VERSION,
 		[KIST_MONITOR_ARG_ROOT] = settings->root,
 		[KIST_MONITOR_ARG_RUNROOT] = settings->runroot,
 		[KIST_MONITOR_ARG_ID] = c->config.id,
@@ -86,21 +153,18 @@ _Noreturn static void monitor_child(const struct kist_container *c, const struct
 	/* Freed memory is joined and given back at once rather than kept for a burst that does not come. */
 	KIST_FREE char *stores = kist_strv_join(settings->imagestore, ":");
 	KIST_FREE char *stores_entry = stores && *stores ? kist_asprintf(KIST_IMAGESTORE_ENV "=%s", stores) : NULL;
-	char *const env[] = { (char *)"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0", stores_entry,
+	char *env[] = { (char *)"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0", stores_entry,
 		              NULL };
-
-	setsid();
-	/* A caller may ignore SIGCHLD, and the kernel would then reap the container for us, with its exit code. The
-	 * monitor blocks all signals; what it starts resets the rest. */
-	signal(SIGCHLD, SIG_DFL);
-	int r = place_fds(control, c->lock, how->preserve_fds);
-	if (r < 0)
-		kist_fail_errno(&err, -r, "place file descriptors for the monitor");
-	else
-		kist_exec_self_protected(argv, env, &err);
-	kist_context(&err, "start monitor");
-	kist_msg_send(control, KIST_MSG_FAILED, &err, sizeof(err));
-	_exit(125);
+	KIST_CLOSE int program = kist_open_protected(c->k->binary, err);
+	if (program < 0) {
+		kist_context(err, "start monitor");
+		return kist_streq(c->k->binary, KIST_SELF)
+		               ? program
+		               : kist_remedy(err, "KIST_BINARY, or the option 'binary', names the kist program");
+	}
+	struct child child = { .c = c, .how = how, .control = control, .program = program, .argv = argv, .env = env };
+	pid_t pid = kist_streq(c->k->binary, KIST_SELF) ? monitor_clone(&child) : monitor_orphan(&child);
+	return pid < 0 ? kist_fail_errno(err, errno, "start monitor") : pid;
 }
 
 int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, pid_t *made,
@@ -113,11 +177,8 @@ int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, i
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return kist_fail_errno(err, errno, "make control socket");
-	pid_t pid = fork();
-	if (pid == 0)
-		monitor_child(c, how, pair[1]);
-	if (pid < 0)
-		r = kist_fail_errno(err, errno, "fork monitor");
+	pid_t pid = monitor_start(c, how, pair[1], err);
+	r = pid < 0 ? pid : 0;
 	kist_close_fd(&pair[1]);
 	if (r < 0) {
 		kist_close_fd(&pair[0]);

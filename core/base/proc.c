@@ -237,11 +237,11 @@ const char *kist_boot_id(char out[37])
 enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
 /* A read-only clone of the mount that holds the binary, of which only this fd knows. */
-static int open_read_only_clone(void)
+static int open_read_only_clone(const char *path)
 {
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
 	/* The link is followed to the very file that runs, even if it was replaced on disk. */
-	int tree KIST_CLOSE = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE | O_CLOEXEC);
+	int tree KIST_CLOSE = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | O_CLOEXEC);
 
 	if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return -errno;
@@ -291,22 +291,27 @@ static int open_sealed_copy(int exe)
 	return kist_reopen(copy, O_RDONLY);
 }
 
-int kist_open_self_protected(struct kist_error *err)
+int kist_open_protected(const char *path, struct kist_error *err)
 {
 	int exe KIST_CLOSE = -1;
-	int fd = open_read_only_clone();
+	int fd = open_read_only_clone(path);
 
 	if (fd >= 0)
 		return fd;
 	if (fd != -ENOSYS && fd != -EPERM && fd != -EINVAL)
-		return kist_fail_errno(err, fd, "clone the mount of /proc/self/exe");
-	exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		return kist_fail_errno(err, fd, "clone the mount of %s", path);
+	exe = open(path, O_RDONLY | O_CLOEXEC);
 	if (exe < 0)
-		return kist_fail_errno(err, errno, "open /proc/self/exe");
+		return kist_fail_errno(err, errno, "open %s", path);
 	fd = open_if_protected(exe, fd);
 	if (fd == -ENOENT)
 		fd = open_sealed_copy(exe);
-	return fd < 0 ? kist_fail_errno(err, fd, "copy /proc/self/exe to a sealed memory file") : fd;
+	return fd < 0 ? kist_fail_errno(err, fd, "copy %s to a sealed memory file", path) : fd;
+}
+
+int kist_open_self_protected(struct kist_error *err)
+{
+	return kist_open_protected(KIST_SELF, err);
 }
 
 int kist_exec_self_protected(char *const argv[], char *const envp[], struct kist_error *err)

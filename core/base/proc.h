@@ -56,5 +56,8 @@ const char *kist_boot_id(char out[37]);
 int kist_exec_self_protected(char *const argv[], char *const envp[], struct kist_error *err);
 /* Opens that protected binary without executing it; an fd for execveat(AT_EMPTY_PATH), or a negative errno. */
 int kist_open_self_protected(struct kist_error *err);
+/* The same for another program. */
+#define KIST_SELF "/proc/self/exe"
+int kist_open_protected(const char *path, struct kist_error *err);
 
 #endif

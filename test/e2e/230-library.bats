@@ -1,0 +1,73 @@
+# libkist as 'make install' leaves it, and the example program, compiled against nothing else.
+load helpers
+
+setup_file()
+{
+	top=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+	TREE=$E2E_WORK/tree
+	export TREE
+	[ -e "$top/build/libkist.a" ] || return 0
+	[[ ${KIST##*/} == kist ]] || return 0
+	make -s -C "$top" install-lib "DESTDIR=$TREE" PREFIX=/usr/local >&2 || return 1
+	export PKG_CONFIG_PATH=$TREE/usr/local/lib/pkgconfig
+	mkdir "$TREE/bin"
+	# shellcheck disable=SC2046 # flags are words
+	cc -Wall -Wextra -Werror -o "$TREE/bin/shared" "$top/contrib/example.c" $(pkg-config --cflags --libs libkist) || return 1
+	# shellcheck disable=SC2046
+	cc -Wall -Wextra -Werror -o "$TREE/bin/static" "$top/contrib/example.c" $(pkg-config --cflags libkist) \
+		"$TREE/usr/local/lib/libkist.a" $(pkg-config --static --libs libkist | sed 's/-lkist//') || return 1
+}
+
+teardown_file()
+{
+	rm -rf "$TREE"
+}
+
+setup()
+{
+	kist_only
+	if [ ! -d "$TREE" ]; then
+		[ -n "${KIST_TEST_FULL:-}" ] && fail 'no library: make lib'
+		skip 'no library: make lib'
+	fi
+	setup_store
+	export KIST_ROOT=$ROOT KIST_RUNROOT=$RUNROOT LD_LIBRARY_PATH=$TREE/usr/local/lib
+}
+
+@test "library: the example runs a container by the shared and by the static library, and leaves nothing" {
+	local example
+	for example in shared static; do
+		run -7 --separate-stderr env KIST_BINARY="$KIST" "$TREE/bin/$example" busybox sh -c 'echo out; echo err >&2; exit 7'
+		equal 'out' "$output" "$example"
+		contains "$stderr" 'err'
+		contains "$stderr" 'is exited'
+		equal '' "$(kist ps -aq)"
+		run -125 --separate-stderr env KIST_BINARY="$KIST" "$TREE/bin/$example" no-such-image true
+		contains "$stderr" 'no-such-image'
+		clean
+	done
+}
+
+@test "library: without the kist program, or with another than it is, a start fails, says why, and leaves nothing" {
+	run -125 --separate-stderr env -u KIST_BINARY "$TREE/bin/shared" busybox true
+	contains "$stderr" '/usr/local/bin/kist'
+	contains "$stderr" 'KIST_BINARY'
+	run -125 --separate-stderr env KIST_BINARY=/bin/false "$TREE/bin/shared" busybox true
+	contains "$stderr" 'start'
+	clean
+}
+
+@test "library: it shows what kist.h declares and nothing else; each header compiles alone" {
+	local header
+	equal '' "$(nm -D --defined-only "$TREE/usr/local/lib/libkist.so" | awk '{ print $3 }' | grep -v -e '^kist_' -e '^LIBKIST_0$')"
+	equal '' "$(nm --defined-only --extern-only "$TREE/usr/local/lib/libkist.a" | awk 'NF == 3 { print $3 }' | grep -v '^kist_')"
+	equal 'libkist.so.0' "$(readelf -d "$TREE/usr/local/lib/libkist.so" | sed -n 's/.*soname: \[\(.*\)\]/\1/p')"
+	for header in "$TREE/usr/local/include/kist"/*.h; do
+		echo "#include <kist/${header##*/}>" >"$STORE/one.c"
+		cc -Wall -Wextra -Werror -I"$TREE/usr/local/include" -fsyntax-only "$STORE/one.c"
+	done
+	# Every function of kist.h is there.
+	sed -nE 's/.*[ *](kist_[a-z0-9_]+)\(.*/\1/p' "$TREE/usr/local/include/kist/kist.h" | sort -u >"$STORE/declared"
+	nm -D --defined-only "$TREE/usr/local/lib/libkist.so" | awk '{ sub("@.*", "", $3); print $3 }' | sort -u >"$STORE/shown"
+	equal '' "$(comm -23 "$STORE/declared" "$STORE/shown")" 'declared and missing'
+}
