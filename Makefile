@@ -187,7 +187,7 @@ bench: build/bench/bare build/bench/timeit build/bench/dns build/bench/many
 
 # --- lint -----------------------------------------------------------------------------------------------------------
 # What is ours and written in C, for the formatter and the linters.
-all_c = $(sort $(sources) $(core-registry-sources)) $(wildcard test/*/*.c)
+all_c = $(sort $(sources) $(core-registry-sources)) $(wildcard test/*/*.c) contrib/example.c
 all_h = $(wildcard $(foreach f,$(folders),$(f)/*.h) test/*/*.h)
 lint:
 	+$(Q)C_FILES='$(all_c)' H_FILES='$(all_h)' MAKE='$(MAKE)' NM='$(NM)' test/lint/run

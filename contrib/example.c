@@ -3,8 +3,8 @@
  *   cc -o example example.c $(pkg-config --cflags --libs libkist)
  *   ./example busybox echo hello
  *
- * The exit code is the container's. KIST_ROOT and KIST_RUNROOT name the store, KIST_BINARY the kist program if it is not
- * where it was installed with the library. */
+ * The exit code is the container's. KIST_ROOT and KIST_RUNROOT name the store, KIST_BINARY the kist program if it is
+ * not where it was installed with the library. */
 #include <kist/kist.h>
 
 #include <json-c/json.h>
@@ -63,8 +63,7 @@ static int show(struct kist_container *c, struct kist_error *err)
 
 	if (kist_container_inspect(c, false, &document, err) < 0)
 		return -1;
-	if (json_object_object_get_ex(document, "State", &state) &&
-	    json_object_object_get_ex(state, "Status", &status))
+	if (json_object_object_get_ex(document, "State", &state) && json_object_object_get_ex(state, "Status", &status))
 		fprintf(stderr, "example: %.12s is %s\n", kist_container_id(c), json_object_get_string(status));
 	json_object_put(document);
 	return 0;

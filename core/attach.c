@@ -102,9 +102,9 @@ struct relay {
 	bool raw;
 	struct termios saved;
 	struct kist_detach_keys keys;
-	int64_t held_until;         /* boot time: when held back keys are passed on */
-	bool broken[3];             /* stdout, stderr: the reader is gone */
-	char *output;               /* received, not yet written; nothing more is received meanwhile */
+	int64_t held_until; /* boot time: when held back keys are passed on */
+	bool broken[3];     /* stdout, stderr: the reader is gone */
+	char *output;       /* received, not yet written; nothing more is received meanwhile */
 	size_t out_len, out_done;
 	int out_stream;
 	uint32_t ahead; /* bytes of stdin sent and not yet taken */

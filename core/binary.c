@@ -1,5 +1,5 @@
-/* Where programs that use the library find the kist program, which they execute as the monitor of each container. A file
- * of its own, because the path is set when the library is built for a prefix. */
+/* Where programs that use the library find the kist program, which they execute as the monitor of each container. A
+ * file of its own, because the path is set when the library is built for a prefix. */
 #include "core/internal.h"
 
 #include <stdlib.h>
