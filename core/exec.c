@@ -30,8 +30,10 @@
 #define EXEC(type, member, ...) KIST_FIELD(struct kist_msg_exec, type, member, ##__VA_ARGS__)
 
 static const struct kist_field exec_fields[] = {
-	EXEC(STRV, args),       EXEC(STRV, env),    EXEC(STRING, user), EXEC(STRING, workdir), EXEC(BOOL, tty),
-	EXEC(BOOL, privileged), EXEC(BOOL, detach), EXEC(U32, rows),    EXEC(U32, cols),       EXEC(U32, preserve_fds),
+	EXEC(STRING, session),   EXEC(STRV, args),          EXEC(STRV, env), EXEC(STRING, user),
+	EXEC(STRING, workdir),   EXEC(STRING, detach_keys), EXEC(BOOL, tty), EXEC(BOOL, stdin_),
+	EXEC(BOOL, privileged),  EXEC(BOOL, detach),        EXEC(U32, rows), EXEC(U32, cols),
+	EXEC(U32, preserve_fds),
 };
 const struct kist_table kist_msg_exec_table = KIST_TABLE("exec request", struct kist_msg_exec, exec_fields);
 
@@ -106,7 +108,7 @@ static void theirs_close(struct exec_io *io)
 		}
 }
 
-static int request_send(struct exec_io *io, const struct kist_exec *exec, struct kist_error *err)
+static int request_send(struct exec_io *io, const struct kist_exec *exec, const char *session, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 	struct winsize size = { 0 };
@@ -117,6 +119,9 @@ static int request_send(struct exec_io *io, const struct kist_exec *exec, struct
 	if (exec->tty)
 		ioctl(0, TIOCGWINSZ, &size);
 	struct kist_msg_exec request = {
+		.session = (char *)session,
+		.detach_keys = (char *)exec->detach_keys,
+		.stdin_ = exec->stdin_,
 		.args = (char **)exec->args,
 		.env = (char **)exec->env,
 		.user = (char *)exec->user,
@@ -377,7 +382,7 @@ static int attached(struct exec_io *io, const struct kist_exec *exec, int *code,
 	return r;
 }
 
-static int exec_start(struct kist_container *c, struct exec_io *io, const struct kist_exec *exec,
+static int exec_start(struct kist_container *c, struct exec_io *io, const struct kist_exec *exec, const char *session,
                       struct kist_error *err)
 {
 	/* Under the lock, so that nobody freezes the container while the process is on its way in. */
@@ -392,7 +397,7 @@ static int exec_start(struct kist_container *c, struct exec_io *io, const struct
 	if (r == 0)
 		r = stdio_prepare(io, exec, err);
 	if (r == 0)
-		r = request_send(io, exec, err);
+		r = request_send(io, exec, session, err);
 	theirs_close(io);
 	if (r == 0)
 		r = answer_read(io, err);
@@ -405,12 +410,15 @@ int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, 
 {
 	struct exec_io io = { .sock = -1, .signals = -1, .console = -1, .theirs = { -1, -1, -1 } };
 
-	const char *keys = exec->detach_keys ? exec->detach_keys : c->k->settings.detach_keys;
-	int r = kist_detach_keys_set(&io.keys, exec->tty ? keys : NULL, err);
+	struct kist_exec given = *exec;
+
+	if (!given.detach_keys)
+		given.detach_keys = c->k->settings.detach_keys;
+	int r = kist_detach_keys_set(&io.keys, exec->tty ? given.detach_keys : NULL, err);
 	if (r < 0)
 		return r;
 	kist_random_hex(session, 64);
-	r = exec_start(c, &io, exec, err);
+	r = exec_start(c, &io, &given, session, err);
 	*code = 0;
 	if (r == 0 && !exec->detach)
 		r = attached(&io, exec, code, err);

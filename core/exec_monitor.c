@@ -1,6 +1,8 @@
 /* The monitor's side of exec: it starts the process in the container's namespaces and tells the command of its end. */
+#include "core/exec_session.h"
 #include "core/monitor_internal.h"
 
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/proc.h"
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define EXEC_MAX_FDS 63
@@ -174,11 +177,81 @@ static void console_listen(struct monitor *m, struct exec_session *session)
 	monitor_watch(m, &session->listen, kist_steal_fd(&session->console), EPOLLIN, console_ready);
 }
 
+/* --- its record ------------------------------------------------------------------------------------------------------
+ */
+
+static int record_begin(struct monitor *m, struct exec_session *session, const struct kist_msg_exec *request,
+                        struct kist_error *err)
+{
+	struct kist_exec_session *record = session->record = kist_alloc(sizeof(*record));
+	struct kist_proc_id id = { 0 };
+
+	kist_table_init(&kist_exec_session_table, record);
+	record->id = kist_strdup(request->session);
+	record->args = kist_strv_copy(request->args);
+	record->env = kist_strv_copy(request->env);
+	record->user = kist_strdup(request->user);
+	record->workdir = kist_strdup(request->workdir);
+	record->detach_keys = request->tty ? kist_strdup(request->detach_keys) : NULL;
+	record->tty = request->tty;
+	record->stdin_ = request->stdin_;
+	record->privileged = request->privileged;
+	record->detached = request->detach;
+	record->running = true;
+	record->pid = session->pid;
+	record->started = kist_now_wall();
+	/* One that ended already is a zombie of ours until it is reaped, and has no start time to tell. */
+	if (kist_proc_identify(session->pid, &id) == 0)
+		record->pid_start = id.start;
+	kist_exec_sessions_prune(m->c);
+	return kist_exec_session_save(m->c, record, err);
+}
+
+/* The one who waited knows the code: nothing is left to tell. Others can ask for a while. */
+static void record_end(struct monitor *m, struct exec_session *session, int code)
+{
+	struct kist_exec_session *record = session->record;
+	struct kist_error err = { 0 };
+
+	if (session->client) {
+		kist_exec_session_drop(m->c, record->id);
+		return;
+	}
+	record->running = false;
+	record->detached = true;
+	record->exit_code = code;
+	record->finished = kist_now_wall();
+	if (kist_exec_session_save(m->c, record, &err) < 0)
+		kist_debug("%s", err.text);
+}
+
+static void session_free(struct monitor *m, struct exec_session *session)
+{
+	monitor_unwatch(m, &session->listen);
+	kist_close_fd(&session->console);
+	kist_exec_session_free(session->record);
+	free(session);
+}
+
+void monitor_exec_resize(struct monitor *m, const char id[64], unsigned rows, unsigned cols)
+{
+	struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols };
+
+	for (struct exec_session *session = m->execs; session; session = session->next) {
+		int console = session->listen.added ? session->listen.fd : session->console;
+		if (memcmp(session->record->id, id, 64) == 0 && console >= 0 && ioctl(console, TIOCSWINSZ, &size) < 0)
+			kist_debug("resize exec session %.12s: %m", session->record->id);
+	}
+}
+
 void monitor_exec_keep(struct monitor *m, struct client *client)
 {
 	for (struct exec_session *session = m->execs; session; session = session->next)
 		if (session->client == client) {
 			session->client = NULL;
+			session->record->detached = true;
+			if (kist_exec_session_save(m->c, session->record, NULL) < 0)
+				kist_debug("exec session %.12s: its record stays as it was", session->record->id);
 			console_listen(m, session);
 		}
 }
@@ -203,15 +276,25 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 	int r = kist_kv_read(&kist_msg_exec_table, copy, &request, NULL, &err);
 	if (r == 0 && (n_fds < 3 || n_fds - 3 != request.preserve_fds || n_fds > EXEC_MAX_FDS))
 		r = kist_fail(&err, KIST_ERR_INVALID, 0, "exec request: %zu file descriptors", n_fds);
+	if (r == 0 && !kist_exec_id_ok(request.session))
+		r = kist_fail(&err, KIST_ERR_INVALID, 0, "exec request without a session's id");
 	if (r == 0 && m->phase != MONITOR_RUNNING)
 		r = kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container is not running");
 	if (r == 0)
 		r = monitor_exec_start(m, &request, fds, n_fds, &child, &err);
+	struct exec_session *session = kist_alloc(sizeof(*session));
+	session->pid = child.pid;
+	session->console = -1;
+	if (r == 0) {
+		r = record_begin(m, session, &request, &err);
+		/* Nobody could find it: it ends. Reaped as an orphan is. */
+		if (r < 0)
+			kill(child.pid, SIGKILL);
+	}
 	if (r < 0) {
 		monitor_client_send(m, client, KIST_MSG_FAILED, &err, sizeof(err));
+		session_free(m, session);
 	} else {
-		struct exec_session *session = kist_alloc(sizeof(*session));
-		session->pid = child.pid;
 		session->client = request.detach ? NULL : client;
 		session->next = m->execs;
 		m->execs = session;
@@ -250,12 +333,11 @@ bool monitor_exec_ended(struct monitor *m, pid_t pid, int code)
 			continue;
 		int32_t value = code;
 		kist_container_event_code(m->c, "exec_died", code, false);
+		record_end(m, session, code);
 		if (session->client)
 			monitor_client_send(m, session->client, KIST_MSG_EXITED, &value, sizeof(value));
 		*at = session->next;
-		monitor_unwatch(m, &session->listen);
-		kist_close_fd(&session->console);
-		free(session);
+		session_free(m, session);
 		return true;
 	}
 	return false;

@@ -1,6 +1,7 @@
 /* The inspect document of a container: podman's keys, in podman's order. What kist does not have is podman's empty
  * value. */
 #include "core/apparmor.h"
+#include "core/exec_session.h"
 #include "core/view.h"
 
 #include "core/base/clock.h"
@@ -211,6 +212,13 @@ static const struct view_row graph_rows[] = {
 	{ 0 },
 };
 
+static struct json_object *exec_ids(const struct view *view)
+{
+	KIST_STRV char **ids = kist_exec_sessions_active(view->c);
+
+	return view_list(ids);
+}
+
 static struct json_object *graph_driver(const struct view *v)
 {
 	/* A plain directory of the user's is mounted without any driver. */
@@ -399,7 +407,7 @@ static const struct view_row container_rows[] = {
 	VIEW_FROM("AppArmorProfile", apparmor_profile),
 	VIEW_FROM("EffectiveCaps", effective_caps),
 	VIEW_FROM("BoundingCaps", bounding_caps),
-	VIEW_CONSTANT("ExecIDs", LIST),
+	VIEW_FROM("ExecIDs", exec_ids),
 	VIEW_FROM("GraphDriver", graph_driver),
 	VIEW_FROM("Mounts", view_mounts),
 	VIEW_FROM("Dependencies", dependencies),

@@ -244,6 +244,8 @@ int kist_health_check(const struct kist_health_config *config, struct kist_error
 /* --- waiting (wait.c) -----------------------------------------------------------------------------------------------
  */
 
+/* Until a process ends: 0, -ETIMEDOUT. */
+int kist_pidfd_wait(int pidfd, int64_t timeout_ms);
 int kist_wait_watch(const struct kist_container *c); /* from here on no change is missed; a descriptor, or -1 */
 /* Until the state changes, the monitor ends, or the time is over. */
 void kist_wait_change(const struct kist_container *c, int watch, int timeout_ms);

@@ -467,6 +467,40 @@ struct kist_exec {
 int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, char session[65], int *code,
                         struct kist_error *err);
 
+/* A process that 'exec' runs, or ran. Attached ones are forgotten when they end, since who waited knows the code; those
+ * that ran detached five minutes later, with the next session of the container; all with their container's run. */
+struct kist_exec_session {
+	char *id;              /* 64 hexadecimal digits */
+	const char *container; /* its id, borrowed from the handle */
+	char **args, **env;    /* env: what exec added */
+	char *user, *workdir;  /* as given; NULL: the container's */
+	char *detach_keys;     /* with a terminal */
+	bool tty, stdin_, privileged;
+	bool detached; /* nobody waits for it: started so, left by its keys, or its command was killed */
+	bool running;
+	int pid;
+	uint64_t pid_start;        /* field 22 of /proc/PID/stat */
+	int exit_code;             /* -1: unknown, the monitor was killed */
+	int64_t started, finished; /* wall time */
+};
+/* Those of a container, oldest first. */
+int kist_exec_list(struct kist_container *c, struct kist_exec_session ***out, size_t *n, struct kist_error *err);
+void kist_exec_list_free(struct kist_exec_session **list, size_t n);
+/* By id or its unique beginning, as in all calls below. KIST_ERR_NOT_FOUND, KIST_ERR_AMBIGUOUS. */
+int kist_exec_open(struct kist_container *c, const char *id, struct kist_exec_session **out, struct kist_error *err);
+void kist_exec_session_free(struct kist_exec_session *session);
+/* The container that has that session. */
+int kist_container_open_by_exec(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
+/* podman's document of a session. */
+struct json_object *kist_exec_inspect(const struct kist_exec_session *session);
+int kist_exec_resize(struct kist_container *c, const char *id, unsigned rows, unsigned cols, struct kist_error *err);
+/* Waits until it ends. An attached one may be forgotten by then: KIST_ERR_NOT_FOUND. */
+int kist_exec_wait(struct kist_container *c, const char *id, int *code, struct kist_error *err);
+/* The container's stop signal, timeout seconds (-1: 10), SIGKILL. KIST_ERR_STOPPED when it has ended. */
+int kist_exec_stop(struct kist_container *c, const char *id, int64_t timeout, struct kist_error *err);
+/* Forgets it; with force one that runs is killed, else that is KIST_ERR_STATE. */
+int kist_exec_remove(struct kist_container *c, const char *id, bool force, struct kist_error *err);
+
 /* --- health ---------------------------------------------------------------------------------------------------------
  */
 

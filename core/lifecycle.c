@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/proc.h"
 #include "core/base/str.h"
+#include "core/exec_session.h"
 #include "core/monitor.h"
 #include "core/network.h"
 #include "core/depend.h"
@@ -205,7 +206,7 @@ int kist_container_init(struct kist_container *c, struct kist_error *err)
 /* --- stop -----------------------------------------------------------------------------------------------------------
  */
 
-static int poll_pidfd(int pidfd, int64_t timeout_ms)
+int kist_pidfd_wait(int pidfd, int64_t timeout_ms)
 {
 	int64_t end = kist_now_boot() + timeout_ms * KIST_NSEC_PER_MSEC;
 
@@ -236,12 +237,12 @@ static int end_process(struct kist_container *c, const struct kist_stopping *s, 
 {
 	int64_t left = (s->deadline - kist_now_boot()) / KIST_NSEC_PER_MSEC;
 
-	if (poll_pidfd(s->pidfd, left < 0 ? 0 : left) == 0)
+	if (kist_pidfd_wait(s->pidfd, left < 0 ? 0 : left) == 0)
 		return 0;
 	kist_debug("container %s did not end in time of signal %d", c->config.name, c->config.stop_signal);
 	kist_pidfd_signal(s->pidfd, SIGKILL);
 	kill_group(c);
-	if (poll_pidfd(s->pidfd, KILL_WAIT_MS) == 0)
+	if (kist_pidfd_wait(s->pidfd, KILL_WAIT_MS) == 0)
 		return 0;
 	return kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "process %d did not die within %d s of SIGKILL",
 	                 c->state.pid, KILL_WAIT_MS / 1000);
@@ -544,7 +545,11 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
 			r = never_ran(c, err);
 		return r < 0 ? named(c, "clean up", err) : 0;
 	}
-	r = kist_container_cleanup_locked(c, err);
+	r = kist_exec_sessions_check(c, err);
+	if (r < 0)
+		named(c, "clean up", err);
+	else
+		r = kist_container_cleanup_locked(c, err);
 	kist_container_unlock(c);
 	return r;
 }
@@ -628,6 +633,14 @@ int kist_container_remove(struct kist_container *c, unsigned flags, int64_t time
 	r = lock_for(c, flags & KIST_REMOVE_FORCE ? KIST_CALL_REMOVE_FORCE : KIST_CALL_REMOVE, err);
 	if (r < 0)
 		return r;
+	/* With force they end with it, and one that runs or waits ends them itself. */
+	if (!(flags & KIST_REMOVE_FORCE) && !kist_status_has_process(c->state.status)) {
+		r = kist_exec_sessions_check(c, err);
+		if (r < 0) {
+			kist_container_unlock(c);
+			return named(c, "remove", err);
+		}
+	}
 	r = remove_stop(c, timeout, err);
 	if (r == 1)
 		return 0;

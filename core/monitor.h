@@ -16,17 +16,18 @@
 
 enum kist_msg_type {
 	/* command -> monitor */
-	KIST_MSG_ATTACH = 'A',  /* struct kist_msg_attach */
-	KIST_MSG_START = 'S',   /* opens the gate of a container that waits at it */
-	KIST_MSG_LEAVE = 'L',   /* the command goes, the container stays as it is */
-	KIST_MSG_STDIN = 'I',   /* data */
-	KIST_MSG_EOF = 'E',     /* stdin ended */
-	KIST_MSG_SIZE = 'W',    /* struct kist_msg_size */
-	KIST_MSG_SIGNAL = 'K',  /* int32_t: to the container's init */
-	KIST_MSG_BROKEN = 'P',  /* uint8_t stream: its reader is gone */
-	KIST_MSG_HEALTH = 'H',  /* runs the health check; answered by EXITED: 0 it passed, 1 it failed */
-	KIST_MSG_EXEC = 'X',    /* key=value text of struct kist_msg_exec; fds 0-2, and further ones to preserve */
-	KIST_MSG_NETWORK = 'N', /* the state has other networks: read it again; the same comes back */
+	KIST_MSG_ATTACH = 'A',    /* struct kist_msg_attach */
+	KIST_MSG_START = 'S',     /* opens the gate of a container that waits at it */
+	KIST_MSG_LEAVE = 'L',     /* the command goes, the container stays as it is */
+	KIST_MSG_STDIN = 'I',     /* data */
+	KIST_MSG_EOF = 'E',       /* stdin ended */
+	KIST_MSG_SIZE = 'W',      /* struct kist_msg_size */
+	KIST_MSG_SIGNAL = 'K',    /* int32_t: to the container's init */
+	KIST_MSG_BROKEN = 'P',    /* uint8_t stream: its reader is gone */
+	KIST_MSG_HEALTH = 'H',    /* runs the health check; answered by EXITED: 0 it passed, 1 it failed */
+	KIST_MSG_EXEC = 'X',      /* key=value text of struct kist_msg_exec; fds 0-2, and further ones to preserve */
+	KIST_MSG_EXEC_SIZE = 'V', /* struct kist_msg_exec_size */
+	KIST_MSG_NETWORK = 'N',   /* the state has other networks: read it again; the same comes back */
 	/* monitor -> command */
 	KIST_MSG_CREATED = 'C',
 	KIST_MSG_STARTED = 'G',
@@ -47,11 +48,17 @@ struct kist_msg_size {
 	uint16_t rows, cols;
 };
 
-/* What an exec session needs to know; the monitor has the rest. */
+struct kist_msg_exec_size {
+	char id[64];
+	uint16_t rows, cols;
+};
+
+/* What an exec session needs to know, and what its record says of it; the monitor has the rest. */
 struct kist_msg_exec {
+	char *session; /* its id */
 	char **args, **env;
-	char *user, *workdir;
-	bool tty, privileged, detach;
+	char *user, *workdir, *detach_keys;
+	bool tty, stdin_, privileged, detach;
 	uint32_t rows, cols, preserve_fds;
 };
 extern const struct kist_table kist_msg_exec_table; /* exec.c */

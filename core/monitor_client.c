@@ -223,6 +223,13 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 			monitor_stdio_resize(m, size.rows, size.cols);
 		}
 		break;
+	case KIST_MSG_EXEC_SIZE:
+		if (len == sizeof(struct kist_msg_exec_size)) {
+			struct kist_msg_exec_size size;
+			memcpy(&size, data, sizeof(size));
+			monitor_exec_resize(m, size.id, size.rows, size.cols);
+		}
+		break;
 	case KIST_MSG_SIGNAL:
 		if (len == sizeof(int32_t))
 			client_signal(m, client, data);

@@ -37,6 +37,7 @@ struct client {
 struct exec_session {
 	struct exec_session *next;
 	pid_t pid;
+	struct kist_exec_session *record;
 	struct client *client; /* who hears of its end; NULL: nobody */
 	/* The terminal's master, held for the time after a detach: when the last holder goes the process is hung up. */
 	int console;         /* -1: none */
@@ -121,6 +122,7 @@ struct exec_session *monitor_exec_of(struct monitor *m, const struct client *cli
 void monitor_exec_keep(struct monitor *m, struct client *client);
 /* The client is gone: a session that was not kept loses its terminal. */
 void monitor_exec_leave(struct monitor *m, struct client *client);
+void monitor_exec_resize(struct monitor *m, const char id[64], unsigned rows, unsigned cols);
 void monitor_exec_end_all(struct monitor *m);                    /* kills what is left of them */
 bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
 

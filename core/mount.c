@@ -1,5 +1,6 @@
 /* A container's root file system on the host, for as long as somebody wants it there. The record counts who does; it is
  * written before the mount is made, so that what a crash leaves is known. */
+#include "core/exec_session.h"
 #include "core/container_root.h"
 
 #include "core/base/fs.h"
@@ -167,10 +168,13 @@ int kist_container_unmount(struct kist_container *c, bool force, struct kist_err
 {
 	int r = lock_for(c, KIST_CALL_UNMOUNT, err);
 
-	if (r == 0)
+	if (r == 0) {
 		r = kist_container_rundir(c, err);
-	if (r >= 0) {
-		r = unmount_locked(c, force, err);
+		/* As libpod: of a container whose init is gone, a session may be the last to use it. */
+		if (r >= 0 && c->state.status != KIST_RUNNING && c->state.status != KIST_PAUSED)
+			r = kist_exec_sessions_check(c, err);
+		if (r >= 0)
+			r = unmount_locked(c, force, err);
 		kist_container_unlock(c);
 	}
 	if (r == 0)

@@ -1,6 +1,7 @@
 /* A container's state: reading, locking, and settling it with what is true. The record on disk can be behind: a monitor
  * can be killed between any two of its steps, and the file can be torn. The exit record and the monitor's own record in
  * the run directory then tell more. */
+#include "core/exec_session.h"
 #include "core/network.h"
 #include "core/restart.h"
 
@@ -178,6 +179,10 @@ int kist_container_kill_all(struct kist_container *c, struct kist_error *err)
 				return kist_context(err, "container %.12s", c->config.id);
 		}
 	}
+	/* Without a cgroup, and in a pid namespace that others are in too, they outlive its init. */
+	int r = kist_exec_sessions_end(c, err);
+	if (r < 0)
+		return kist_context(err, "container %.12s", c->config.id);
 	KIST_CLOSE int pidfd = id.pid > 0 ? kist_proc_open(&id) : -1;
 	if (pidfd < 0)
 		return 0;

@@ -14,6 +14,8 @@ setup_file()
 	# shellcheck disable=SC2046 # flags are words
 	cc -Wall -Wextra -Werror -o "$TREE/bin/shared" "$top/contrib/example.c" $(pkg-config --cflags --libs libkist) || return 1
 	# shellcheck disable=SC2046
+	cc -Wall -Wextra -Werror -o "$TREE/bin/api" "$BATS_TEST_DIRNAME/api.c" $(pkg-config --cflags --libs libkist) || return 1
+	# shellcheck disable=SC2046
 	cc -Wall -Wextra -Werror -o "$TREE/bin/static" "$top/contrib/example.c" $(pkg-config --cflags libkist) \
 		"$TREE/usr/local/lib/libkist.a" $(pkg-config --static --libs libkist | sed 's/-lkist//') || return 1
 }
@@ -31,18 +33,18 @@ setup()
 		skip 'no library: make lib'
 	fi
 	setup_store
-	export KIST_ROOT=$ROOT KIST_RUNROOT=$RUNROOT LD_LIBRARY_PATH=$TREE/usr/local/lib
+	export KIST_BINARY=$KIST KIST_ROOT=$ROOT KIST_RUNROOT=$RUNROOT LD_LIBRARY_PATH=$TREE/usr/local/lib
 }
 
 @test "library: the example runs a container by the shared and by the static library, and leaves nothing" {
 	local example
 	for example in shared static; do
-		run -7 --separate-stderr env KIST_BINARY="$KIST" "$TREE/bin/$example" busybox sh -c 'echo out; echo err >&2; exit 7'
+		run -7 --separate-stderr "$TREE/bin/$example" busybox sh -c 'echo out; echo err >&2; exit 7'
 		equal 'out' "$output" "$example"
 		contains "$stderr" 'err'
 		contains "$stderr" 'is exited'
 		equal '' "$(kist ps -aq)"
-		run -125 --separate-stderr env KIST_BINARY="$KIST" "$TREE/bin/$example" no-such-image true
+		run -125 --separate-stderr "$TREE/bin/$example" no-such-image true
 		contains "$stderr" 'no-such-image'
 		clean
 	done
@@ -70,4 +72,29 @@ setup()
 	sed -nE 's/.*[ *](kist_[a-z0-9_]+)\(.*/\1/p' "$TREE/usr/local/include/kist/kist.h" | sort -u >"$STORE/declared"
 	nm -D --defined-only "$TREE/usr/local/lib/libkist.so" | awk '{ sub("@.*", "", $3); print $3 }' | sort -u >"$STORE/shown"
 	equal '' "$(comm -23 "$STORE/declared" "$STORE/shown")" 'declared and missing'
+}
+
+@test "library: exec sessions are recorded, found, waited for, resized, stopped and forgotten, and end with their container" {
+	kist run -d --name c busybox sleep 1000 >/dev/null
+	"$TREE/bin/api" exec c
+	equal '44 99' "$(kist exec c cat /size)" "the terminal's size"
+	# One that runs is left; attached ones leave no record.
+	equal 1 "$(kist inspect --format '{{len .ExecIDs}}' c)"
+	pgrep -f 'sleep 1000' >/dev/null
+	run -3 kist exec c sh -c 'exit 3'
+	ls "$RUNROOT"/containers/*/exec >"$STORE/sessions"
+	equal 2 "$(wc -l <"$STORE/sessions")" 'records: one that ended, one that runs'
+	kist stop -t 0 c >/dev/null
+	no_sleep() { ! pgrep -f 'sleep 1000' >/dev/null; }
+	until_true 5 no_sleep || fail 'a session outlives its container'
+	equal '[]' "$(kist inspect --format '{{.ExecIDs}}' c)"
+	[ ! -e "$RUNROOT"/containers/*/exec ]
+	# The monitor killed: neither process nor record is left.
+	kist start c >/dev/null
+	kist exec -d c sleep 1001 >/dev/null
+	kill -9 "$(awk '/^PPid:/ { print $2 }' "/proc/$(pid_of c)/status")"
+	in_state c exited
+	no_other() { ! pgrep -f 'sleep 1001' >/dev/null; }
+	until_true 5 no_other || fail 'a session outlives the monitor'
+	[ ! -e "$RUNROOT"/containers/*/exec ]
 }

@@ -30,7 +30,9 @@ static KIST_UNUSED struct kist *store_open(void)
 {
 	struct kist *opened = NULL;
 	struct kist_error err = { 0 };
-	struct kist_options options = { .root = root_path, .runroot = run_path, .config_file = "/dev/null" };
+	struct kist_options options = {
+		.root = root_path, .runroot = run_path, .config_file = "/dev/null", .binary = KIST_SELF
+	};
 
 	if (kist_open(&opened, &options, &err) < 0)
 		fail_msg("%s", err.text);
