@@ -212,6 +212,13 @@ static const struct view_row graph_rows[] = {
 	{ 0 },
 };
 
+/* podman's word for: not of a Kubernetes pod. */
+static struct json_object *invalid_text(const struct view *view)
+{
+	(void)view;
+	return view_text("invalid");
+}
+
 static struct json_object *exec_ids(const struct view *view)
 {
 	KIST_STRV char **ids = kist_exec_sessions_active(view->c);
@@ -415,6 +422,9 @@ static const struct view_row container_rows[] = {
 	VIEW_CONSTANT("Namespace", EMPTY),
 	VIEW_MEMBER("IsInfra", BOOL, infra),
 	VIEW_CONSTANT("IsService", FALSE),
+	VIEW_FROM("KubeExitCodePropagation", invalid_text),
+	/* Locks are files, and have no numbers. */
+	VIEW_CONSTANT("lockNumber", ZERO),
 	VIEW_ROWS("Config", config_rows),
 	VIEW_ROWS("HostConfig", view_host_rows),
 	{ 0 },
