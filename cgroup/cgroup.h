@@ -29,6 +29,7 @@ int kist_cgroup_self(struct kist_cgroup_root *root, char **path, struct kist_err
 /* Which limits a default set, so that a missing controller leaves it out instead of failing. */
 enum kist_cgroup_soft {
 	KIST_CGROUP_SOFT_PIDS = 1,
+	KIST_CGROUP_PARENTS_STAY = 2, /* nobody removes the parents that are made: see kist_cgroup_device_hold */
 };
 
 /* Makes path and its parents (existing ones are fine for parents; an existing leaf that holds processes is

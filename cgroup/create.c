@@ -29,7 +29,7 @@ static void undo(const struct kist_cgroup_root *root, const struct made *made)
 		(void)unlinkat(root->fd, made->paths[i], AT_REMOVEDIR);
 }
 
-static int make_parents(const struct kist_cgroup_root *root, const char *relative, struct made *made)
+static int make_parents(const struct kist_cgroup_root *root, const char *relative, bool hold, struct made *made)
 {
 	for (const char *slash = strchr(relative, '/'); slash; slash = strchr(slash + 1, '/')) {
 		KIST_FREE char *parent = kist_strndup(relative, (size_t)(slash - relative));
@@ -42,6 +42,8 @@ static int make_parents(const struct kist_cgroup_root *root, const char *relativ
 		KIST_CLOSE int fd = open_group(root->fd, parent);
 		if (fd >= 0)
 			kist_cgroup_mark(fd);
+		if (fd >= 0 && hold)
+			kist_cgroup_device_hold(fd);
 		if (!kist_strv_has(made->paths, parent))
 			kist_strv_take(&made->paths, kist_steal(&parent));
 	}
@@ -49,14 +51,15 @@ static int make_parents(const struct kist_cgroup_root *root, const char *relativ
 }
 
 /* Makes the leaf. Another process may prune an empty parent between two of these calls: then it is made again. */
-static int make_leaf(const struct kist_cgroup_root *root, const char *relative, struct made *made, bool *fresh)
+static int make_leaf(const struct kist_cgroup_root *root, const char *relative, bool hold, struct made *made,
+                     bool *fresh)
 {
 	int r = -ENOENT;
 
 	for (int round = 0; round < 100; round++) {
 		*fresh = mkdirat(root->fd, relative, 0755) == 0;
 		if (!*fresh && errno == ENOENT) {
-			r = make_parents(root, relative, made);
+			r = make_parents(root, relative, hold, made);
 			/* ENODEV: the directory is being removed. */
 			if (r < 0 && r != -ENOENT && r != -ENODEV)
 				return r;
@@ -110,8 +113,8 @@ int kist_cgroup_create(struct kist_cgroup_root *root, const char *path, const st
 		return kist_context(err, "create cgroup %s", path ? path : "");
 
 	struct made made = { 0 };
-	bool fresh = false;
-	KIST_CLOSE int fd = make_leaf(root, relative, &made, &fresh);
+	bool fresh = false, hold = (soft & KIST_CGROUP_PARENTS_STAY) && resources && resources->n_devices;
+	KIST_CLOSE int fd = make_leaf(root, relative, hold, &made, &fresh);
 	if (fd < 0)
 		r = kist_fail_errno(err, -fd, "make the directory below %s", root->path);
 	if (r == 0 && fresh)

@@ -77,6 +77,9 @@ void kist_cgroup_mark(int cgroup_fd);
 bool kist_cgroup_marked(int cgroup_fd);
 
 /* --- bpf_device.c --- */
+/* A program that allows everything. The kernel switches device programs on in its own code for the first group that has
+ * one, and off again for the last, which takes longer than all else of a group: with one that stays neither happens. */
+void kist_cgroup_device_hold(int cgroup_fd);
 /* 1 and the instructions (the caller frees), or 0: all is allowed and no program is needed. */
 int kist_cgroup_device_program(const struct kist_spec_device_rule *rules, size_t n, struct bpf_insn **insns,
                                size_t *n_insns, struct kist_error *err);

@@ -32,9 +32,8 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 	int r = kist_cgroup_remove(root, path, err);
 	if (r < 0)
 		return r;
-	/* The default parent is ours and goes with its last child; any other belongs to who named it. */
-	if (kist_streq(c->config.cgroup_parent, DEFAULT_PARENT))
-		kist_cgroup_prune(root, path, "/");
+	/* Its parent stays, which costs nothing: to make and remove that too would be a good part of a short container.
+	 */
 	free(c->state.cgroup);
 	c->state.cgroup = NULL;
 	return 0;
@@ -109,8 +108,7 @@ static void name_release(struct kist_container *c)
 	kist_name_release(c->k, c->config.name, c->config.id);
 }
 
-/* A removed container's directory, finished: by who removed it, or by who finds it after a crash. */
-int kist_container_remove_finish(struct kist *k, const char *gone)
+static void volumes_release(struct kist *k, const char *gone)
 {
 	KIST_CLOSE int dir = openat(k->containers, gone, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct kist_container_config config;
@@ -123,7 +121,24 @@ int kist_container_remove_finish(struct kist *k, const char *gone)
 		kist_userns_release(k, &config);
 	kist_table_release(&kist_container_config_table, &config);
 	kist_strv_free(extra);
+}
+
+/* A removed container's directory, finished: by who removed it, or by who finds it after a crash. */
+int kist_container_remove_finish(struct kist *k, const char *gone)
+{
+	volumes_release(k, gone);
 	return kist_remove_tree(k->containers, gone);
+}
+
+int kist_container_remove_files(struct kist_container *c)
+{
+	int r = c->gone ? kist_remove_tree(c->k->containers, c->gone) : 0;
+
+	if (c->gone)
+		kist_remove_tree(c->k->run_containers, c->config.id);
+	free(c->gone);
+	c->gone = NULL;
+	return r;
 }
 
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err)
@@ -150,8 +165,10 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	name_release(c);
 	kist_container_event(c, "remove");
 	kist_pod_unmark(c);
-	r = kist_container_remove_finish(k, gone);
-	kist_remove_tree(k->run_containers, c->config.id);
+	volumes_release(k, gone);
+	c->gone = kist_strdup(gone);
+	if (!c->files_later)
+		r = kist_container_remove_files(c);
 	kist_container_unlock(c);
 	kist_close_fd(&c->run_dir);
 	kist_close_fd(&c->dir);

@@ -63,6 +63,7 @@ void kist_container_free(struct kist_container *c)
 	kist_close_fd(&c->dir);
 	kist_close_fd(&c->run_dir);
 	kist_close_fd(&c->lock);
+	free(c->gone);
 	free(c);
 }
 

@@ -73,6 +73,8 @@ struct kist_container {
 	int lock;            /* held while >= 0 */
 	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */
+	bool files_later;    /* who removes it calls kist_container_remove_files */
+	char *gone;          /* removed: what its directory is called, until that is deleted */
 	char **made_volumes; /* while it is created: those that did not exist before */
 	int *port_fds;       /* of the monitor: they keep published ports from others */
 	size_t n_port_fds;
@@ -308,6 +310,8 @@ int kist_container_free_run(struct kist_container *c, struct kist_error *err);
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err);
 /* The rest of a removal: its volumes are given up, its directory, which has a temporary name by now, is deleted. */
 int kist_container_remove_finish(struct kist *k, const char *gone);
+/* With files_later: its directories, when those who waited for its end have been told. */
+int kist_container_remove_files(struct kist_container *c);
 /* Deletes half-made and half-removed containers whose maker is gone. */
 void kist_containers_sweep(struct kist *k);
 

@@ -156,7 +156,8 @@ static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, s
 	if (r < 0)
 		return r;
 	r = kist_cgroup_create(root, path, spec->linux_.resources,
-	                       c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0, err);
+	                       KIST_CGROUP_PARENTS_STAY | (c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0),
+	                       err);
 	if (r < 0)
 		return r;
 	launch->cgroup = r;

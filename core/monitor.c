@@ -315,6 +315,7 @@ static bool clean_up(struct monitor *m)
 		/* No disk took the record: the state has it at least. */
 		if (kist_status_has_process(c->state.status))
 			kist_container_take_exit(c, &m->end);
+		c->files_later = true;
 		again = monitor_restart_begin(m);
 		if (!again)
 			r = c->config.auto_remove ? kist_container_remove_locked(c, &err)
@@ -352,6 +353,8 @@ static void farewell(struct monitor *m)
 
 	kist_pod_after_exit(m->c);
 	monitor_broadcast(m, KIST_MSG_EXITED, &code, sizeof(code));
+	if (kist_container_remove_files(m->c) < 0)
+		kist_log(KIST_LOG_ERROR, "container %.12s: its files could not be deleted", m->c->config.id);
 	monitor_clients_dismiss(m);
 	for (int timeout;
 	     monitor_clients_pending(m) && ((timeout = monitor_clients_timeout(m)), monitor_clients_pending(m));)
