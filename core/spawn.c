@@ -114,8 +114,7 @@ static pid_t monitor_orphan(struct child *child)
 	return errno ? -1 : pid;
 }
 
-static pid_t monitor_start(struct kist_container *c, const struct kist_spawn *how, int control,
-                           struct kist_error *err)
+static pid_t monitor_start(struct kist_container *c, const struct kist_spawn *how, int control, struct kist_error *err)
 {
 	const struct kist_settings *settings = &c->k->settings;
 	char flags[8] = "-", rows[16], cols[16], preserve[16], level[16];
