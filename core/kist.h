@@ -35,9 +35,9 @@ struct kist_options {
 	                            is an error */
 	char *const
 	        *imagestore; /* further stores of images, NULL: KIST_IMAGESTORE; those of kist.conf come after them */
-	const char *const *set;  /* further "key=value" settings over the file, NULL-terminated; may be NULL */
-	const char *binary;      /* the kist program of this version, executed as the monitor of each container that is
-	                            started. NULL: KIST_BINARY, or where it was installed with this library */
+	const char *const *set; /* further "key=value" settings over the file, NULL-terminated; may be NULL */
+	const char *binary;     /* the kist program of this version, executed as the monitor of each container that is
+	                           started. NULL: KIST_BINARY, or where it was installed with this library */
 };
 
 enum kist_events_to { KIST_EVENTS_FILE, KIST_EVENTS_NONE };

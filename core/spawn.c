@@ -153,7 +153,7 @@ static pid_t monitor_start(struct kist_container *c, const struct kist_spawn *ho
 	KIST_FREE char *stores = kist_strv_join(settings->imagestore, ":");
 	KIST_FREE char *stores_entry = stores && *stores ? kist_asprintf(KIST_IMAGESTORE_ENV "=%s", stores) : NULL;
 	char *env[] = { (char *)"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0", stores_entry,
-		              NULL };
+		        NULL };
 	KIST_CLOSE int program = kist_open_protected(c->k->binary, err);
 	if (program < 0) {
 		kist_context(err, "start monitor");
