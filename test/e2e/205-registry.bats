@@ -257,6 +257,14 @@ liar()
 		reply() { printf 'HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: %s\r\n' "$1" "${#2}"; shift 2; printf '%s\r\n' "$@" ''; }
 		body() { reply "200 OK" "$1" "Content-Type: ${2:-application/json}"; printf %s "$1"; }
 		file() { printf 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %s\r\n\r\n' "${2:-$(stat -c %s "$1")}"; cat "$1"; }
+		usual()
+		{
+			case $path in
+			/v2/) body {} ;;
+			*/manifests/*) body "$(cat "$BLOBS/$manifest")" application/vnd.oci.image.manifest.v1+json ;;
+			*/blobs/sha256:*) file "$BLOBS/${path##*:}" ;;
+			esac
+		}
 		. "$STORE/answer"
 	END
 	chmod +x "$STORE/liar$1"
@@ -272,8 +280,6 @@ liar()
 	config=$(id_of busybox)
 	layer=$(jq -r '.layers[0].digest' "$STORE/image/blobs/sha256/$manifest" | cut -d : -f 2)
 	export manifest config layer BLOBS=$STORE/image/blobs/sha256 STORE
-	usual='case $path in /v2/) body {} ;; */manifests/*) body "$(cat $BLOBS/$manifest)" application/vnd.oci.image.manifest.v1+json ;; */blobs/sha256:*) file $BLOBS/${path##*:} ;; esac'
-	export usual
 	liar 5004
 	liar 5005
 	try() { elsewhere --set insecure_registries.0=$r pull -q --retry-delay 10ms "$@"; }
@@ -290,15 +296,15 @@ liar()
 
 	refuses 'is not a registry' <<<'reply "404 Not Found" ""'
 	refuses 'schema 1' <<<'case $path in /v2/) body {} ;; *) body "{\"schemaVersion\":1,\"name\":\"x\"}" ;; esac'
-	refuses 'bytes' <<<'case $path in */manifests/*) printf "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"; head -c 5000000 /dev/zero ;; *) eval "$usual" ;; esac'
-	refuses 'the digest of the manifest' "$r/x@sha256:$layer" <<<'eval "$usual"'
-	refuses 'the digest of the blob' <<<'case $path in */blobs/*$config) sed s/amd64/amd63/ $BLOBS/$config >$STORE/other; file $STORE/other ;; *) eval "$usual" ;; esac'
-	refuses 'the digest of the blob' <<<'case $path in */blobs/*$layer) size=$(stat -c %s $BLOBS/$layer); file <(head -c $((size - 9)) $BLOBS/$layer; echo 12345678) $size ;; *) eval "$usual" ;; esac'
-	refuses 'more than its' <<<'case $path in */blobs/*$layer) printf "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"; cat $BLOBS/$layer; head -c 100000 /dev/zero ;; *) eval "$usual" ;; esac'
+	refuses 'bytes' <<<'case $path in */manifests/*) printf "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"; head -c 5000000 /dev/zero ;; *) usual ;; esac'
+	refuses 'the digest of the manifest' "$r/x@sha256:$layer" <<<'usual'
+	refuses 'the digest of the blob' <<<'case $path in */blobs/*$config) sed s/amd64/amd63/ $BLOBS/$config >$STORE/other; file $STORE/other ;; *) usual ;; esac'
+	refuses 'the digest of the blob' <<<'case $path in */blobs/*$layer) size=$(stat -c %s $BLOBS/$layer); file <(head -c $((size - 9)) $BLOBS/$layer; echo 12345678) $size ;; *) usual ;; esac'
+	refuses 'more than its' <<<'case $path in */blobs/*$layer) printf "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"; cat $BLOBS/$layer; head -c 100000 /dev/zero ;; *) usual ;; esac'
 	refuses 'redirects too often' <<<'case $path in /v2/) body {} ;; *) reply "302 Found" "" "Location: $path" ;; esac'
 	refuses 'no address for tokens' <<<'reply "401 No" "" "WWW-Authenticate: Bearer realm=\"file:///etc/passwd\""'
-	refuses 'no image for' <<<'case $path in */manifests/*) body "{\"schemaVersion\":2,\"manifests\":[]}" ;; *) eval "$usual" ;; esac'
-	refuses 'not an image of containers' <<<'case $path in */manifests/*) body "$(sed s/image.config.v1/artifact.v7/ $BLOBS/$manifest)" ;; *) eval "$usual" ;; esac'
+	refuses 'no image for' <<<'case $path in */manifests/*) body "{\"schemaVersion\":2,\"manifests\":[]}" ;; *) usual ;; esac'
+	refuses 'not an image of containers' <<<'case $path in */manifests/*) body "$(sed s/image.config.v1/artifact.v7/ $BLOBS/$manifest)" ;; *) usual ;; esac'
 
 	# The connection breaks twice: it goes on where it was. The account goes to the registry, and not to where it redirects.
 	rm -f "$STORE/asked" "$STORE/broke"
@@ -315,7 +321,7 @@ liar()
 			elif [[ $path == */blobs/*$layer ]]; then
 				reply '307 Temporary Redirect' '' "Location: http://127.0.0.1:5005/else/$layer"
 			else
-				eval "$usual"
+				usual
 			fi ;;
 		esac
 	END
