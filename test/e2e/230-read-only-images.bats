@@ -230,17 +230,15 @@ no_devices()
 }
 
 @test 'commit of a container with a user namespace: owners, capabilities and opaque marks as it sees them' {
-	local map='--uidmap 0:100000:65536' got
-	# shellcheck disable=SC2086 # two words
-	kist run --name c $map busybox sh -c 'mkdir /d; echo x >/d/f; chown 7:8 /d/f; rm -r /etc; mkdir /etc; echo root:x:0:0::/:/bin/sh >/etc/passwd; rm /bin/vi 2>/dev/null; mkdir /e'
-	kist commit c done
-	got=$(kist run --rm done sh -c 'stat -c "%u:%g" /d/f; stat -c "%u:%g" /d; stat -c "%u:%g" /; ls /etc/group 2>&1 | grep -c "No such"')
-	equal '7:8 0:0 0:0 1' "$(echo $got)" 'in a container without a map'
-	# shellcheck disable=SC2086
-	equal '7:8' "$(kist run --rm $map done stat -c '%u:%g' /d/f)" 'in one with the map'
-	equal '7:8' "$(kist run --rm --uidmap 0:300000:65536 done stat -c '%u:%g' /d/f)" 'in one with another map'
+	local map='--uidmap=0:100000:65536' got
+	kist run --name c "$map" busybox sh -c 'mkdir /d; echo x >/d/f; chown 7:8 /d/f; rm -r /etc; mkdir /etc; echo root:x:0:0::/:/bin/sh >/etc/passwd; rm /bin/vi 2>/dev/null; mkdir /e'
+	kist commit c changed
+	got=$(kist run --rm changed sh -c 'stat -c "%u:%g" /d/f; stat -c "%u:%g" /d; stat -c "%u:%g" /; ls /etc/group 2>&1 | grep -c "No such"')
+	equal '7:8 0:0 0:0 1' "$(tr '\n' ' ' <<<"$got" | sed 's/ $//')" 'in a container without a map'
+	equal '7:8' "$(kist run --rm "$map" changed stat -c '%u:%g' /d/f)" 'in one with the map'
+	equal '7:8' "$(kist run --rm --uidmap 0:300000:65536 changed stat -c '%u:%g' /d/f)" 'in one with another map'
 	# Nothing of the host's ids is in the image.
-	equal 0 "$(kist save --format oci-archive done | tar -xO --wildcards 'blobs/sha256/*' 2>/dev/null | grep -ac 100007 || true)"
+	equal 0 "$(kist save --format oci-archive changed | tar -xO --wildcards 'blobs/sha256/*' 2>/dev/null | grep -ac 100007 || true)"
 	equal '' "$(kist system check)" 'problems'
 	kist rm c
 }
