@@ -134,9 +134,12 @@ static void draw(struct cli_progress *progress, const struct kist_progress *p)
 	bool opened = !kist_streq(progress->blob, p->what);
 	char done[24], total[24], bar[BAR + 1];
 
-	if (opened)
+	if (opened) {
+		size_t len = strnlen(p->what, sizeof(progress->blob) - 1);
 		cli_progress_end(progress);
-	snprintf(progress->blob, sizeof(progress->blob), "%s", p->what);
+		memcpy(progress->blob, p->what, len);
+		progress->blob[len] = '\0';
+	}
 	if (!progress->terminal) {
 		if (opened)
 			fprintf(stderr, "%s blob sha256:%s\n", progress->verb, p->what);

@@ -695,6 +695,14 @@ int kist_pod_evict(struct kist *k, const char *name_or_id, char id[65], struct k
 int kist_pod_inspect(struct kist_pod *pod, struct json_object **out, struct kist_error *err);
 int kist_pod_summary(struct kist_pod *pod, struct json_object **out, struct kist_error *err);
 
+/* Files that a program keeps with a container, by name (that of a container's form); they go with it. add replaces. A
+ * missing one is KIST_ERR_NOT_FOUND. */
+#define KIST_ARTIFACT_MAX (16u << 20)
+struct kist_str;
+int kist_artifact_add(struct kist_container *c, const char *name, const void *data, size_t len, struct kist_error *err);
+int kist_artifact_get(struct kist_container *c, const char *name, struct kist_str *out, struct kist_error *err);
+int kist_artifact_remove(struct kist_container *c, const char *name, struct kist_error *err);
+
 /* --- images ---------------------------------------------------------------------------------------------------------
  */
 

@@ -88,7 +88,7 @@ static int remove_cgroup(struct kist *k, const char *parent, const char *id, str
 {
 	struct kist_cgroup_root *root = NULL;
 
-	if (kist_store_cgroup(k, &root, NULL) < 0)
+	if (!parent || kist_store_cgroup(k, &root, NULL) < 0)
 		return 0;
 	KIST_FREE char *path = kist_asprintf("%s/%s", kist_streq(parent, "/") ? "" : parent, id);
 	int r = kist_cgroup_remove(root, path, err);
