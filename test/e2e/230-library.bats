@@ -74,6 +74,11 @@ setup()
 	equal '' "$(comm -23 "$STORE/declared" "$STORE/shown")" 'declared and missing'
 }
 
+no_sessions()
+{
+	! compgen -G "$RUNROOT/containers/*/exec" >/dev/null
+}
+
 @test "library: exec sessions are recorded, found, waited for, resized, stopped and forgotten, and end with their container" {
 	kist run -d --name c busybox sleep 1000 >/dev/null
 	"$TREE/bin/api" exec c
@@ -88,7 +93,7 @@ setup()
 	no_sleep() { ! pgrep -f 'sleep 1000' >/dev/null; }
 	until_true 5 no_sleep || fail 'a session outlives its container'
 	equal '[]' "$(kist inspect --format '{{.ExecIDs}}' c)"
-	[ ! -e "$RUNROOT"/containers/*/exec ]
+	no_sessions
 	# The monitor killed: neither process nor record is left.
 	kist start c >/dev/null
 	kist exec -d c sleep 1001 >/dev/null
@@ -96,5 +101,5 @@ setup()
 	in_state c exited
 	no_other() { ! pgrep -f 'sleep 1001' >/dev/null; }
 	until_true 5 no_other || fail 'a session outlives the monitor'
-	[ ! -e "$RUNROOT"/containers/*/exec ]
+	no_sessions
 }
