@@ -570,6 +570,9 @@ podman_on_oci()
 	podman_on_oci pod stop -t 0 p
 	podman_on_oci pod rm -f p
 	podman_on_oci rm -fa -t 0
+	# Its monitors call it once more for each container that ended, and that call mounts its store again.
+	podman_gone() { [ -z "$(find /proc/[0-9]*/exe -maxdepth 0 \( -lname '*/podman' -o -lname '*/conmon' \) 2>/dev/null)" ]; }
+	until_true 30 podman_gone
 	grep -oE " $STORE/podman[^ ]*" /proc/self/mountinfo | sort -r | while read -r mount; do umount -l "$mount"; done
 	umount -l "$STORE"
 	ls "$CGROUP"/libpod_parent >/dev/null 2>&1 && find "$CGROUP/libpod_parent" -depth -type d -exec rmdir {} + 2>/dev/null
