@@ -94,9 +94,11 @@ static int leases_read(struct kist *k, int dir, char kind, struct kist_spec_id_m
 	}
 	for (struct dirent *entry; (entry = readdir(list));) {
 		struct kist_spec_id_map map = { 0 };
-		char rest;
-		if (entry->d_name[0] != kind ||
-		    sscanf(entry->d_name + 1, "-%u-%u%c", &map.host_id, &map.size, &rest) != 2)
+		if (entry->d_name[0] != kind || entry->d_name[1] != '-')
+			continue;
+		KIST_STRV char **range = kist_strv_split(entry->d_name + 2, '-');
+		if (kist_strv_len(range) != 2 || kist_parse_u32(range[0], &map.host_id) < 0 ||
+		    kist_parse_u32(range[1], &map.size) < 0)
 			continue;
 		if (!lease_holds(k, dir, entry->d_name)) {
 			kist_debug("sweeping id range %s", entry->d_name);

@@ -24,10 +24,17 @@ int kist_ns_userns_map_parse(const char *text, struct kist_spec_id_map **maps, s
 
 	for (size_t i = 0; lines && lines[i]; i++) {
 		struct kist_spec_id_map map;
-		char rest;
-		if (!lines[i][strspn(lines[i], " \t")])
+		uint32_t *const numbers[] = { &map.container_id, &map.host_id, &map.size };
+		KIST_STRV char **words = kist_strv_split(lines[i], ' ');
+		size_t found = 0;
+		/* The kernel writes them in columns: words may be empty. */
+		for (size_t w = 0; words && words[w]; w++)
+			if (words[w][0] &&
+			    (found == KIST_COUNT(numbers) || kist_parse_u32(words[w], numbers[found++]) < 0))
+				return -EINVAL;
+		if (found == 0)
 			continue;
-		if (sscanf(lines[i], "%u %u %u %c", &map.container_id, &map.host_id, &map.size, &rest) != 3)
+		if (found != KIST_COUNT(numbers))
 			return -EINVAL;
 		*maps = kist_grow(*maps, *n + 1, sizeof(**maps));
 		(*maps)[(*n)++] = map;
