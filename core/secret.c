@@ -381,7 +381,7 @@ int kist_secret_remove(struct kist *k, const char *text, char id[26], struct kis
 	struct kist_error problem = { 0 };
 	r = kist_secret_open(k, text, &s, &problem);
 	/* A damaged one can be removed by its id. */
-	const char *which = r == 0 ? s->id : is_id(text) && kist_exists_at(k->secrets, text) ? text : NULL;
+	const char *which = s ? s->id : is_id(text) && kist_exists_at(k->secrets, text) ? text : NULL;
 	if (!which) {
 		if (err)
 			*err = problem;

@@ -23,7 +23,7 @@ int kist_ns_userns_map_parse(const char *text, struct kist_spec_id_map **maps, s
 	KIST_STRV char **lines = kist_strv_split(text, '\n');
 
 	for (size_t i = 0; lines && lines[i]; i++) {
-		struct kist_spec_id_map map;
+		struct kist_spec_id_map map = { 0 };
 		uint32_t *const numbers[] = { &map.container_id, &map.host_id, &map.size };
 		KIST_STRV char **words = kist_strv_split(lines[i], ' ');
 		size_t found = 0;
