@@ -72,15 +72,19 @@ monitor_of()
 		until_true 20 restarts_at_least "$name" 4
 		until_true 10 restarting "$name"
 	done
-	contains "$(kist ps -a --filter name=stop --format '{{.Status}}')" 'Restarting (3)'
+	# It may be up for a moment when it is looked at.
+	shown_restarting() { [[ $(kist ps -a --filter name=stop --format '{{.Status}}') == *'Restarting (3)'* ]]; }
+	until_true 20 shown_restarting
 	run -0 kist stop stop
 	equal exited "$(state_of stop)"
+	until_true 10 restarting kill
 	run -0 kist kill kill
-	equal exited "$(state_of kill)"
+	in_state kill exited
 	before=$(inspect start RestartCount)
 	until_true 10 restarting start
 	run -0 kist start start
 	[ "$(inspect start RestartCount)" -lt "$before" ]
+	before=$(inspect restart RestartCount)
 	run -0 kist restart restart
 	[ "$(inspect restart RestartCount)" -lt "$before" ]
 	until_true 10 restarting rm

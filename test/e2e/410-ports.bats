@@ -80,7 +80,7 @@ while True:
 	until_true 20 grep -q ready "$STORE/udp"
 }
 
-# udp_gets [PREFIX-COMMAND...] -- ADDRESS PORT ANSWER
+# udp_gets [PREFIX-COMMAND...] -- ADDRESS PORT ANSWER; a datagram may be lost while neighbours are looked for: ask again.
 udp_gets()
 {
 	local prefix=()
@@ -155,17 +155,17 @@ print(s.recv(2048).decode())
 	kist network create --ipv6 six
 	kist run -d --name a -p 5353:5300/udp busybox sleep 1000
 	udp_server a 5300
-	udp_gets -- 127.0.0.1 5353 'asked from ::ffff:10.88.0.1'
-	udp_gets -- ::1 5353 'asked from ::ffff:10.88.0.1'
-	udp_gets nsenter -t "$CLIENT" -n -- 192.0.2.1 5353 'asked from ::ffff:192.0.2.2'
+	until_true 20 udp_gets -- 127.0.0.1 5353 'asked from ::ffff:10.88.0.1'
+	until_true 20 udp_gets -- ::1 5353 'asked from ::ffff:10.88.0.1'
+	until_true 20 udp_gets nsenter -t "$CLIENT" -n -- 192.0.2.1 5353 'asked from ::ffff:192.0.2.2'
 	kill "$UDP"
 	kist rm -f -t 0 a
 	kist run -d --name a --network six -p 5353:5300/udp busybox sleep 1000
 	udp_server a 5300
-	udp_gets nsenter -t "$CLIENT" -n -- 2001:db8::1 5353 'asked from 2001:db8::2'
+	until_true 20 udp_gets nsenter -t "$CLIENT" -n -- 2001:db8::1 5353 'asked from 2001:db8::2'
 	local gateway
 	gateway=$(kist inspect --format '{{range .NetworkSettings.Networks}}{{.IPv6Gateway}}{{end}}' a)
-	udp_gets -- ::1 5353 "asked from $gateway"
+	until_true 20 udp_gets -- ::1 5353 "asked from $gateway"
 	kill "$UDP"
 	if python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)' 2>/dev/null; then
 		kist run --rm -p 3868:3868/sctp busybox true
