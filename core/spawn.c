@@ -84,7 +84,15 @@ static int monitor_child(void *arg)
 	_exit(125);
 }
 
-/* A copy of the address space would cost more than all else here, and be thrown away by execve at once. */
+/* A copy of the address space would cost more than all else here, and be thrown away by execve at once.
+ * AddressSanitizer would take what the child leaves in its notes on the stack, which execve never cleans up, for the
+ * parent's. */
+#ifdef __SANITIZE_ADDRESS__
+#define CLONE_FLAGS (CLONE_VFORK | SIGCHLD)
+#else
+#define CLONE_FLAGS (CLONE_VM | CLONE_VFORK | SIGCHLD)
+#endif
+
 static pid_t monitor_clone(struct child *child)
 {
 	_Alignas(16) char stack[CHILD_STACK];
@@ -93,7 +101,7 @@ static pid_t monitor_clone(struct child *child)
 	/* A handler of the caller's must not run in the child, on the caller's memory. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &saved);
-	pid_t pid = clone(monitor_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+	pid_t pid = clone(monitor_child, stack + sizeof(stack), CLONE_FLAGS, child);
 	int e = errno;
 	sigprocmask(SIG_SETMASK, &saved, NULL);
 	errno = e;
