@@ -269,7 +269,7 @@ import_debian()
 		[ -n "${KIST_TEST_FULL:-}" ] && fail 'no Debian image: debootstrap failed'
 		skip 'no Debian image: debootstrap could not reach a mirror'
 	fi
-	kist import "$E2E_CACHE/debian.tar" debian >/dev/null
+	E2E_TIMEOUT=300 kist import "$E2E_CACHE/debian.tar" debian >/dev/null
 }
 
 # shellcheck disable=SC2120 # 'disk' is given by one suite
