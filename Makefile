@@ -101,7 +101,7 @@ $(out)/bindir: FORCE
 
 # --- the library: libkist.so, and libkist.a of one object; both show what the public headers declare, and no more -----
 soname := libkist.so.$(firstword $(subst ., ,$(VERSION)))
-api_headers := core/kist.h $(patsubst %,core/base/%.h,base error spec str table)
+api_headers := $(wildcard core/kist*.h) core/oci.h $(patsubst %,core/base/%.h,base error spec str table)
 lib_objects := $(filter-out $(obj)/cli/%,$(objects))
 lib: $(out)/libkist.so.$(VERSION) $(out)/libkist.a $(out)/libkist.pc
 $(out)/libkist.symbols: $(api_headers)

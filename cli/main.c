@@ -13,7 +13,6 @@
 #include "cli/volume_commands.h"
 
 #include "core/base/log.h"
-#include "ns/ns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -183,10 +182,8 @@ int main(int argc, char **argv)
 		kist_tables_drop();
 		return kist_monitor_main(argc, argv);
 	}
-	if (argc > 0 && kist_streq(argv[0], "kist-pause"))
-		return kist_ns_pause_main();
-	if (argc > 0 && kist_streq(argv[0], "kist-init"))
-		return kist_ns_init_main(argc, argv);
+	if (argc > 0 && (kist_streq(argv[0], "kist-init") || kist_streq(argv[0], "kist-pause")))
+		return kist_init_main(argc, argv);
 
 	/* The dispatcher moves arguments about: what was typed is kept for the record. */
 	char **typed = NULL;

@@ -119,36 +119,26 @@ static int prune_images(struct prune *prune, struct kist_error *err)
 	return r;
 }
 
-static bool is_dead(const struct kist_container *c)
+static bool container_passes(const struct kist_container *c, void *arg)
 {
-	int status = kist_container_state(c)->status;
+	const struct kist_container_config *config = kist_container_config(c);
 
-	/* What waits for its next run is up as far as its user is concerned. */
-	if (kist_container_state(c)->restarting)
-		return false;
-	return status == KIST_CONFIGURED || status == KIST_CREATED || status == KIST_STOPPED || status == KIST_EXITED;
+	return passes(arg, config->labels, config->created);
 }
 
 static int prune_containers(struct prune *prune, struct kist_error *err)
 {
-	struct kist_container **list = NULL;
+	const struct kist_container_filter filter = { container_passes, &prune->filters };
+	KIST_FREE struct kist_prune_report *reports = NULL;
 	size_t n = 0;
 
-	int r = kist_container_list(prune->cli->k, &list, &n, NULL, err);
+	int r = kist_container_prune(prune->cli->k, &filter, 1, &reports, &n, err);
 	for (size_t i = 0; i < n; i++) {
-		const struct kist_container_config *config = kist_container_config(list[i]);
-		KIST_FREE char *id = kist_strdup(config->id);
-		struct kist_error problem = { 0 };
-
-		/* The list does not wait for locks: what is not dead now may be, and the other way round. */
-		if (!is_dead(list[i]) || !passes(&prune->filters, config->labels, config->created))
-			continue;
-		if (kist_container_remove(list[i], 0, -1, &problem) < 0)
-			failed(prune, &problem);
+		if (kist_error_is_set(&reports[i].error))
+			failed(prune, &reports[i].error);
 		else
-			kist_str_addf(&prune->out, "%s\n", id);
+			kist_str_addf(&prune->out, "%s\n", reports[i].id);
 	}
-	kist_container_list_free(list, n);
 	return r;
 }
 
@@ -260,7 +250,7 @@ const struct kist_command kist_command_container_prune = {
 	.synopsis = "[options]",
 	.summary = "Remove all stopped containers",
 	.description = "Removes the containers that do not run, and prints their ids. One that waits to be restarted "
-	               "stays.",
+	               "stays, and so do those of pods.",
 	.options = (const struct kist_option_set[]){ { container_prune_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct prune_options),
 	.max_args = 0,

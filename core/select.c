@@ -66,7 +66,8 @@ static bool is_prunable(const struct kist_container *c, void *arg)
 	int status = c->state.status;
 
 	(void)arg;
-	return !c->config.pod &&
+	/* What waits for its next run is up as far as its user is concerned. */
+	return !c->config.pod && !c->state.restarting &&
 	       (status == KIST_CONFIGURED || status == KIST_CREATED || status == KIST_STOPPED || status == KIST_EXITED);
 }
 

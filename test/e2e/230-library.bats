@@ -69,7 +69,7 @@ setup()
 		cc -Wall -Wextra -Werror -I"$TREE/usr/local/include" -fsyntax-only "$STORE/one.c"
 	done
 	# Every function of kist.h is there.
-	sed -nE 's/.*[ *](kist_[a-z0-9_]+)\(.*/\1/p' "$TREE/usr/local/include/kist/kist.h" | sort -u >"$STORE/declared"
+	cat "$TREE/usr/local/include/kist"/{kist*,oci}.h | sed -nE 's/.*[ *](kist_[a-z0-9_]+)\(.*/\1/p' | sort -u >"$STORE/declared"
 	nm -D --defined-only "$TREE/usr/local/lib/libkist.so" | awk '{ sub("@.*", "", $3); print $3 }' | sort -u >"$STORE/shown"
 	equal '' "$(comm -23 "$STORE/declared" "$STORE/shown")" 'declared and missing'
 }
