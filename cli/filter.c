@@ -61,6 +61,8 @@ static int parse_value(struct kist_filter *f, struct kist_error *err)
 		return check_choice(f, err);
 	case KIST_FILTER_REGEX:
 		return parse_regex(f, err);
+	case KIST_FILTER_PREFIX:
+		return f->value[strspn(f->value, "0123456789abcdefABCDEF")] ? parse_regex(f, err) : 0;
 	case KIST_FILTER_NUMBER:
 		expected = "a whole number";
 		r = kist_parse_i64(f->value, &f->number);
@@ -191,7 +193,9 @@ bool kist_filter_text(const struct kist_filter *filter, const char *text)
 		return false;
 	switch (filter->key->kind) {
 	case KIST_FILTER_PREFIX:
-		return strncasecmp(text, filter->value, strlen(filter->value)) == 0;
+		if (!filter->regex)
+			return strncasecmp(text, filter->value, strlen(filter->value)) == 0;
+		return regexec(filter->regex, text, 0, NULL, 0) == 0;
 	case KIST_FILTER_REGEX:
 		return regexec(filter->regex, text, 0, NULL, 0) == 0;
 	default:

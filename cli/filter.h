@@ -13,7 +13,7 @@ enum kist_filter_kind {
 	KIST_FILTER_END = 0,
 	KIST_FILTER_EXACT,  /* the whole text */
 	KIST_FILTER_CHOICE, /* one of choices, checked when parsed */
-	KIST_FILTER_PREFIX, /* ids: leading part, case ignored */
+	KIST_FILTER_PREFIX, /* ids: leading part, case ignored; what is not hexadecimal is a regular expression */
 	KIST_FILTER_REGEX,  /* names: POSIX extended, unanchored */
 	KIST_FILTER_LABEL,  /* key, key=value; key may hold '*' as in podman */
 	KIST_FILTER_NUMBER, /* exited=0 */

@@ -16,10 +16,10 @@
 #define COMMAND_WIDTH 20
 
 struct ps_options {
-	bool all, latest, no_trunc, noheading, ns, quiet, size;
+	bool all, latest, no_trunc, noheading, ns, pod, quiet, size, sync;
 	char **filter;
 	const char *format, *sort;
-	int last;
+	int last, watch;
 };
 
 #define ROW(type, member, name, letter, ...) KIST_OPTION(struct ps_options, type, member, name, letter, ##__VA_ARGS__)
@@ -30,19 +30,26 @@ static const char *const sort_keys[] = { "command",    "created", "id",     "ima
 static const struct kist_option ps_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Show all containers, not just the running ones"),
 	ROW(LIST, filter, "filter", 'f', .metavar = "key=value",
-	    .help = "Show the containers that match: ancestor, before, exited, id, label, name, network, since, "
-	            "status, until, volume"),
+	    .help = "Show the containers that match: ancestor, before, command, exited, health, id, label, name, "
+	            "network, "
+	            "pod, restart-policy, should-start-on-boot, since, status, until, volume"),
 	ROW(STRING, format, "format", 0, .metavar = "template", .help = "Print by a Go template, or as json"),
 	ROW(INT, last, "last", 'n', .fallback = "-1",
 	    .help = "Show the n containers created last, whatever their state"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Show the container created last, whatever its state"),
 	ROW(FLAG, no_trunc, "no-trunc", 0, .help = "Show full ids and commands"),
 	ROW(FLAG, noheading, "noheading", 0, .help = "Leave the header row out"),
-	ROW(FLAG, ns, "ns", 0, .help = "Show the namespaces of each container"),
+	ROW(FLAG, ns, "ns", 0, .aliases = (const char *const[]){ "namespace", NULL },
+	    .help = "Show the namespaces of each container"),
+	ROW(FLAG, pod, "pod", 'p', .help = "Show the pod that each container is in"),
 	ROW(FLAG, quiet, "quiet", 'q', .help = "Show ids alone"),
 	ROW(FLAG, size, "size", 's', .help = "Show the size of the writable layers, and of the images below"),
 	ROW(CHOICE, sort, "sort", 0, .choices = sort_keys, .fallback = "created",
 	    .help = "Sort by command, created, id, image, names, runningfor, size or status"),
+	ROW(FLAG, sync, "sync", 0,
+	    .help = "Take each container's lock and look what is true, instead of showing what is recorded"),
+	ROW(INT, watch, "watch", 'w', .metavar = "seconds", .fallback = "0",
+	    .help = "Show it again and again, with so many seconds between"),
 	{ 0 },
 };
 
@@ -57,8 +64,12 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--last and --latest exclude each other");
 	if (o->quiet && (o->format || o->size || o->ns))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--quiet excludes --format, --size and --ns");
-	if (o->size && o->ns)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "--size and --ns exclude each other");
+	if (o->ns && (o->size || o->pod))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--ns excludes --size and --pod");
+	if (o->watch < 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--watch %d: expected seconds", o->watch);
+	if (o->watch && o->latest)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--watch and --latest exclude each other");
 	return 0;
 }
 
@@ -355,9 +366,22 @@ static const struct kist_header headers[] = {
 /* --- forms ----------------------------------------------------------------------------------------------------------
  */
 
+static void add_pod(struct kist_cli *cli, struct kist_columns *columns, const struct ps_options *o,
+                    const struct kist_container_config *config)
+{
+	struct kist_pod *pod = NULL;
+
+	if (config->pod)
+		kist_pod_open(cli->k, config->pod, &pod, NULL);
+	kist_columns_cellf(columns, "%.*s", o->no_trunc ? 64 : SHORT_ID, config->pod ? config->pod : "");
+	kist_columns_cell(columns, pod ? kist_pod_name(pod) : "");
+	kist_pod_free(pod);
+}
+
 /* The usual table comes from the records, without a document for each: it is the one that people have thousands of
  * containers for. */
-static void add_row(struct kist_columns *columns, const struct ps_options *o, const struct item *item)
+static void add_row(struct kist_cli *cli, struct kist_columns *columns, const struct ps_options *o,
+                    const struct item *item)
 {
 	const struct kist_container_config *config = kist_container_config(item->c);
 	KIST_FREE char *command = command_text(o, config);
@@ -365,7 +389,8 @@ static void add_row(struct kist_columns *columns, const struct ps_options *o, co
 	char ago[40];
 
 	kist_columns_cellf(columns, "%.*s", o->no_trunc ? 64 : SHORT_ID, config->id);
-	kist_columns_cell(columns, config->image_name);
+	/* An infra container has none; an empty column would shift the others for who cuts at spaces. */
+	kist_columns_cell(columns, config->image_name ? config->image_name : "<none>");
 	kist_columns_cell(columns, command);
 	kist_columns_cellf(columns, "%s ago", kist_time_human(ago, kist_now_wall() - config->created));
 	kist_columns_cell(columns, status);
@@ -383,6 +408,8 @@ static void add_row(struct kist_columns *columns, const struct ps_options *o, co
 		kist_columns_cell(columns, "");
 	}
 	kist_columns_cell(columns, config->name);
+	if (o->pod)
+		add_pod(cli, columns, o, config);
 	if (o->size) {
 		KIST_FREE char *size = size_text(item->rw, item->rootfs);
 		kist_columns_cell(columns, size);
@@ -390,7 +417,8 @@ static void add_row(struct kist_columns *columns, const struct ps_options *o, co
 	kist_columns_end(columns);
 }
 
-static int print_table(const struct ps_options *o, const struct item *items, size_t n, struct kist_error *err)
+static int print_table(struct kist_cli *cli, const struct ps_options *o, const struct item *items, size_t n,
+                       struct kist_error *err)
 {
 	static const char *const titles[] = {
 		"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"
@@ -401,12 +429,16 @@ static int print_table(const struct ps_options *o, const struct item *items, siz
 	if (!o->noheading) {
 		for (size_t i = 0; i < KIST_COUNT(titles); i++)
 			kist_columns_cell(&columns, titles[i]);
+		if (o->pod) {
+			kist_columns_cell(&columns, "POD ID");
+			kist_columns_cell(&columns, "PODNAME");
+		}
 		if (o->size)
 			kist_columns_cell(&columns, "SIZE");
 		kist_columns_end(&columns);
 	}
 	for (size_t i = 0; i < n; i++)
-		add_row(&columns, o, &items[i]);
+		add_row(cli, &columns, o, &items[i]);
 	kist_columns_print(&columns, &out);
 	return kist_cli_print(&out, err);
 }
@@ -456,8 +488,8 @@ static int print_formatted(const struct ps_options *o, const struct kist_format 
 	"{{.ID}}\t{{.Names}}\t{{.Pid}}\t{{.CGROUPNS}}\t{{.IPC}}\t{{.MNT}}\t{{.NET}}\t{{.PIDNS}}\t{{.USERNS}}\t{{.UTS}" \
 	"}"
 
-static int print(const struct ps_options *o, const struct kist_format *format, struct item *items, size_t n,
-                 struct kist_error *err)
+static int print(struct kist_cli *cli, const struct ps_options *o, const struct kist_format *format, struct item *items,
+                 size_t n, struct kist_error *err)
 {
 	bool sized = kist_streq(o->sort, "size") || (o->size && !o->format);
 
@@ -471,7 +503,35 @@ static int print(const struct ps_options *o, const struct kist_format *format, s
 		return print_ids(o, items, n, err);
 	if (o->format || o->ns)
 		return print_formatted(o, format, items, n, err);
-	return print_table(o, items, n, err);
+	return print_table(cli, o, items, n, err);
+}
+
+/* One that was removed meanwhile is shown as it was. */
+static void sync_all(struct kist_container **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		kist_container_sync(list[i], NULL);
+}
+
+static int show(struct kist_cli *cli, const struct ps_options *o, const struct kist_filters *filters,
+                const struct kist_format *format, struct kist_error *err)
+{
+	struct kist_container **list = NULL;
+	KIST_STRV char **broken = NULL;
+	size_t n = 0;
+
+	int r = kist_container_list(cli->k, &list, &n, &broken, err);
+	if (r < 0)
+		return r;
+	size_t kept = n;
+	KIST_FREE struct item *items = kist_alloc((n + 1) * sizeof(*items));
+	if (o->sync)
+		sync_all(list, n);
+	choose(cli, o, filters, list, &kept, items);
+	r = print(cli, o, format, items, kept, err);
+	kist_container_list_free(list, n);
+	warn_broken(cli, broken);
+	return r;
 }
 
 static int run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
@@ -479,24 +539,22 @@ static int run(struct kist_cli *cli, void *options, int argc, char **argv, struc
 	const struct ps_options *o = options;
 	KIST_FILTERS struct kist_filters filters = { 0 };
 	struct kist_format format = { 0 };
-	struct kist_container **list = NULL;
-	KIST_STRV char **broken = NULL;
-	size_t n = 0;
 
 	(void)argc;
 	(void)argv;
 	int r = kist_container_filters(cli, o->filter, &filters, err);
 	if (r == 0 && (o->format || o->ns))
 		r = kist_format_parse("ps", o->format ? o->format : NS_TABLE, headers, &format, err);
-	if (r == 0)
-		r = kist_container_list(cli->k, &list, &n, &broken, err);
-	if (r == 0) {
-		size_t kept = n;
-		KIST_FREE struct item *items = kist_alloc((n + 1) * sizeof(*items));
-		choose(cli, o, &filters, list, &kept, items);
-		r = print(o, &format, items, kept, err);
-		kist_container_list_free(list, n);
-		warn_broken(cli, broken);
+	while (r == 0) {
+		if (o->watch && isatty(1)) {
+			printf("\033[2J\033[1;1H");
+			fflush(stdout);
+		}
+		r = show(cli, o, &filters, &format, err);
+		if (!o->watch)
+			break;
+		if (r == 0)
+			sleep((unsigned)o->watch);
 	}
 	kist_format_clear(&format);
 	return r;

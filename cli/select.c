@@ -1,6 +1,7 @@
 /* Filters of containers: for ps, and for the commands that act on many. */
 #include "cli/select.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define UNRESOLVED 0 /* no container was created then */
@@ -9,11 +10,14 @@
 static const char *const statuses[] = { "created", "initialized", "running", "paused",     "stopping", "stopped",
 	                                "exited",  "removing",    "unknown", "configured", NULL };
 
+static const char *const policies[] = { "no", "on-failure", "always", "unless-stopped", NULL };
+
 static const char *const healths[] = { "starting", "healthy", "unhealthy", "none", NULL };
 
 const struct kist_filter_key kist_container_filter_keys[] = {
 	{ .name = "ancestor", .kind = KIST_FILTER_EXACT, .id = KIST_FILTER_BY_ANCESTOR, .negatable = true },
 	{ .name = "before", .kind = KIST_FILTER_OBJECT, .id = KIST_FILTER_BY_BEFORE },
+	{ .name = "command", .kind = KIST_FILTER_REGEX, .id = KIST_FILTER_BY_COMMAND, .negatable = true },
 	{ .name = "exited", .kind = KIST_FILTER_NUMBER, .id = KIST_FILTER_BY_EXITED, .negatable = true },
 	{ .name = "health",
 	  .kind = KIST_FILTER_CHOICE,
@@ -24,6 +28,13 @@ const struct kist_filter_key kist_container_filter_keys[] = {
 	{ .name = "label", .kind = KIST_FILTER_LABEL, .id = KIST_FILTER_BY_LABEL, .negatable = true },
 	{ .name = "name", .kind = KIST_FILTER_REGEX, .id = KIST_FILTER_BY_NAME, .negatable = true },
 	{ .name = "network", .kind = KIST_FILTER_EXACT, .id = KIST_FILTER_BY_NETWORK, .negatable = true },
+	{ .name = "pod", .kind = KIST_FILTER_EXACT, .id = KIST_FILTER_BY_POD, .negatable = true },
+	{ .name = "restart-policy",
+	  .kind = KIST_FILTER_CHOICE,
+	  .choices = policies,
+	  .id = KIST_FILTER_BY_RESTART,
+	  .negatable = true },
+	{ .name = "should-start-on-boot", .kind = KIST_FILTER_BOOL, .id = KIST_FILTER_BY_BOOT, .negatable = true },
 	{ .name = "since", .kind = KIST_FILTER_OBJECT, .id = KIST_FILTER_BY_SINCE },
 	{ .name = "status",
 	  .kind = KIST_FILTER_CHOICE,
@@ -49,6 +60,26 @@ static int resolve(struct kist_cli *cli, struct kist_filter *filter, struct kist
 	filter->number = kist_container_config(c)->created;
 	kist_container_free(c);
 	return 0;
+}
+
+/* A pod or a network that is meant by its id, or a part of it, is looked up once: records have a pod's id and a
+ * network's name. One that is not there matches nothing. */
+static void resolve_name(struct kist_cli *cli, struct kist_filter *filter)
+{
+	char *found = NULL;
+
+	if (filter->key->id == KIST_FILTER_BY_NETWORK) {
+		kist_network_find(cli->k, filter->value, &found, NULL);
+	} else if (filter->key->id == KIST_FILTER_BY_POD) {
+		struct kist_pod *pod = NULL;
+		if (kist_pod_open(cli->k, filter->value, &pod, NULL) == 0)
+			found = kist_strdup(kist_pod_id(pod));
+		kist_pod_free(pod);
+	}
+	if (!found)
+		return;
+	free(filter->value);
+	filter->value = found;
 }
 
 /* By id, by the name that was given to create, or by what such a name means. */
@@ -119,6 +150,15 @@ static bool on_network(const struct kist_filter *filter, const struct kist_conta
 	return config->n_networks == 0 && kist_filter_text(filter, config->net_ns);
 }
 
+/* What 'kist boot' would start. */
+static bool starts_on_boot(const struct kist_container *c)
+{
+	const char *policy = kist_container_config(c)->restart_policy;
+
+	return kist_streq(policy, "always") ||
+	       (kist_streq(policy, "unless-stopped") && !kist_container_state(c)->stopped_by_user);
+}
+
 static bool match(const struct kist_filter *filter, const void *object, void *context)
 {
 	const struct kist_container *c = object;
@@ -133,6 +173,14 @@ static bool match(const struct kist_filter *filter, const void *object, void *co
 		return filter->number != MISSING && config->created < filter->number;
 	case KIST_FILTER_BY_SINCE:
 		return filter->number != MISSING && config->created > filter->number;
+	case KIST_FILTER_BY_BOOT:
+		return starts_on_boot(c) == (filter->number != 0);
+	case KIST_FILTER_BY_COMMAND:
+		return kist_filter_text(filter, config->command[0]);
+	case KIST_FILTER_BY_POD:
+		return kist_filter_text(filter, config->pod);
+	case KIST_FILTER_BY_RESTART:
+		return kist_streq(config->restart_policy ? config->restart_policy : "no", value);
 	case KIST_FILTER_BY_EXITED:
 		return has_exited(filter, c);
 	case KIST_FILTER_BY_HEALTH:
@@ -176,9 +224,11 @@ int kist_container_filters(struct kist_cli *cli, char *const *arguments, struct 
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; r == 0 && i < out->n; i++)
+	for (size_t i = 0; r == 0 && i < out->n; i++) {
+		resolve_name(cli, &out->items[i]);
 		if (names_container(&out->items[i]))
 			r = resolve(cli, &out->items[i], err);
+	}
 	if (r < 0)
 		kist_filters_clear(out);
 	return r;

@@ -119,3 +119,49 @@ load helpers
 	run -0 kist ps --ns
 	matches 'PID +CGROUPNS +IPC +MNT +NET +PIDNS +USERNS +UTS' "${lines[0]}"
 }
+
+@test "ps: pods, their column and their filter; command, restart-policy, network by id, id by expression" {
+	kist_only
+	local network pod
+	pod=$(kist pod create --name shop)
+	kist create --name in --pod shop --restart always busybox true >/dev/null
+	kist network create net >/dev/null
+	network=$(kist network inspect --format '{{.ID}}' net)
+	kist create --name out --network net --restart on-failure:3 busybox sh -c true >/dev/null
+	names() { kist ps -a --format '{{.Names}}' "$@" | sort | xargs; }
+	run -0 kist ps -a --pod
+	matches 'NAMES +POD ID +PODNAME$' "${lines[0]}"
+	grep -qE " <none> .*-infra +${pod:0:12} +shop *\$" <<<"$output"
+	grep -qE " in +${pod:0:12} +shop *\$" <<<"$output"
+	grep -qE ' out *$' <<<"$output"
+	equal "${pod:0:12}-infra in" "$(names --filter pod=shop)"
+	equal "${pod:0:12}-infra in" "$(names --filter "pod=${pod:0:9}")"
+	equal '' "$(names --filter pod=nothing)"
+	equal out "$(names --filter 'pod!=shop')"
+	equal in "$(names --filter restart-policy=always)"
+	equal in "$(names --filter should-start-on-boot=true)"
+	equal out "$(names --filter command='^s')"
+	equal out "$(names --filter "network=$network")"
+	equal out "$(names --filter id="^$(kist inspect --format '{{.Id}}' out)\$")"
+	run -125 kist ps --filter restart-policy=sometimes
+	kist rm out >/dev/null
+	kist pod rm -f shop >/dev/null
+	kist network rm net >/dev/null
+}
+
+@test "ps: --watch shows again what changed, --sync what is true" {
+	kist_only
+	kist create --name first busybox true >/dev/null
+	"$KIST" --root "$ROOT" --runroot "$RUNROOT" ps -a --watch 1 --format '{{.Names}}' >"$STORE/watched" &
+	local watch=$!
+	seen() { grep -q "$1" "$STORE/watched"; }
+	until_true 10 seen first
+	kist rename first second >/dev/null
+	until_true 10 seen second
+	kill "$watch"
+	run -125 kist ps --watch 1 --latest
+	sleeper --name c >/dev/null
+	kill -9 "$(kist inspect --format '{{.State.ConmonPid}}' c)"
+	matches '^Exited \(unknown\)' "$(kist ps -a --sync --filter name=^c\$ --format '{{.Status}}')"
+	grep -q '^exit_code=-1$' "$ROOT/containers/$(kist inspect --format '{{.Id}}' c)/state"
+}
