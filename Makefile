@@ -139,7 +139,7 @@ check-asan:
 
 # --- end-to-end tests: real containers, as root, with the static binary; KIST=PATH tests another -------------------
 E2E ?=
-check-e2e: all static
+check-e2e: all static build/bench/many
 	$(Q)test/e2e/run $(E2E)
 
 # Kills commands at every call that changes the disk; the e2e suite of the same name takes a sample.
@@ -175,7 +175,8 @@ build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(common) $(CFLAGS) -static -o $@ $< $(LDFLAGS)
-# Makes a store of thousands of containers, to measure 'ps' on: build/bench/many ROOT RUNROOT 10000
+# Makes a store of thousands of containers, to measure 'ps' on: build/bench/many ROOT RUNROOT 10000.
+# One end-to-end test counts calls in such a store.
 build/bench/many: test/bench/many.c build/libkist-test.a
 	@mkdir -p $(@D)
 	$(call say,CC,$@)

@@ -59,6 +59,7 @@ void kist_container_free(struct kist_container *c)
 	kist_strv_free(c->state_extra);
 	kist_strv_free(c->made_volumes);
 	kist_container_drop_held(c);
+	kist_volumes_drop_holds(c);
 	free(c->port_fds);
 	kist_close_fd(&c->dir);
 	kist_close_fd(&c->run_dir);

@@ -80,6 +80,8 @@ struct kist_container {
 	size_t n_port_fds;
 	int *held; /* while it is launched: what the plan's mounts refer to by number */
 	size_t n_held;
+	struct kist_volume_hold *holds; /* while it is launched: locks of volumes in memory (volume.h) */
+	size_t n_holds;
 };
 
 /* Keeps fd open until kist_container_drop_held; *source becomes its path in /proc/self/fd. */

@@ -4,6 +4,7 @@
 #include "core/monitor_internal.h"
 #include "core/pod.h"
 #include "core/restart.h"
+#include "core/volume.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/clock.h"
@@ -454,8 +455,10 @@ int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_er
 		r = write_pidfile(m->c->config.conmon_pidfile, getpid(), err);
 	if (r == 0)
 		r = kist_launch_create(m->c, &m->launch, err);
-	if (r < 0)
+	if (r < 0) {
+		kist_volumes_drop_holds(m->c);
 		return r;
+	}
 	/* The container has them now. */
 	for (int fd = 3; fd < 3 + (int)preserve; fd++)
 		close(fd);
@@ -470,6 +473,8 @@ int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_er
 		r = -err->errnum;
 	if (r == 0)
 		r = state_begin(m, go ? KIST_RUNNING : KIST_CREATED, err);
+	/* Who waited for a volume finds us now, or finds that there is nobody. */
+	kist_volumes_drop_holds(m->c);
 	if (r == 0)
 		kist_container_event(m->c, "init");
 	if (r == 0 && go)

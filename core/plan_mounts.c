@@ -265,6 +265,8 @@ static int mount_users(struct plan *p, struct kist_error *err)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount destination '%s': expected an absolute path",
 			                 order[i].destination ? order[i].destination : "");
 	qsort(order, n, sizeof(*order), by_destination);
+	if (p->rootfs >= 0)
+		r = kist_volumes_hold(p->c, err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (i > 0 && kist_streq(order[i].destination, order[i - 1].destination))
 			return kist_fail(err, KIST_ERR_INVALID, EEXIST, "mount destination %s is given twice",

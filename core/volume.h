@@ -58,6 +58,25 @@ void kist_volumes_forget(struct kist *k, const char *id, bool anonymous);
 
 /* The mounts of the plan for one volume; with a root file system, its content is prepared. */
 int kist_volume_plan(struct plan *p, const struct kist_volume_mount_config *mount, struct kist_error *err);
+/* A volume in memory is one for all that run with it: who starts copies the mount of one that runs. Two that start at
+ * once must not each make their own, so the lock of a new one is held from the plan until the state says that the
+ * container runs; a hook that takes long makes those wait that want the same memory, and nobody else. */
+struct kist_volume_hold {
+	const char *name; /* of the configuration */
+	int dir;          /* volumes/NAME, locked */
+	int tree;         /* the mount that this container has already; -1: none */
+};
+/* Takes the locks of the container's volumes in memory, in the order of their names: before its mounts are planned. */
+int kist_volumes_hold(struct kist_container *c, struct kist_error *err);
+void kist_volumes_drop_holds(struct kist_container *c);
+/* NULL: it is not held, and locked as others are. */
+struct kist_volume_hold *kist_volume_held(struct kist_container *c, const char *name);
+/* tree: the new mount; -1: somebody runs with the volume already, and who comes next finds that one too. */
+void kist_volume_hold_used(struct kist_volume_hold *hold, int tree);
+/* As kist_volume_content, of a volume that this container has at another place already. */
+int kist_volume_hold_again(const struct kist_volume_hold *hold, int *tree, struct kist_error *err);
+/* Its file system has no other place than the mount: type tmpfs or ramfs. */
+bool kist_volume_is_memory(const struct kist_volume *v);
 /* The options of its mount, defaults included; the caller frees. */
 char **kist_volume_mount_options(const struct kist_volume_mount_config *mount);
 /* What is checked at create. */

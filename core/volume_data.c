@@ -86,7 +86,7 @@ int kist_volume_check_options(const struct kist_volume *v, struct kist_error *er
 	}
 	if (!*type)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "volume option type is missing, as in type=ext4 or o=bind");
-	if (!*device && !kist_streq(type, "tmpfs"))
+	if (!*device && !kist_volume_is_memory(v))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "volume option device is missing");
 	return 0;
 }
@@ -100,6 +100,11 @@ static bool is_mount(int fd)
 
 	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) == 0 &&
 	       (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+static bool is_memory(int fd)
+{
+	return kist_is_fs(fd, TMPFS_MAGIC) || kist_is_fs(fd, RAMFS_MAGIC);
 }
 
 static int mount_new(const struct kist_volume *v, struct kist_error *err)
@@ -116,7 +121,14 @@ static int mount_new(const struct kist_volume *v, struct kist_error *err)
 	return kist_ns_mount_detached(type, *device ? device : type, options, err);
 }
 
-/* A tmpfs is one for all containers that run with the volume at the same time: the mount of one of them is copied. */
+bool kist_volume_is_memory(const struct kist_volume *v)
+{
+	const char *type = option(v, "type");
+
+	return !is_bind(v) && (kist_streq(type, "tmpfs") || kist_streq(type, "ramfs"));
+}
+
+/* Memory is one for all containers that run with the volume at the same time: the mount of one of them is copied. */
 static int mount_of_user(struct kist *k, const char *id, const struct kist_volume *v)
 {
 	struct kist_container *c = NULL;
@@ -131,7 +143,7 @@ static int mount_of_user(struct kist *k, const char *id, const struct kist_volum
 			continue;
 		fd = kist_mount_share(c->state.pid, mount->destination + 1, NULL);
 		/* The container may have put something else there. */
-		if (fd >= 0 && !(kist_is_fs(fd, TMPFS_MAGIC) && is_mount(fd)))
+		if (fd >= 0 && !(is_memory(fd) && is_mount(fd)))
 			kist_close_fd(&fd);
 	}
 	kist_container_free(c);
@@ -145,7 +157,7 @@ static int mount_of_user(struct kist *k, const char *id, const struct kist_volum
 
 static int mount_shared(struct kist *k, int dir, const struct kist_volume *v, bool *fresh, struct kist_error *err)
 {
-	if (kist_streq(option(v, "type"), "tmpfs")) {
+	if (kist_volume_is_memory(v)) {
 		KIST_STRV char **users = kist_volume_marks(k, dir, false);
 		for (char **id = users; id && *id; id++) {
 			int fd = mount_of_user(k, *id, v);

@@ -226,18 +226,22 @@ static int prepare(struct plan *p, const struct kist_volume_mount_config *mount,
 	KIST_CLOSE int tree = -1;
 	bool fresh = false;
 
-	KIST_CLOSE int dir = kist_volume_lock(k, mount->name, err);
+	struct kist_volume_hold *hold = kist_volume_held(p->c, mount->name);
+	KIST_CLOSE int dir = hold ? fcntl(hold->dir, F_DUPFD_CLOEXEC, 3) : kist_volume_lock(k, mount->name, err);
 	if (dir < 0)
-		return dir;
+		return hold ? kist_fail_errno(err, errno, "open it") : dir;
 	int r = kist_volume_load(dir, mount->name, &x.v, err);
 	if (r < 0)
 		return r;
-	KIST_CLOSE int data = kist_volume_content(k, dir, x.v, &tree, &fresh, err);
+	KIST_CLOSE int data = hold && hold->tree >= 0 ? kist_volume_hold_again(hold, &tree, err)
+	                                              : kist_volume_content(k, dir, x.v, &tree, &fresh, err);
 	x.dir = dir;
 	x.data = data;
 	x.kept = !kist_volume_is_mounted(x.v);
 	x.sync = x.kept && !k->settings.volatile_ && !(mount->anonymous && p->config->auto_remove);
 	r = data < 0 ? data : fill(&x, fresh, err);
+	if (r == 0 && hold)
+		kist_volume_hold_used(hold, fresh ? tree : -1);
 	if (r == 0 && has_option(mount->options, "U"))
 		r = own_all(p, data, err);
 	if (r == 0 && mount->subpath) {

@@ -1,6 +1,6 @@
-/* many ROOT RUNROOT N [EXITED]: makes N containers by the engine's interface, each with labels, an environment and a
- * mount, as a person's would have; without EXITED they were never started, with it their state says that they ended.
- * Nothing is synced: the store is for measuring. */
+/* many ROOT RUNROOT N [created|exited [IMAGE]]: makes N containers by the engine's interface, each with labels and an
+ * environment, as a person's would have: created ones, which were never started, or ones whose state says that they
+ * ended. Without IMAGE their root is a directory of the host. Nothing is synced: the store is for measuring. */
 #include "core/internal.h"
 
 #include "core/base/clock.h"
@@ -9,14 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int make(struct kist *k, uint64_t i, bool exited, struct kist_error *err)
+static int make(struct kist *k, uint64_t i, bool exited, const struct kist_image *image, struct kist_error *err)
 {
 	struct kist_container_config config;
 	struct kist_container *c = NULL;
 
 	kist_container_config_init(&config);
 	config.name = kist_asprintf("many-%llu", (unsigned long long)i);
-	config.rootfs = kist_strdup("/tmp");
+	if (image) {
+		config.image = kist_strdup(image->id);
+		config.layers = kist_strv_copy(image->layers);
+	} else {
+		config.rootfs = kist_strdup("/tmp");
+	}
 	config.image_name = kist_strdup("localhost/busybox:latest");
 	kist_strv_add(&config.command, "/bin/sh");
 	kist_strv_add(&config.command, "-c");
@@ -46,17 +51,22 @@ static int make(struct kist *k, uint64_t i, bool exited, struct kist_error *err)
 int main(int argc, char **argv)
 {
 	struct kist_error err = { 0 };
+	struct kist_image *image = NULL;
 	struct kist *k = NULL;
 	uint64_t n = 0;
 
 	if (argc < 4 || kist_parse_u64(argv[3], &n) < 0) {
-		fprintf(stderr, "usage: many ROOT RUNROOT N [EXITED]\n");
+		fprintf(stderr, "usage: many ROOT RUNROOT N [created|exited [IMAGE]]\n");
 		return 2;
 	}
 	struct kist_options options = { .root = argv[1], .runroot = argv[2], .config_file = "/dev/null" };
 	int r = kist_open(&k, &options, &err);
+	bool exited = argc > 4 && kist_streq(argv[4], "exited");
+	if (r == 0 && argc > 5)
+		r = kist_image_open(k, argv[5], &image, &err);
 	for (uint64_t i = 0; r == 0 && i < n; i++)
-		r = make(k, i, argc > 4, &err);
+		r = make(k, i, exited, image, &err);
+	kist_image_free(image);
 	kist_close(k);
 	if (r < 0)
 		fprintf(stderr, "many: %s\n", err.text);

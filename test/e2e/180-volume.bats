@@ -258,6 +258,40 @@ data_image()
 	clean
 }
 
+@test "volumes in memory: containers that start at once share one, at two places too" {
+	kist_only
+	kist volume create --opt type=tmpfs s
+	kist volume create --opt type=ramfs t
+	local round n pids
+	for round in 1 2 3 4; do
+		pids=()
+		for n in 1 2 3 4; do
+			# Half of them name the volumes in the other order.
+			if [ $((n % 2)) = 0 ]; then set -- -v s:/a -v t:/b; else set -- -v s:/b -v t:/a; fi
+			kist run -d --name "c$n" "$@" busybox sh -c 'touch /a/$0 /b/$0; exec sleep 100' "$n" >/dev/null &
+			pids+=($!)
+		done
+		for n in "${pids[@]}"; do wait "$n"; done
+		for n in 1 2 3 4; do
+			all_there() { [ "$(kist exec "c$n" sh -c 'echo /a/* /b/*')" = '/a/1 /a/2 /a/3 /a/4 /b/1 /b/2 /b/3 /b/4' ]; }
+			until_true 5 all_there || fail "round $round, c$n has $(kist exec "c$n" sh -c 'echo /a/* /b/*')"
+		done
+		kist rm -f -a -t 0
+	done
+	# Mounted twice in one container: the same memory, or a clear refusal where the kernel cannot copy such a mount.
+	run kist run --rm -v t:/a -v t:/b busybox sh -c 'touch /a/x && ls /b'
+	if [ "$status" = 0 ]; then
+		equal x "$output"
+	else
+		equal 125 "$status"
+		contains "$output" 'volume t at /b: a volume in memory at two places'
+		kist volume mount t
+		equal x "$(kist run --rm -v t:/a -v t:/b busybox sh -c 'touch /a/x && ls /b')"
+	fi
+	kist volume rm s t
+	clean
+}
+
 @test "volume mount and unmount: counted" {
 	kist_only
 	kist volume create --opt type=tmpfs t
