@@ -55,7 +55,9 @@ struct create_options {
 	char **log_opt;
 };
 
-extern const struct kist_option create_option_rows[], create_limit_rows[];
+/* Of run and create; those that pods have too; limits of both; limits of containers alone. */
+extern const struct kist_option create_option_rows[], create_shared_rows[], create_limit_rows[],
+        create_own_limit_rows[];
 
 /* The configuration that the options, the image and the arguments make. argv[0] is the image or, with --rootfs, the
  * directory. */
@@ -73,6 +75,7 @@ int create_pod(struct kist_cli *cli, struct create_options *o, struct kist_pod *
 int create_pod_check(const struct create_options *o, const struct kist_pod *pod, struct kist_error *err);
 
 /* Parts of create_config. */
+int create_labels(const struct create_options *o, char ***labels, struct kist_error *err); /* --label, --label-file */
 int create_namespaces(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                       struct kist_error *err);
 int create_mounts(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,

@@ -1,5 +1,6 @@
 /* From options, image and arguments to a container's configuration. */
 #include "cli/create.h"
+#include "cli/volume_commands.h"
 
 #include "core/base/fs.h"
 #include "core/base/str.h"
@@ -217,36 +218,30 @@ static int set_image(struct kist_cli *cli, const struct create_options *o, const
 /* --- the rest -------------------------------------------------------------------------------------------------------
  */
 
-static int add_pairs(const char *option, char *const *items, char ***to, struct kist_error *err)
+int create_labels(const struct create_options *o, char ***labels, struct kist_error *err)
 {
-	for (size_t i = 0; items && items[i]; i++) {
-		if (items[i][0] == '=' || !items[i][0])
-			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected KEY=value", option, items[i]);
-		kist_env_put(to, items[i]); /* a key alone has the empty value */
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && o->label_file && o->label_file[i]; i++) {
+		KIST_STRV char **lines = NULL;
+		r = create_read_lines(o->label_file[i], &lines, err);
+		if (r == 0)
+			r = cli_add_pairs("label", lines, labels, err);
 	}
-	return 0;
+	return r < 0 ? r : cli_add_pairs("label", o->label, labels, err);
 }
 
 static int set_labels(const struct create_options *o, const struct kist_image *image,
                       struct kist_container_config *config, struct kist_error *err)
 {
-	int r = 0;
-
 	for (size_t i = 0; image && image->config.labels && image->config.labels[i]; i++)
 		kist_env_put(&config->labels, image->config.labels[i]);
-	for (size_t i = 0; r == 0 && o->label_file && o->label_file[i]; i++) {
-		KIST_STRV char **lines = NULL;
-		r = create_read_lines(o->label_file[i], &lines, err);
-		if (r == 0)
-			r = add_pairs("label", lines, &config->labels, err);
-	}
-	if (r == 0)
-		r = add_pairs("label", o->label, &config->labels, err);
+	int r = create_labels(o, &config->labels, err);
 	for (size_t i = 0; r == 0 && o->annotation && o->annotation[i]; i++)
 		if (!strchr(o->annotation[i], '='))
 			r = kist_fail(err, KIST_ERR_INVALID, 0, "annotation '%s': expected KEY=value",
 			              o->annotation[i]);
-	return r < 0 ? r : add_pairs("annotation", o->annotation, &config->annotations, err);
+	return r < 0 ? r : cli_add_pairs("annotation", o->annotation, &config->annotations, err);
 }
 
 /* "container:NAME" is kept with the full id: names change. */

@@ -9,14 +9,15 @@ extern const struct kist_command kist_command_pod, kist_command_pod_create, kist
         kist_command_pod_inspect, kist_command_pod_kill, kist_command_pod_logs, kist_command_pod_pause,
         kist_command_pod_prune, kist_command_pod_ps, kist_command_pod_restart, kist_command_pod_rm,
         kist_command_pod_start, kist_command_pod_stats, kist_command_pod_stop, kist_command_pod_top,
-        kist_command_pod_unpause;
+        kist_command_pod_unpause, kist_command_pod_clone;
 
 /* For the program's table. */
 #define KIST_POD_COMMANDS                                                                                              \
 	&kist_command_pod, &kist_command_pod_create, &kist_command_pod_exists, &kist_command_pod_inspect,              \
 	        &kist_command_pod_kill, &kist_command_pod_logs, &kist_command_pod_pause, &kist_command_pod_prune,      \
 	        &kist_command_pod_ps, &kist_command_pod_restart, &kist_command_pod_rm, &kist_command_pod_start,        \
-	        &kist_command_pod_stats, &kist_command_pod_stop, &kist_command_pod_top, &kist_command_pod_unpause,
+	        &kist_command_pod_stats, &kist_command_pod_stop, &kist_command_pod_top, &kist_command_pod_unpause,     \
+	        &kist_command_pod_clone,
 
 /* Names for the shells. */
 void kist_complete_pods(struct kist_cli *cli, const char *prefix, char ***names);

@@ -26,84 +26,20 @@ struct pod_create_options {
 	KIST_OPTION(struct pod_create_options, type, create.member, name, letter, ##__VA_ARGS__)
 
 static const struct kist_option create_rows[] = {
-	OPT(LIST, add_host, "add-host", 0, .metavar = "host:ip", .help = "Add a line to /etc/hosts of its containers"),
-	OPT(OPT_U64, blkio_weight, "blkio-weight", 0, .metavar = "weight", .help = "Block I/O weight, 10 to 1000"),
-	OPT(LIST, blkio_weight_device, "blkio-weight-device", 0, .metavar = "device:weight",
-	    .help = "Block I/O weight on a device"),
-	OPT(STRING, cgroup_parent, "cgroup-parent", 0, .metavar = "path", .help = "Cgroup to make the pod's cgroup in"),
-	OPT(OPT_U64, cpu_shares, "cpu-shares", 'c', .metavar = "shares",
-	    .help = "CPU shares relative to others, 2 to 262144"),
-	OPT(OPT_NANO, cpus, "cpus", 0, .metavar = "number", .help = "Number of CPUs of all containers together"),
-	OPT(STRING, cpuset_cpus, "cpuset-cpus", 0, .metavar = "list", .help = "CPUs to run on (0-3, 0,1)"),
-	OPT(STRING, cpuset_mems, "cpuset-mems", 0, .metavar = "list", .help = "Memory nodes to use (0-3, 0,1)"),
-	OPT(LIST, device, "device", 0, .metavar = "host[:container][:rwm]", .completes = KIST_COMPLETE_FILE,
-	    .help = "Add a host device to each container"),
-	OPT(LIST, read_bps, "device-read-bps", 0, .metavar = "device:rate",
-	    .help = "Limit reading from a device, bytes per second"),
-	OPT(LIST, write_bps, "device-write-bps", 0, .metavar = "device:rate",
-	    .help = "Limit writing to a device, bytes per second"),
-	OPT(LIST, dns, "dns", 0, .metavar = "address",
-	    .help = "DNS server instead of the host's; none: leave /etc/resolv.conf alone"),
-	OPT(LIST, dns_option, "dns-option", 0, .aliases = (const char *const[]){ "dns-opt", NULL }, .metavar = "option",
-	    .help = "Resolver option instead of the host's"),
-	OPT(LIST, dns_search, "dns-search", 0, .metavar = "domain",
-	    .help = "Search domain instead of the host's; '.': none"),
 	OWN(CHOICE, exit_policy, "exit-policy", 0, .metavar = "policy", .fallback = "continue",
 	    .choices = (const char *const[]){ "continue", "stop", NULL },
 	    .help = "When the last container has ended: continue with the infra container alone, or stop"),
-	OPT(LIST, gidmap, "gidmap", 0, .metavar = "container:host:size",
-	    .help = "Map group ids; makes a user namespace that all share"),
-	OPT(STRING, hostname, "hostname", 0, .metavar = "name", .help = "Host name of the pod; its name by default"),
-	OPT(STRING, hosts_file, "hosts-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
-	    .help = "Begin /etc/hosts with this file; none: with nothing"),
 	OWN(OPT_BOOL, infra, "infra", 0, .help = "Make an infra container that holds the namespaces (default true)"),
 	OWN(STRING, infra_name, "infra-name", 0, .metavar = "name", .help = "Name of the infra container"),
-	OPT(STRING, ip, "ip", 0, .metavar = "address", .help = "IPv4 address on its network"),
-	OPT(STRING, ip6, "ip6", 0, .metavar = "address", .help = "IPv6 address on its network"),
-	OPT(LIST, label, "label", 'l', .metavar = "key=value", .help = "Add a label"),
-	OPT(LIST, label_file, "label-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
-	    .help = "Read labels from a file"),
-	OPT(STRING, mac_address, "mac-address", 0, .metavar = "address", .help = "Hardware address on its network"),
-	OPT(OPT_SIZE, memory, "memory", 'm', .metavar = "bytes", .flags = KIST_OPTION_UNLIMITED,
-	    .help = "Memory limit of all containers together (64m, 1g)"),
-	OPT(OPT_SIZE, memory_swap, "memory-swap", 0, .metavar = "bytes", .flags = KIST_OPTION_UNLIMITED,
-	    .help = "Limit of memory and swap together, -1: none"),
 	OPT(STRING, name, "name", 'n', .metavar = "name", .help = "Name of the pod; empty: one is generated"),
-	OPT(LIST, network, "network", 0, .aliases = (const char *const[]){ "net", NULL }, .metavar = "mode",
-	    .completes = KIST_COMPLETE_NETWORK,
-	    .help = "Network: NAME[:ip=..,ip6=..,mac=..,alias=..,interface_name=..], or none, host, ns:PATH"),
-	OPT(LIST, network_alias, "network-alias", 0, .metavar = "name", .help = "Add a name on its networks"),
-	OPT(FLAG, no_hosts, "no-hosts", 0, .help = "Leave /etc/hosts of the containers as their images have it"),
-	OPT(STRING, pid, "pid", 0, .metavar = "mode", .help = "PID namespace: private, host or ns:PATH"),
 	OWN(STRING, id_file, "pod-id-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	    .help = "Write the pod's id to a new file"),
-	OPT(LIST, publish, "publish", 'p', .metavar = "[[ip:][port]:]port[/protocol]",
-	    .help = "Publish a port or a range of ports of the pod on the host"),
-	OPT(STRING, restart, "restart", 0, .metavar = "policy",
-	    .choices = (const char *const[]){ "no", "on-failure", "always", "unless-stopped", NULL },
-	    .help = "Restart policy of containers without one of their own: no, on-failure[:N], always, "
-	            "unless-stopped"),
-	OPT(FLAG, replace, "replace", 0, .help = "Remove a pod of the same name first"),
-	OPT(LIST, security_opt, "security-opt", 0, .metavar = "option",
-	    .help = "Of each container: no-new-privileges, seccomp=, apparmor=, mask=, unmask=, proc-opts="),
 	OWN(STRING, share, "share", 0, .metavar = "namespaces",
 	    .help = "Namespaces to share: cgroup, ipc, net, pid, user, uts or none; with + or - in front, more or "
 	            "fewer "
 	            "than ipc,net,uts"),
 	OWN(FLAG, share_parent, "share-parent", 0, .fallback = "true",
 	    .help = "Put the containers' cgroups into the pod's"),
-	OPT(OPT_SIZE, shm_size, "shm-size", 0, .metavar = "bytes", .help = "Size of the shared /dev/shm; 0: no limit"),
-	OPT(LIST, sysctl, "sysctl", 0, .metavar = "name=value",
-	    .help = "Set a kernel parameter of the shared namespaces"),
-	OPT(LIST, uidmap, "uidmap", 0, .metavar = "container:host:size",
-	    .help = "Map user ids; makes a user namespace that all share"),
-	OPT(STRING, userns, "userns", 0, .metavar = "mode",
-	    .help = "User namespace that all share: host, private (with --uidmap and --gidmap) or ns:PATH"),
-	OPT(STRING, uts, "uts", 0, .metavar = "mode", .help = "UTS namespace: private, host or ns:PATH"),
-	OPT(LIST, volume, "volume", 'v', .metavar = "[source:]container[:options]", .completes = KIST_COMPLETE_VOLUME,
-	    .help = "Mount a host path or a volume in each container"),
-	OPT(LIST, volumes_from, "volumes-from", 0, .metavar = "container[:options]",
-	    .completes = KIST_COMPLETE_CONTAINER, .help = "Mount what another container has in each container"),
 	{ 0 },
 };
 
@@ -292,19 +228,6 @@ static int set_limits(struct kist_cli *cli, const struct create_options *options
 	return r;
 }
 
-static int set_labels(const struct create_options *o, struct kist_pod_config *config, struct kist_error *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && o->label_file && o->label_file[i]; i++) {
-		KIST_STRV char **lines = NULL;
-		r = create_read_lines(o->label_file[i], &lines, err);
-		if (r == 0)
-			r = cli_add_pairs("label", lines, &config->labels, err);
-	}
-	return r < 0 ? r : cli_add_pairs("label", o->label, &config->labels, err);
-}
-
 static int replace_old(struct kist_cli *cli, const char *name, struct kist_error *err)
 {
 	struct kist_error problem = { 0 };
@@ -342,7 +265,7 @@ static int make(struct kist_cli *cli, const struct pod_create_options *own, stru
 	if (r == 0)
 		r = set_share(own, &config, err);
 	if (r == 0)
-		r = set_labels(o, &config, err);
+		r = create_labels(o, &config.labels, err);
 	if (r == 0)
 		r = set_limits(cli, o, &config, err);
 	if (r == 0 && config.infra)
@@ -407,7 +330,11 @@ const struct kist_command kist_command_pod_create = {
 	        "Creates a pod and prints its id. 'kist create --pod' and 'kist run --pod' put containers into it.",
 	.examples = (const char *const[]){ "pod create --name web -p 8080:80",
 	                                   "pod create --share +pid --memory 256m db", NULL },
-	.options = (const struct kist_option_set[]){ { create_rows, 0 }, { 0 } },
+	.options =
+	        (const struct kist_option_set[]){ { create_rows, 0 },
+	                                          { create_shared_rows, offsetof(struct pod_create_options, create) },
+	                                          { create_limit_rows, offsetof(struct pod_create_options, create) },
+	                                          { 0 } },
 	.options_size = sizeof(struct pod_create_options),
 	.max_args = 1,
 	.needs = KIST_NEEDS_STORE,

@@ -35,7 +35,9 @@ static const struct kist_option run_rows[] = {
 static const struct kist_option_set run_sets[] = {
 	{ run_rows, 0 },
 	{ create_option_rows, offsetof(struct run_options, create) },
+	{ create_shared_rows, offsetof(struct run_options, create) },
 	{ create_limit_rows, offsetof(struct run_options, create) },
+	{ create_own_limit_rows, offsetof(struct run_options, create) },
 	{ cli_registry_rows, offsetof(struct run_options, create.registry) },
 	{ cli_platform_rows, offsetof(struct run_options, create.platform) },
 	{ 0 },
@@ -43,7 +45,9 @@ static const struct kist_option_set run_sets[] = {
 
 static const struct kist_option_set create_sets[] = {
 	{ create_option_rows, 0 },
+	{ create_shared_rows, 0 },
 	{ create_limit_rows, 0 },
+	{ create_own_limit_rows, 0 },
 	{ cli_registry_rows, offsetof(struct create_options, registry) },
 	{ cli_platform_rows, offsetof(struct create_options, platform) },
 	{ 0 },

@@ -1,4 +1,5 @@
 cli-sources := \
+	cli/clone.c \
 	cli/columns.c \
 	cli/command.c \
 	cli/completion.c \

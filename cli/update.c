@@ -54,6 +54,7 @@ const struct kist_command kist_command_update = {
 	.examples = (const char *const[]){ "update --memory 256m --cpus 0.5 web", "update --restart always web", NULL },
 	.options = (const struct kist_option_set[]){ { update_rows, 0 },
 	                                             { create_limit_rows, offsetof(struct update_options, create) },
+	                                             { create_own_limit_rows, offsetof(struct update_options, create) },
 	                                             { 0 } },
 	.options_size = sizeof(struct update_options),
 	.min_args = 1,

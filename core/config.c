@@ -351,6 +351,14 @@ static bool has_destination(const struct kist_container_config *config, const ch
 	return false;
 }
 
+static bool has_device(const struct kist_container_config *config, const char *destination)
+{
+	for (size_t i = 0; i < config->n_devices; i++)
+		if (kist_streq(config->devices[i].destination, destination))
+			return true;
+	return false;
+}
+
 static void inherit_mounts(struct kist_container_config *config, const struct kist_container_config *from)
 {
 	for (size_t i = 0; i < from->n_mounts; i++) {
@@ -369,6 +377,8 @@ static void inherit_mounts(struct kist_container_config *config, const struct ki
 		volume->anonymous = false; /* it goes with who it was made for */
 	}
 	for (size_t i = 0; i < from->n_devices; i++) {
+		if (has_device(config, from->devices[i].destination))
+			continue;
 		config->devices = kist_grow(config->devices, config->n_devices + 1, sizeof(*config->devices));
 		kist_table_copy(&device_table, &config->devices[config->n_devices++], &from->devices[i]);
 	}

@@ -136,6 +136,9 @@ int kist_container_make(struct kist *k, const struct kist_container_config *conf
                         struct kist_error *err);
 /* What a container in a pod has from the infra container: mounts, devices, protection, user maps. */
 void kist_container_config_inherit(struct kist_container_config *config, const struct kist_container_config *from);
+/* What is set in one takes the place of what is in the other (update.c). */
+int kist_resources_merge(struct kist_spec_resources **to, const struct kist_spec_resources *from,
+                         struct kist_error *err);
 /* Several at once: told to end together, so that their grace times do not add up. Returns the first failure. */
 int kist_container_stop_all(struct kist_container *const *list, size_t n, int64_t timeout, struct kist_error *err);
 /* Settles one whose monitor is gone, if nobody is at work on it. False: it removed itself. */

@@ -111,6 +111,17 @@ struct kist_update {
 int kist_container_update(struct kist_container *c, const struct kist_update *update, struct kist_error *err);
 /* "on-failure:3" into its parts; "never" is "no". *policy is replaced. */
 int kist_restart_parse(const char *text, char **policy, uint32_t *retries, struct kist_error *err);
+/* A container made with what another was made with: limits and policy as they are now, the same image or another one,
+ * and the same volumes. What only one can have is left out: the paths of log, pid and id files. */
+struct kist_clone {
+	const char *name;                            /* NULL: that of the other with -clone, and a number if need be */
+	const struct kist_image *image;              /* NULL: the same */
+	const char *image_name;                      /* what it is to be called; with image */
+	const struct kist_spec_resources *resources; /* what is set takes the place of what is; NULL: the same */
+	char *const *create_command;                 /* for inspect; may be NULL */
+};
+int kist_container_clone(struct kist_container *c, const struct kist_clone *how, struct kist_container **out,
+                         struct kist_error *err); /* how may be NULL */
 /* Whether its restart policy wants another run: it is dead, and nobody stopped it. */
 bool kist_container_should_restart(struct kist_container *c);
 

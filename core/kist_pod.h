@@ -81,6 +81,18 @@ int kist_pod_unpause(struct kist_pod *pod, struct kist_error *err);
 int kist_pod_remove(struct kist_pod *pod, unsigned flags, int64_t timeout, struct kist_error *err);
 /* What is left of one whose record cannot be loaded (or can). */
 int kist_pod_evict(struct kist *k, const char *name_or_id, char id[65], struct kist_error *err);
+/* A pod made with what another was made with, and clones of its containers in it: wholly or not at all. */
+struct kist_pod_clone {
+	const char *name;     /* NULL: that of the other with -clone, and a number if need be */
+	const char *hostname; /* NULL: as the other, which may be its name */
+	char *const *labels;  /* "key=value", over the other's */
+	const char *restart_policy;
+	uint32_t restart_retries;                    /* with restart_policy */
+	const struct kist_spec_resources *resources; /* what is set takes the place of what is; NULL: the same */
+	char *const *create_command;                 /* for inspect; may be NULL */
+};
+int kist_pod_clone(struct kist_pod *pod, const struct kist_pod_clone *how, struct kist_pod **out,
+                   struct kist_error *err); /* how may be NULL */
 /* podman's documents: of 'pod inspect', and an item of 'pod ps --format json'. */
 int kist_pod_inspect(struct kist_pod *pod, struct json_object **out, struct kist_error *err);
 int kist_pod_summary(struct kist_pod *pod, struct json_object **out, struct kist_error *err);

@@ -30,7 +30,8 @@ static void drop_lists(struct kist_spec_resources *to, const struct kist_spec_re
 }
 
 /* What is set in one takes the place of what is in the other: as one record read over another. */
-static int merge(struct kist_spec_resources **to, const struct kist_spec_resources *from, struct kist_error *err)
+int kist_resources_merge(struct kist_spec_resources **to, const struct kist_spec_resources *from,
+                         struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 
@@ -70,7 +71,7 @@ static int update_locked(struct kist_container *c, const struct kist_update *upd
 	if (r == 0 && update->resources && kist_streq(config->cgroups, "disabled"))
 		r = kist_fail(err, KIST_ERR_INVALID, 0, "it was made without a cgroup, which limits need");
 	if (r == 0 && update->resources)
-		r = merge(&config->resources, update->resources, err);
+		r = kist_resources_merge(&config->resources, update->resources, err);
 	if (r == 0 && update->resources && update->resources->pids_limit.set)
 		config->pids_limit_default = false;
 	if (r == 0 && update->restart_policy) {
