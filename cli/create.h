@@ -14,7 +14,7 @@ struct create_options {
 	struct cli_platform platform;
 	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone;
 	struct kist_opt stop_timeout;
-	const char *restart, *conmon_pidfile;
+	const char *restart, *conmon_pidfile, *sdnotify;
 	struct kist_opt timeout;
 	char **required;
 	/* namespaces */

@@ -106,7 +106,8 @@ int create_env(struct kist_cli *cli, const struct create_options *o, const struc
 	config->unset_env = kist_strv_copy(o->unset_env);
 	config->unset_env_all = o->unset_env_all;
 	for (char **host = environ; o->env_host && host && *host; host++)
-		if (strchr(*host, '=') && (*host)[0] != '=')
+		/* Of a service manager's, which --sdnotify is about. */
+		if (strchr(*host, '=') && (*host)[0] != '=' && !kist_has_prefix(*host, "NOTIFY_SOCKET="))
 			kist_env_put(env, *host);
 	for (size_t i = 0; r == 0 && o->env_file && o->env_file[i]; i++) {
 		KIST_STRV char **lines = NULL;

@@ -101,6 +101,9 @@ const struct kist_option create_option_rows[] = {
 	OPT(FLAG, rootfs, "rootfs", 0,
 	    .help = "The argument is a directory or a squashfs or erofs file, not an image; DIR:O puts an overlay over "
 	            "it"),
+	OPT(CHOICE, sdnotify, "sdnotify", 0, .metavar = "mode",
+	    .choices = (const char *const[]){ "container", "conmon", "healthy", "ignore", NULL },
+	    .help = "Who tells NOTIFY_SOCKET of readiness: container, conmon, healthy, or ignore (default container)"),
 	OPT(LIST, secret, "secret", 0, .metavar = "name[,opt=value...]", .completes = KIST_COMPLETE_SECRET,
 	    .help = "Give a secret: type=mount|env, target=, uid=, gid=, mode="),
 	OPT(STRING, stop_signal, "stop-signal", 0, .metavar = "signal", .help = "Signal that stops the container"),

@@ -20,6 +20,8 @@ int create_supervise(struct kist_cli *cli, const struct create_options *o, struc
 	if (o->timeout.set && (uint64_t)o->timeout.value > UINT32_MAX)
 		return kist_fail(err, KIST_ERR_INVALID, ERANGE, "timeout is out of range");
 	config->timeout = (uint32_t)o->timeout.value;
+	if (o->sdnotify)
+		kist_sdnotify_parse(o->sdnotify, &config->sdnotify);
 	KIST_FREE char *here = getcwd(NULL, 0);
 	if (o->conmon_pidfile)
 		config->conmon_pidfile = o->conmon_pidfile[0] == '/'

@@ -16,7 +16,7 @@ struct run_options {
 	bool detach, sig_proxy;
 	const char *detach_keys;
 	char **attach;
-	struct kist_opt preserve_fds;
+	struct kist_opt preserve_fds, ready_fd;
 };
 
 static const struct kist_option run_rows[] = {
@@ -27,6 +27,8 @@ static const struct kist_option run_rows[] = {
 	            .help = "Keys that detach from the container"),
 	KIST_OPTION(struct run_options, OPT_U64, preserve_fds, "preserve-fds", 0, .metavar = "n",
 	            .help = "Pass file descriptors 3 to 3+n-1 on"),
+	KIST_OPTION(struct run_options, OPT_U64, ready_fd, "ready-fd", 0, .metavar = "fd",
+	            .help = "Write a newline to this file descriptor when the container is ready, as s6 wants it"),
 	KIST_OPTION(struct run_options, FLAG, sig_proxy, "sig-proxy", 0, .fallback = "true",
 	            .help = "Pass signals on to the container"),
 	{ 0 },
@@ -124,6 +126,14 @@ void cli_window_size(struct kist_start *start)
 		}
 }
 
+int cli_ready_fd(const struct kist_opt *given, struct kist_start *start, struct kist_error *err)
+{
+	if (given->set && (given->value < 3 || given->value > 1024))
+		return kist_fail(err, KIST_ERR_INVALID, ERANGE, "--ready-fd: expected 3 to 1024");
+	start->ready_fd = (unsigned)given->value;
+	return 0;
+}
+
 int cli_attach(struct kist_container *c, struct kist_attach *session, const struct kist_attach_io *io,
                struct kist_error *err)
 {
@@ -147,17 +157,21 @@ static int run_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 	struct kist_attach_io io = { .in = -1, .out = -1, .err = -1 };
 	struct kist_start start = { .attach = !o->detach,
 		                    .recursive = true,
-		                    .preserve_fds = (unsigned)o->preserve_fds.value };
+		                    .preserve_fds = (unsigned)o->preserve_fds.value,
+		                    .notify_socket = getenv("NOTIFY_SOCKET") };
 	unsigned char keys[16];
 
 	if (o->detach && o->attach)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--attach and --detach exclude each other");
+	int r = cli_ready_fd(&o->ready_fd, &start, err);
+	if (r < 0)
+		return r;
 	if (o->preserve_fds.set && o->preserve_fds.value > 1024)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--preserve-fds: at most 1024");
 	if (kist_detach_keys_parse(o->detach_keys, keys) < 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "detach-keys '%s': expected characters or ctrl-X, comma separated", o->detach_keys);
-	int r = attach_streams(o, &io, err);
+	r = attach_streams(o, &io, err);
 	if (r == 0)
 		r = create_container(cli, &o->create, argc - 1, argv + 1, &c, err);
 	if (r < 0)

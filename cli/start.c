@@ -13,6 +13,7 @@
 struct start_options {
 	bool all, attach, interactive, latest, sig_proxy;
 	const char *detach_keys;
+	struct kist_opt ready_fd;
 	char **filter;
 };
 
@@ -26,6 +27,8 @@ static const struct kist_option start_rows[] = {
 	ROW(LIST, filter, "filter", 'f', .metavar = "key=value", .help = "Start the containers that match"),
 	ROW(FLAG, interactive, "interactive", 'i', .help = "Pass stdin on"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Start the container created last"),
+	ROW(OPT_U64, ready_fd, "ready-fd", 0, .metavar = "fd",
+	    .help = "Write a newline to this file descriptor when the container is ready, as s6 wants it"),
 	ROW(FLAG, sig_proxy, "sig-proxy", 0, .fallback = "true",
 	    .help = "With --attach: pass signals on to the container"),
 	{ 0 },
@@ -36,6 +39,8 @@ static int start_check(const void *options, int argc, char **argv, struct kist_e
 	const struct start_options *o = options;
 
 	(void)argv;
+	if (o->ready_fd.set && (o->all || o->filter || argc > 2))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--ready-fd is for one container");
 	if ((o->attach || o->interactive) && (o->all || o->filter || argc > 2))
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "only one container can be started with --attach or --interactive");
@@ -44,21 +49,29 @@ static int start_check(const void *options, int argc, char **argv, struct kist_e
 
 static int start_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {
+	const struct start_options *o = arg;
+	struct kist_start start = { .recursive = true, .notify_socket = getenv("NOTIFY_SOCKET") };
+
 	(void)cli;
-	(void)arg;
+	int r = cli_ready_fd(&o->ready_fd, &start, err);
+	if (r < 0)
+		return r;
 	if (kist_container_state(c)->status == KIST_RUNNING && kist_container_sync(c, NULL) == 0 &&
 	    kist_container_state(c)->status == KIST_RUNNING)
 		return 0; /* as podman: it runs, which is what was asked for */
-	return kist_container_start(c, &(struct kist_start){ .recursive = true }, NULL, err);
+	return kist_container_start(c, &start, NULL, err);
 }
 
 static int start_attached(struct kist_cli *cli, const struct start_options *o, const char *name, struct kist_error *err)
 {
 	struct kist_container *c = NULL;
 	struct kist_attach *session = NULL;
-	struct kist_start start = { .attach = true, .recursive = true };
+	struct kist_start start = { .attach = true, .recursive = true, .notify_socket = getenv("NOTIFY_SOCKET") };
 
-	int r = name ? kist_container_open(cli->k, name, &c, err) : kist_container_latest(cli->k, &c, err);
+	int r = cli_ready_fd(&o->ready_fd, &start, err);
+	if (r < 0)
+		return r;
+	r = name ? kist_container_open(cli->k, name, &c, err) : kist_container_latest(cli->k, &c, err);
 	if (r < 0)
 		return r;
 	struct kist_attach_io io = {
@@ -98,7 +111,7 @@ static int start_run(struct kist_cli *cli, void *options, int argc, char **argv,
 		.print_input = true,
 		.order = KIST_ORDER_NEEDED_FIRST,
 	};
-	return kist_cli_each(cli, &targets, argc, argv, start_one, NULL, err);
+	return kist_cli_each(cli, &targets, argc, argv, start_one, options, err);
 }
 
 const struct kist_command kist_command_start = {

@@ -2,6 +2,7 @@
 #include "core/container_root.h"
 #include "core/launch_hooks.h"
 #include "core/network.h"
+#include "core/notify.h"
 #include "core/pod.h"
 #include "core/userns.h"
 #include "core/volume.h"
@@ -42,8 +43,9 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 /* The run directory's files of one run; the lock stays, others wait on it. */
 static void run_files_free(struct kist_container *c)
 {
-	static const char *const names[] = { "attach",  "hosts",         "resolv.conf", "hostname",      "containerenv",
-		                             "secrets", KIST_NAMES_LOCK, "exec",        KIST_LIVE_RECORD };
+	static const char *const names[] = { "attach",         "hosts",        "resolv.conf",   "hostname",
+		                             "containerenv",   "secrets",      KIST_NAMES_LOCK, "exec",
+		                             KIST_LIVE_RECORD, KIST_NOTIFY_DIR };
 
 	if (kist_container_rundir(c, NULL) < 0)
 		return;

@@ -126,6 +126,14 @@ static const struct kist_field health_fields[] = {
 };
 static const struct kist_table health_table = KIST_TABLE("health check", struct kist_health_config, health_fields);
 
+static const struct kist_name sdnotify_names[] = {
+	{ "container", KIST_SDNOTIFY_CONTAINER },
+	{ "conmon", KIST_SDNOTIFY_CONMON },
+	{ "healthy", KIST_SDNOTIFY_HEALTHY },
+	{ "ignore", KIST_SDNOTIFY_IGNORE },
+	{ NULL, 0 },
+};
+
 static const struct kist_field config_fields[] = {
 	CONFIG(STRING, id),
 	CONFIG(STRING, name),
@@ -192,6 +200,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(U32, restart_retries),
 	CONFIG(U32, restart_delay, .fallback = "100"),
 	CONFIG(U32, restart_delay_max, .fallback = "60000"),
+	CONFIG(ENUM, sdnotify, .names = sdnotify_names, .fallback = "container"),
 	CONFIG(OPT_U32, umask),
 	CONFIG(STRING, timezone),
 	CONFIG(U64, shm_size, .fallback = "67108864"),
@@ -282,6 +291,16 @@ const char *kist_status_name(enum kist_status status)
 const char *kist_status_shown(enum kist_status status)
 {
 	return kist_name_of(shown_names, status);
+}
+
+int kist_sdnotify_parse(const char *text, int *out)
+{
+	return kist_value_of(sdnotify_names, text, out);
+}
+
+const char *kist_sdnotify_name(int mode)
+{
+	return kist_name_of(sdnotify_names, mode);
 }
 
 int kist_status_parse(const char *text, enum kist_status *out)

@@ -344,11 +344,9 @@ static struct json_object *umask_text(const struct view *v)
 	return view_text(text);
 }
 
-/* The monitor leaves NOTIFY_SOCKET alone. */
 static struct json_object *notify_mode(const struct view *v)
 {
-	(void)v;
-	return view_text("ignore");
+	return view_text(kist_sdnotify_name(v->config->sdnotify));
 }
 
 static const struct view_row config_rows[] = {

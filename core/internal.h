@@ -74,6 +74,7 @@ struct kist_container {
 	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */
 	bool files_later;    /* who removes it calls kist_container_remove_files */
+	bool notify;         /* while it is launched: it gets a notify socket (notify.h) */
 	char *gone;          /* removed: what its directory is called, until that is deleted */
 	char **made_volumes; /* while it is created: those that did not exist before */
 	int *port_fds;       /* of the monitor: they keep published ports from others */

@@ -73,6 +73,13 @@ struct kist_health_config {
 	char *log_destination;    /* local: in the run directory; events_logger; or a directory */
 };
 
+/* Who tells NOTIFY_SOCKET that the container is ready: it itself, the monitor at once or after the first health check
+ * that passed, or nobody. */
+enum kist_sdnotify { KIST_SDNOTIFY_CONTAINER, KIST_SDNOTIFY_CONMON, KIST_SDNOTIFY_HEALTHY, KIST_SDNOTIFY_IGNORE };
+/* container conmon healthy ignore. -EINVAL. */
+int kist_sdnotify_parse(const char *text, int *out);
+const char *kist_sdnotify_name(int mode);
+
 /* What 'create' fixes. Written once to containers/ID/config (kist-state(5)); core/config.c has the table.
  * Namespace modes: "private", "host", "container:ID", "ns:PATH"; net also "none"; ipc also "shareable" and "none"; user
  * also "auto[:OPTIONS]" and "keep-id". */
@@ -133,6 +140,7 @@ struct kist_container_config {
 	char *restart_policy;                      /* no on-failure always unless-stopped; NULL: no */
 	uint32_t restart_retries;                  /* with on-failure: at most so many restarts; 0: any number */
 	uint32_t restart_delay, restart_delay_max; /* milliseconds: as in the settings */
+	int sdnotify;                              /* enum kist_sdnotify */
 	struct kist_opt umask;                     /* 0022 */
 	char *timezone;                            /* zone name or "local" */
 	uint64_t shm_size;

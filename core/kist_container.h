@@ -87,6 +87,9 @@ struct kist_start {
 	bool attach;           /* connect before the start, so that no output is lost; *session is set */
 	unsigned rows, cols;   /* the terminal's size, set before exec; 0: unset */
 	unsigned preserve_fds; /* fds 3..3+n-1 of this process are passed on */
+	/* Who is told that it is ready, when sdnotify says so, in this run and those that follow by policy. */
+	const char *notify_socket; /* sd_notify(3): a path or @NAME; NULL: nobody */
+	unsigned ready_fd;         /* of this process, inherited: a newline is written to it, as s6 has it; 0: none */
 };
 /* configured created stopped exited -> running. With attach, *session must be freed; then kist_attach_run. */
 int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session,

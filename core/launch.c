@@ -2,6 +2,7 @@
 #include "core/launch.h"
 #include "core/launch_hooks.h"
 #include "core/log.h"
+#include "core/notify.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/fs.h"
@@ -173,6 +174,8 @@ static int save_plan(struct kist_container *c, const struct kist_spec *spec, str
 
 	process->env = kist_strv_copy(whole);
 	kist_secrets_strip(&c->config, &process->env);
+	if (c->notify)
+		kist_env_unset(&process->env, KIST_NOTIFY_ENV);
 	KIST_FREE char *text = kist_spec_text(spec);
 	kist_strv_free(process->env);
 	process->env = whole;

@@ -114,6 +114,7 @@ static int make_startable(struct kist_container *c, struct kist_error *err)
 /* An initialised container waits at its gate: its monitor is asked to open it. */
 static int start_created(struct kist_container *c, const struct kist_start *start, int *control, struct kist_error *err)
 {
+	int fd = (int)start->ready_fd;
 	KIST_CLOSE int sock = kist_attach_connect(c, err);
 	if (sock < 0)
 		return sock;
@@ -121,7 +122,9 @@ static int start_created(struct kist_container *c, const struct kist_start *star
 		struct kist_msg_attach attach = { .output = 1, .owner = 1 };
 		kist_msg_send(sock, KIST_MSG_ATTACH, &attach, sizeof(attach));
 	}
-	int r = kist_msg_send(sock, KIST_MSG_START, NULL, 0);
+	KIST_FREE char *message =
+	        kist_asprintf("%c%s", KIST_MSG_START, start->notify_socket ? start->notify_socket : "");
+	int r = kist_send_fds(sock, message, strlen(message), &fd, fd ? 1 : 0);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "ask the monitor to start");
 	r = kist_spawn_await(sock, KIST_MSG_STARTED, err);
@@ -139,7 +142,9 @@ static int launch(struct kist_container *c, const struct kist_start *start, bool
 		                  .attach = start->attach,
 		                  .rows = start->rows,
 		                  .cols = start->cols,
-		                  .preserve_fds = start->preserve_fds };
+		                  .preserve_fds = start->preserve_fds,
+		                  .notify_socket = start->notify_socket,
+		                  .ready_fd = (int)start->ready_fd };
 
 	int r = kist_dependencies_check(c, err);
 	if (r == 0)
@@ -155,6 +160,16 @@ static int launch(struct kist_container *c, const struct kist_start *start, bool
 	return r;
 }
 
+static int readiness(const struct kist_container *c, struct kist_start *start, struct kist_error *err)
+{
+	if (c->config.sdnotify != KIST_SDNOTIFY_IGNORE)
+		return kist_check_ready(start->notify_socket, start->ready_fd, err);
+	start->notify_socket = NULL;
+	return start->ready_fd ? kist_fail(err, KIST_ERR_INVALID, 0, "ready fd: container %s has sdnotify=ignore",
+	                                   c->config.name)
+	                       : 0;
+}
+
 int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session,
                          struct kist_error *err)
 {
@@ -162,7 +177,12 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 	KIST_CLOSE int control = -1, starting = -1;
 
 	start = start ? start : &plain;
-	int r = kist_pod_infra_start(c, &starting, err);
+	struct kist_start heard = *start;
+	int r = readiness(c, &heard, err);
+	if (r < 0)
+		return r;
+	start = &heard;
+	r = kist_pod_infra_start(c, &starting, err);
 	if (r < 0)
 		return r;
 	r = start->recursive ? kist_dependencies_start(c, err) : 0;

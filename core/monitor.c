@@ -2,6 +2,7 @@
  * and is gone. It is executed by kist_spawn_monitor from a copy of the binary that containers cannot write. */
 #include "core/launch_hooks.h"
 #include "core/monitor_internal.h"
+#include "core/notify.h"
 #include "core/pod.h"
 #include "core/restart.h"
 #include "core/volume.h"
@@ -162,6 +163,7 @@ int monitor_gate_open(struct monitor *m, struct kist_error *err)
 		return r;
 	m->phase = MONITOR_RUNNING;
 	kist_container_event(m->c, "start");
+	monitor_notify_started(m);
 	kist_launch_hooks_poststart(m->c, m->launch.child.pid);
 	m->began = kist_now_boot();
 	monitor_health_begin(m);
@@ -176,6 +178,7 @@ void monitor_run_close(struct monitor *m)
 
 	for (size_t i = 0; i < KIST_COUNT(watches); i++)
 		monitor_unwatch(m, watches[i]);
+	monitor_notify_close(m);
 	monitor_network_close(m);
 	kist_log_writer_close(m->log);
 	m->log = NULL;
@@ -454,6 +457,8 @@ int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_er
 	if (r == 0)
 		r = write_pidfile(m->c->config.conmon_pidfile, getpid(), err);
 	if (r == 0)
+		r = monitor_notify_open(m, !go, err);
+	if (r == 0)
 		r = kist_launch_create(m->c, &m->launch, err);
 	if (r < 0) {
 		kist_volumes_drop_holds(m->c);
@@ -523,10 +528,15 @@ static void start_first(struct monitor *m, const struct monitor_args *args)
 	kist_container_unlock(m->c);
 }
 
+static int sooner(int a, int b)
+{
+	return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
 /* Milliseconds until something is due, -1: nothing is. What is due now is done. */
 static int next_timeout(struct monitor *m)
 {
-	int clients = monitor_clients_timeout(m);
+	int clients = sooner(monitor_clients_timeout(m), monitor_notify_timeout(m));
 	int64_t most = m->c->config.timeout * KIST_NSEC_PER_SEC;
 
 	if (!most || m->phase != MONITOR_RUNNING)
@@ -536,7 +546,7 @@ static int next_timeout(struct monitor *m)
 		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
 		left = 1000; /* its end wakes us before that */
 	}
-	return clients >= 0 && clients < left ? clients : left > 60000 ? 60000 : (int)left;
+	return sooner(clients, left > 60000 ? 60000 : (int)left);
 }
 
 /* One run, from the gate to the end; true: another one follows. */
@@ -569,7 +579,7 @@ static void run(struct monitor *m, const struct monitor_args *args)
 
 int kist_monitor_main(int argc, char **argv)
 {
-	struct monitor m = { .launch = KIST_LAUNCH_INIT, .epoll = -1 };
+	struct monitor m = { .launch = KIST_LAUNCH_INIT, .epoll = -1, .notify.ready_fd = -1 };
 	struct monitor_args args = { 0 };
 	struct kist_error err = { 0 };
 
@@ -578,7 +588,10 @@ int kist_monitor_main(int argc, char **argv)
 	int control = KIST_MONITOR_FD_CONTROL(args.preserve), lock = KIST_MONITOR_FD_LOCK(args.preserve);
 	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || fcntl(lock, F_SETFD, FD_CLOEXEC) < 0)
 		return 125;
-	kist_close_from(lock + 1, -1);
+	int ready = strchr(args.flags, KIST_MONITOR_READY) ? KIST_MONITOR_FD_READY(args.preserve) : -1;
+	if (ready >= 0 && fcntl(ready, F_SETFD, FD_CLOEXEC) < 0)
+		return 125;
+	kist_close_from((ready >= 0 ? ready : lock) + 1, -1);
 	/* Whoever found the container's monitor dead keeps the lock, and does not wait for us. */
 	if (strchr(args.flags, KIST_MONITOR_RESTART)) {
 		kist_close_fd(&control);
@@ -598,6 +611,8 @@ int kist_monitor_main(int argc, char **argv)
 			m.k->settings.events = KIST_EVENTS_NONE;
 		m.k->no_spawn = true;
 		m.c->lock = lock;
+		monitor_notify_to(&m, getenv(KIST_NOTIFY_ENV), ready);
+		kist_close_fd(&ready);
 		r = loop_setup(&m, control, &args, &err);
 	}
 	if (r < 0) {

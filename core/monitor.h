@@ -17,7 +17,7 @@
 enum kist_msg_type {
 	/* command -> monitor */
 	KIST_MSG_ATTACH = 'A',    /* struct kist_msg_attach */
-	KIST_MSG_START = 'S',     /* opens the gate of a container that waits at it */
+	KIST_MSG_START = 'S',     /* opens the gate of a container that waits at it; NOTIFY_SOCKET; a ready fd */
 	KIST_MSG_LEAVE = 'L',     /* the command goes, the container stays as it is */
 	KIST_MSG_STDIN = 'I',     /* data */
 	KIST_MSG_EOF = 'E',       /* stdin ended */
@@ -90,9 +90,12 @@ enum {
 #define KIST_MONITOR_RESTART                                                                                           \
 	'r' /* the container ended: wait for its next run; nobody hears, the lock is the caller's */
 
-/* Fds of a fresh monitor: 0-2 as the command had them until it is ready, 3..3+preserve-1 for the container, then these
- * two. */
+#define KIST_MONITOR_READY 'n' /* there is a third descriptor */
+
+/* Fds of a fresh monitor: 0-2 as the command had them until it is ready, 3..3+preserve-1 for the container, then these.
+ */
 #define KIST_MONITOR_FD_CONTROL(preserve) (3 + (int)(preserve))
 #define KIST_MONITOR_FD_LOCK(preserve)    (4 + (int)(preserve))
+#define KIST_MONITOR_FD_READY(preserve)   (5 + (int)(preserve))
 
 #endif

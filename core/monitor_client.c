@@ -202,6 +202,7 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 		}
 		break;
 	case KIST_MSG_START:
+		monitor_notify_to(m, data, n_fds ? fds[0] : -1);
 		gate_open_for(m, client);
 		break;
 	case KIST_MSG_LEAVE:

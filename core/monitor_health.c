@@ -188,6 +188,8 @@ static void conclude(struct monitor *m, int code, const char *output, size_t len
 	log_append(m, &log);
 	enum kist_health_step step = kist_health_take(config, &h->record, &log, early);
 	record_save(m);
+	if (h->record.status == KIST_HEALTH_HEALTHY)
+		monitor_notify_healthy(m);
 	/* Not of each success: a check a second would leave nothing else in the bounded record of events. */
 	if (code != 0 || h->record.status != before)
 		tell(m, h->record.n_log ? h->record.log[h->record.n_log - 1].output : "");

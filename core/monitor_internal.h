@@ -44,6 +44,16 @@ struct exec_session {
 	struct watch listen; /* reads it, and throws away, once nobody else does */
 };
 
+struct monitor_notify {
+	char *address;        /* NOTIFY_SOCKET of who started it; NULL: nobody listens */
+	int ready_fd;         /* gets a newline; -1 */
+	struct watch proxy;   /* the container's socket */
+	struct kist_str late; /* could not be sent yet */
+	int64_t second;       /* boot time: since then */
+	unsigned count;       /* so many messages came from the container */
+	bool healthy;         /* of this run, and told */
+};
+
 enum monitor_phase { MONITOR_GATE, MONITOR_RUNNING, MONITOR_DEAD };
 
 struct monitor {
@@ -64,12 +74,13 @@ struct monitor {
 	bool hung;         /* nobody has the terminal open now; its next user wakes us */
 	struct exec_session *execs;
 	struct monitor_health *health; /* NULL: no check, or it does not run */
-	struct kist_str input;         /* for the container's stdin, not yet taken */
-	bool input_ends;               /* EOF follows the input */
-	struct kist_exit end;          /* how it ended, once it did */
-	int64_t began;                 /* the last run; boot time */
-	int64_t delay;                 /* between the last two runs, 0: there was one */
-	bool host_stops;               /* SIGTERM came: no further run */
+	struct monitor_notify notify;
+	struct kist_str input; /* for the container's stdin, not yet taken */
+	bool input_ends;       /* EOF follows the input */
+	struct kist_exit end;  /* how it ended, once it did */
+	int64_t began;         /* the last run; boot time */
+	int64_t delay;         /* between the last two runs, 0: there was one */
+	bool host_stops;       /* SIGTERM came: no further run */
 };
 
 /* loop (monitor.c) */
@@ -135,6 +146,15 @@ void monitor_health_begin(struct monitor *m);                      /* it was sta
 void monitor_health_end(struct monitor *m);                        /* it ended */
 bool monitor_health_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
 void monitor_health_ask(struct monitor *m, struct client *client); /* runs the check, and tells of its end */
+
+/* readiness (monitor_notify.c) */
+void monitor_notify_to(struct monitor *m, const char *address, int fd); /* NULL, -1: as it was; fd is copied */
+/* The container's own socket, where it has one: if somebody listens, or wanted (somebody may, later). */
+int monitor_notify_open(struct monitor *m, bool wanted, struct kist_error *err);
+void monitor_notify_started(struct monitor *m);
+void monitor_notify_healthy(struct monitor *m);
+void monitor_notify_close(struct monitor *m);  /* the run is over */
+int monitor_notify_timeout(struct monitor *m); /* ms until something is due, -1: nothing is; does what is due */
 
 /* names (monitor_dns.c) */
 void monitor_dns_open(struct monitor *m);

@@ -450,6 +450,8 @@ int kist_plan_make(struct kist_container *c, int rootfs, struct kist_spec **out,
 	int r = plan_build(&p, err);
 	if (r == 0)
 		r = plan_files(&p, err);
+	if (r == 0 && c->notify)
+		plan_notify(&p);
 	if (r < 0)
 		return r;
 	*out = kist_steal(&spec);
@@ -506,6 +508,8 @@ int kist_plan_check_config(struct kist_container *c, struct kist_error *err)
 		r = kist_secret_check(&c->config.secrets[i], err);
 	if (r == 0)
 		r = kist_health_check(&c->config.health, err);
+	if (r == 0 && c->config.sdnotify == KIST_SDNOTIFY_HEALTHY && !kist_health_is_checked(&c->config.health))
+		r = kist_fail(err, KIST_ERR_INVALID, 0, "sdnotify healthy: there is no health check");
 	if (r == 0)
 		r = kist_network_check_config(c, err);
 	if (r == 0)

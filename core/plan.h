@@ -22,6 +22,7 @@ void plan_paths(struct plan *p);
 /* What stays writable with --read-only: tmpfs at these places, with these options; NULL-terminated. */
 extern const char *const plan_writable_places[], *const plan_writable_options[];
 
+void plan_notify(struct plan *p); /* plan_files.c: the container's way to say that it is ready */
 /* plan_files.c: hosts, resolv.conf, hostname, .containerenv, in the run directory. */
 int plan_files(struct plan *p, struct kist_error *err);
 /* A file of the host, empty when it is missing, ended by a new line. */

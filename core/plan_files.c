@@ -1,5 +1,6 @@
 /* Small files of a container's own that are mounted over /etc and /run: they live in the run directory. */
 #include "core/network.h"
+#include "core/notify.h"
 #include "core/plan.h"
 #include "core/volume.h"
 
@@ -174,6 +175,18 @@ static int containerenv(struct plan *p, struct kist_error *err)
 		              KIST_VERSION, config->name, config->id, config->image_name ? config->image_name : "",
 		              config->image ? config->image : "");
 	return own_file(p, "/run/.containerenv", "containerenv", &text, err);
+}
+
+/* The environment is of the process alone: it is taken out of what is written down, and exec sessions have none. */
+void plan_notify(struct plan *p)
+{
+	KIST_FREE char *path = kist_container_runpath(p->c, KIST_NOTIFY_DIR);
+
+	if (plan_user_mounts(p, KIST_NOTIFY_PLACE))
+		return;
+	kist_spec_add_mount(p->spec, KIST_NOTIFY_PLACE, "bind", path,
+	                    OPTIONS("bind", "rprivate", "ro", "nosuid", "nodev", "noexec"));
+	kist_env_set(&p->spec->process->env, KIST_NOTIFY_ENV, KIST_NOTIFY_PLACE "/" KIST_NOTIFY_SOCKET);
 }
 
 int plan_files(struct plan *p, struct kist_error *err)

@@ -4,6 +4,7 @@
 #include "core/internal.h"
 #include "core/log.h"
 #include "core/monitor.h"
+#include "core/notify.h"
 #include "core/spawn.h"
 
 #include "core/base/fs.h"
@@ -24,14 +25,17 @@
 #define CHILD_STACK (32u << 10)
 
 /* Puts control and lock at their places behind the preserved fds. Both are moved out of the way first. */
-static int place_fds(int control, int lock, unsigned preserve)
+static int place_fds(int control, int lock, int ready, unsigned preserve)
 {
-	int first_free = KIST_MONITOR_FD_LOCK(preserve) + 1;
+	int first_free = KIST_MONITOR_FD_READY(preserve) + 1;
 	int control_high = fcntl(control, F_DUPFD, first_free);
 	int lock_high = fcntl(lock, F_DUPFD, first_free);
+	int ready_high = ready > 0 ? fcntl(ready, F_DUPFD, first_free) : 0;
 
-	if (control_high < 0 || lock_high < 0 || dup2(control_high, KIST_MONITOR_FD_CONTROL(preserve)) < 0 ||
-	    dup2(lock_high, KIST_MONITOR_FD_LOCK(preserve)) < 0)
+	if (control_high < 0 || lock_high < 0 || ready_high < 0 ||
+	    dup2(control_high, KIST_MONITOR_FD_CONTROL(preserve)) < 0 ||
+	    dup2(lock_high, KIST_MONITOR_FD_LOCK(preserve)) < 0 ||
+	    (ready > 0 && dup2(ready_high, KIST_MONITOR_FD_READY(preserve)) < 0))
 		return -errno;
 	for (int fd = 3; fd < 3 + (int)preserve; fd++)
 		if (fcntl(fd, F_SETFD, 0) < 0)
@@ -39,17 +43,29 @@ static int place_fds(int control, int lock, unsigned preserve)
 	return 0;
 }
 
+/* What was handed to this program to pass on survived an execve. All others are our own: the store, say. */
+static bool is_passed(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
 int kist_check_preserved(unsigned preserve, struct kist_error *err)
 {
-	for (int fd = 3; fd < 3 + (int)preserve; fd++) {
-		int flags = fcntl(fd, F_GETFD);
-		/* What was handed to this program to pass on survived an execve. All others are our own: the store,
-		 * say. */
-		if (flags < 0 || flags & FD_CLOEXEC)
+	for (int fd = 3; fd < 3 + (int)preserve; fd++)
+		if (!is_passed(fd))
 			return kist_fail(err, KIST_ERR_INVALID, EBADF, "preserve fds: file descriptor %d is not open",
 			                 fd);
-	}
 	return 0;
+}
+
+int kist_check_ready(const char *notify_socket, unsigned ready_fd, struct kist_error *err)
+{
+	if (ready_fd && (ready_fd < 3 || ready_fd > 1024 || !is_passed((int)ready_fd)))
+		return kist_fail(err, KIST_ERR_INVALID, EBADF,
+		                 "ready fd: file descriptor %u is not open, or not above stderr", ready_fd);
+	return notify_socket && *notify_socket ? kist_notify_check(notify_socket, err) : 0;
 }
 
 struct child {
@@ -68,11 +84,12 @@ static int monitor_child(void *arg)
 	struct kist_error err = { 0 };
 
 	setsid();
-	int program = fcntl(child->program, F_DUPFD_CLOEXEC, KIST_MONITOR_FD_LOCK(child->how->preserve_fds) + 1);
+	int program = fcntl(child->program, F_DUPFD_CLOEXEC, KIST_MONITOR_FD_READY(child->how->preserve_fds) + 1);
 	/* A caller may ignore SIGCHLD, and the kernel would then reap the container for us, with its exit code. The
 	 * monitor blocks all signals; what it starts resets the rest. */
 	sigaction(SIGCHLD, &ignored, NULL);
-	int r = program < 0 ? -errno : place_fds(child->control, child->c->lock, child->how->preserve_fds);
+	int r = program < 0 ? -errno
+	                    : place_fds(child->control, child->c->lock, child->how->ready_fd, child->how->preserve_fds);
 	if (r < 0) {
 		kist_fail_errno(&err, -r, "place file descriptors for the monitor");
 	} else {
@@ -125,7 +142,7 @@ static pid_t monitor_orphan(struct child *child)
 static pid_t monitor_start(struct kist_container *c, const struct kist_spawn *how, int control, struct kist_error *err)
 {
 	const struct kist_settings *settings = &c->k->settings;
-	char flags[8] = "-", rows[16], cols[16], preserve[16], level[16];
+	char flags[12] = "-", rows[16], cols[16], preserve[16], level[16];
 	size_t n = 0;
 
 	if (settings->volatile_)
@@ -140,6 +157,8 @@ static pid_t monitor_start(struct kist_container *c, const struct kist_spawn *ho
 		flags[n++] = KIST_MONITOR_ATTACH;
 	if (how->restart)
 		flags[n++] = KIST_MONITOR_RESTART;
+	if (how->ready_fd > 0)
+		flags[n++] = KIST_MONITOR_READY;
 	flags[n ? n : 1] = '\0';
 	snprintf(rows, sizeof(rows), "%u", how->rows);
 	snprintf(cols, sizeof(cols), "%u", how->cols);
@@ -160,8 +179,14 @@ static pid_t monitor_start(struct kist_container *c, const struct kist_spawn *ho
 	/* Freed memory is joined and given back at once rather than kept for a burst that does not come. */
 	KIST_FREE char *stores = kist_strv_join(settings->imagestore, ":");
 	KIST_FREE char *stores_entry = stores && *stores ? kist_asprintf(KIST_IMAGESTORE_ENV "=%s", stores) : NULL;
-	char *env[] = { (char *)"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0", stores_entry,
-		        NULL };
+	KIST_FREE char *notify =
+	        kist_empty(how->notify_socket) ? NULL : kist_asprintf(KIST_NOTIFY_ENV "=%s", how->notify_socket);
+	char *env[4] = { (char *)"GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0" };
+	size_t entries = 1;
+	if (stores_entry)
+		env[entries++] = stores_entry;
+	if (notify)
+		env[entries++] = notify;
 	KIST_CLOSE int program = kist_open_protected(c->k->binary, err);
 	if (program < 0) {
 		kist_context(err, "start monitor");
@@ -180,6 +205,8 @@ int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, i
 	int pair[2];
 
 	int r = kist_check_preserved(how->preserve_fds, err);
+	if (r == 0)
+		r = kist_check_ready(how->notify_socket, (unsigned)how->ready_fd, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
