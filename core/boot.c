@@ -32,18 +32,76 @@ static void boot_one(struct kist_container *c, kist_host_fn each, void *arg)
 	each(arg, c, r < 0 ? &problem : NULL);
 }
 
+#define DEEPEST 64 /* chains of dependencies; a circle in records that were edited by hand ends here too */
+
+static bool must_wait(struct kist_container *c, int depth);
+
+static bool must_wait_for(struct kist_container *c, int depth)
+{
+	static const struct kist_start start = { .recursive = true };
+	struct kist_health health;
+
+	if (is_running(c) || kist_restart_pending(c))
+		depth = DEEPEST; /* it has had its own */
+	if (depth < DEEPEST && must_wait(c, depth + 1))
+		return true;
+	if (c->config.sdnotify != KIST_SDNOTIFY_HEALTHY)
+		return false;
+	if (depth < DEEPEST)
+		kist_container_start(c, &start, NULL, NULL);
+	kist_container_health(c, &health);
+	int status = health.status;
+	kist_health_clear(&health);
+	return kist_container_sync(c, NULL) == 0 && is_running(c) && status == KIST_HEALTH_STARTING;
+}
+
+/* Whether something that it needs is up and not healthy yet. What must become healthy and is down is started here, so
+ * that all else goes on meanwhile; what comes of that is told when c is started. */
+static bool must_wait(struct kist_container *c, int depth)
+{
+	KIST_STRV char **ids = kist_container_dependencies(c);
+	bool waits = false;
+
+	for (size_t i = 0; ids && ids[i] && !waits; i++) {
+		struct kist_container *other = NULL;
+		if (kist_container_load(c->k, ids[i], &other, NULL) < 0)
+			continue;
+		waits = must_wait_for(other, depth);
+		kist_container_free(other);
+	}
+	return waits;
+}
+
 int kist_boot(struct kist *k, kist_host_fn each, void *arg, struct kist_error *err)
 {
-	struct kist_container **list = NULL;
-	size_t n = 0;
+	struct kist_container **list = NULL, *waiting;
+	size_t n = 0, left = 0;
 
 	int r = kist_container_list(k, &list, &n, NULL, err);
 	if (r < 0)
 		return r;
 	kist_container_sort(list, n);
+	KIST_FREE struct kist_container **due = kist_alloc((n + 1) * sizeof(struct kist_container *));
 	for (size_t i = 0; i < n; i++)
 		if (kist_restart_at_boot(list[i]))
-			boot_one(list[i], each, arg);
+			due[left++] = list[i];
+	/* Rounds: what waits for the health of another comes last, and keeps nothing else back. */
+	do {
+		size_t kept = 0;
+		waiting = NULL;
+		for (size_t i = 0; i < left; i++)
+			if (must_wait(due[i], 0))
+				due[kept++] = due[i];
+			else
+				boot_one(due[i], each, arg);
+		if (kept == left && left)
+			waiting = due[0];
+		left = kept;
+		if (!waiting)
+			continue;
+		boot_one(waiting, each, arg);
+		memmove(due, due + 1, --left * sizeof(struct kist_container *));
+	} while (left);
 	kist_container_list_free(list, n);
 	return r;
 }

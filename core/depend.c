@@ -96,6 +96,8 @@ static int walk_one(struct walk *w, const char *id, struct kist_error *err)
 		if (r == 0 && w->visit)
 			r = w->visit(c, err);
 	}
+	if (r == 0 && w->visit)
+		r = kist_wait_healthy(c, err);
 	kist_strv_add(&w->done, id);
 	kist_container_free(c);
 	return r;

@@ -10,7 +10,7 @@ int kist_dependencies_check(struct kist_container *c, struct kist_error *err);
 int kist_requires_resolve(struct kist_container *c, struct kist_error *err);
 /* KIST_ERR_INVALID when what it needs needs it again, by records that were edited: the text names the circle. */
 int kist_dependencies_circle(struct kist_container *c, struct kist_error *err);
-/* Starts those that do not run, each after what it needs itself. */
+/* Starts those that do not run, each after what it needs itself, and waits for those that must be healthy. */
 int kist_dependencies_start(struct kist_container *c, struct kist_error *err);
 
 #endif

@@ -258,6 +258,9 @@ int kist_wait_watch(const struct kist_container *c); /* from here on no change i
 /* Until the state changes, the monitor ends, or the time is over. */
 void kist_wait_change(const struct kist_container *c, int watch, int timeout_ms);
 
+/* A container with sdnotify=healthy, until it is: at most five minutes. Others are as good as healthy. */
+int kist_wait_healthy(struct kist_container *c, struct kist_error *err);
+
 /* --- plan (plan.c) --------------------------------------------------------------------------------------------------
  */
 

@@ -458,6 +458,7 @@ int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_er
 		r = write_pidfile(m->c->config.conmon_pidfile, getpid(), err);
 	if (r == 0)
 		r = monitor_notify_open(m, !go, err);
+	monitor_health_reset(m);
 	if (r == 0)
 		r = kist_launch_create(m->c, &m->launch, err);
 	if (r < 0) {

@@ -391,6 +391,13 @@ static void timer_ready(struct monitor *m, struct watch *w, uint32_t events)
 /* --- doors ----------------------------------------------------------------------------------------------------------
  */
 
+void monitor_health_reset(struct monitor *m)
+{
+	/* Who sees the new run must not see the health of the last. */
+	if (kist_health_is_checked(config_of(m)) && kist_container_rundir(m->c, NULL) >= 0)
+		unlinkat(m->c->run_dir, KIST_HEALTH_RECORD, 0);
+}
+
 void monitor_health_begin(struct monitor *m)
 {
 	if (!kist_health_is_checked(config_of(m)))

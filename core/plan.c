@@ -510,6 +510,8 @@ int kist_plan_check_config(struct kist_container *c, struct kist_error *err)
 		r = kist_health_check(&c->config.health, err);
 	if (r == 0 && c->config.sdnotify == KIST_SDNOTIFY_HEALTHY && !kist_health_is_checked(&c->config.health))
 		r = kist_fail(err, KIST_ERR_INVALID, 0, "sdnotify healthy: there is no health check");
+	if (r == 0 && c->config.sdnotify == KIST_SDNOTIFY_HEALTHY && c->config.health.interval == 0)
+		r = kist_fail(err, KIST_ERR_INVALID, 0, "sdnotify healthy: its health check never runs by itself");
 	if (r == 0)
 		r = kist_network_check_config(c, err);
 	if (r == 0)

@@ -2,6 +2,7 @@
  * clean-up, inotify of every other change of state. */
 #include "core/internal.h"
 
+#include "core/base/clock.h"
 #include "core/base/proc.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define UNWATCHED_MS 100   /* without inotify: its limit is reached */
+#define UNWATCHED_MS 100 /* without inotify: its limit is reached */
+#define HEALTHY_WAIT (300 * KIST_NSEC_PER_SEC)
 #define RECHECK_MS   20000 /* only a belt: a missed event costs this much at most */
 
 static int find_ended(struct kist *k, const char *id, int *code)
@@ -96,6 +98,42 @@ static void watch_health(const struct kist_container *c, int watch, unsigned mas
 
 	if (watch >= 0 && mask & (KIST_WAIT_HEALTHY | KIST_WAIT_UNHEALTHY))
 		inotify_add_watch(watch, path, IN_MOVED_TO);
+}
+
+/* Unhealthy, ended, or late is a failure. What its policy restarts is still on its way. */
+static int healthy_yet(struct kist_container *c, bool late, struct kist_error *err)
+{
+	struct kist_health health;
+
+	int r = kist_container_sync(c, err);
+	if (r < 0)
+		return r;
+	kist_container_health(c, &health);
+	int status = c->state.status == KIST_RUNNING ? health.status : KIST_HEALTH_STARTING;
+	kist_health_clear(&health);
+	bool over = !kist_status_has_process(c->state.status) && !c->state.restarting;
+	if (status == KIST_HEALTH_HEALTHY)
+		return 1;
+	if (status == KIST_HEALTH_UNHEALTHY || over || late)
+		return kist_fail(err, KIST_ERR_STATE, EBUSY, "container %s, which must be healthy, %s", c->config.name,
+		                 over   ? "ended"
+		                 : late ? "was not in time"
+		                        : "is unhealthy");
+	return 0;
+}
+
+int kist_wait_healthy(struct kist_container *c, struct kist_error *err)
+{
+	int64_t end = kist_now_boot() + HEALTHY_WAIT;
+	int r;
+
+	if (c->config.sdnotify != KIST_SDNOTIFY_HEALTHY)
+		return 0;
+	KIST_CLOSE int watch = kist_wait_watch(c);
+	watch_health(c, watch, KIST_WAIT_HEALTHY);
+	for (int64_t left = HEALTHY_WAIT; (r = healthy_yet(c, left <= 0, err)) == 0; left = end - kist_now_boot())
+		kist_wait_change(c, watch, (int)(left < 0 ? 0 : left / KIST_NSEC_PER_MSEC) + 1);
+	return r < 0 ? r : 0;
 }
 
 /* What was made without a check, and is not told to have one, would never be met. */

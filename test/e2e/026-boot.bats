@@ -22,7 +22,7 @@ started()
 reboot()
 {
 	local file
-	for file in $(sed -n 's/^monitor_pid=//p; s/^pid=//p' "$ROOT"/containers/*/state); do
+	for file in $(sed -n 's/^monitor_pid=//p; s/^pid=//p' "$ROOT"/containers/*/state 2>/dev/null); do
 		kill -9 "$file" 2>/dev/null || true
 	done
 	gone() { [ -z "$(find "$CGROUP/kist" -name cgroup.procs -exec cat {} + 2>/dev/null)" ]; }
@@ -139,6 +139,68 @@ teardown()
 	reboot
 	run -0 kist boot
 	equal 'always stopped halted needs waits' "$(xargs <<<"$output")"
+}
+
+@test "boot waits for the health that others need, and for nothing else; pods come back in order" {
+	local boot code=0
+	mkdir "$STORE/gate"
+	kist create --name db --restart always --sdnotify healthy --health-cmd 'test -f /gate/open' --health-interval 100ms --health-retries 1000 \
+		-v "$STORE/gate:/gate:ro" busybox sleep 1000 >/dev/null
+	kist create --name web --restart always --requires db busybox sleep 1000 >/dev/null
+	kist create --name front --restart always --requires web busybox sleep 1000 >/dev/null
+	kist create --name other --restart always busybox sleep 1000 >/dev/null
+	kist pod create --name pod >/dev/null
+	kist create --pod pod --name second --restart unless-stopped busybox sleep 1000 >/dev/null
+	kist create --pod pod --name first --restart always busybox sleep 1000 >/dev/null
+	kist create --pod pod --name third --requires second,first --restart always busybox sleep 1000 >/dev/null
+	kist create --pod pod --name idle busybox sleep 1000 >/dev/null
+	reboot
+	$(kist_command) boot >"$STORE/boot" 2>&1 3>&- &
+	boot=$!
+	in_state other running 20
+	in_state third running 20
+	equal running "$(state_of db)"
+	equal created "$(state_of web)"
+	kill -0 "$boot"
+	touch "$STORE/gate/open"
+	wait "$boot" || code=$?
+	equal 0 "$code" "$(cat "$STORE/boot")"
+	equal running "$(state_of web)"
+	equal running "$(state_of front)"
+	[[ $(started db) < $(started web) && $(started web) < $(started front) && $(started other) < $(started web) ]]
+	# The pod: its infra container first, policies kept, what has none is left alone.
+	[[ $(started second) < $(started third) && $(started first) < $(started third) ]]
+	equal Degraded "$(kist pod inspect --format '{{.State}}' pod)"
+	equal created "$(state_of idle)"
+	for name in first second third; do
+		equal "$(readlink "/proc/$(pid_of "$(kist pod inspect --format '{{.InfraContainerID}}' pod)")/ns/net")" "$(readlink "/proc/$(pid_of $name)/ns/net")"
+	done
+	# It comes back by its policy too, when it ends by itself, in the same namespaces.
+	kill -9 "$(pid_of first)"
+	counted() { [ "$(inspect first RestartCount)" = 1 ]; }
+	until_true 10 counted
+	in_state first running
+	# And so after a stop by the host, which is the reverse.
+	run -0 kist shutdown -t 0
+	[[ $(xargs <<<"$output") == *front*web*db* ]]
+	equal '' "$(kist ps -q)"
+	# Unhealthy, or ended: what requires it is not started, and says why; all else comes up.
+	rm "$STORE/gate/open"
+	kist update --restart no other >/dev/null
+	kist create --name ill --restart always --sdnotify healthy --health-cmd false --health-interval 50ms --health-retries 1 busybox sleep 1000 >/dev/null
+	kist create --name needs --restart always --requires ill busybox true >/dev/null
+	engine_error kist start needs
+	contains "$stderr" 'ill, which must be healthy, is unhealthy'
+	equal created "$(state_of needs)"
+	kist create --name ends --sdnotify healthy --health-cmd false --health-interval 1s busybox false >/dev/null
+	kist create --name after --requires ends busybox true >/dev/null
+	engine_error kist start after
+	contains "$stderr" 'ends, which must be healthy, ended'
+	touch "$STORE/gate/open"
+	run -125 kist boot
+	contains "$output" 'start needs: container ill, which must be healthy'
+	equal running "$(state_of web)"
+	engine_error kist create --sdnotify healthy --health-cmd true --health-interval disable busybox true
 }
 
 @test "services: the foreground forms under a supervisor, and what they leave to it" {
