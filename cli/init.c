@@ -7,6 +7,7 @@
 
 struct end_options {
 	bool all, latest, remove, remove_image;
+	const char *exec;
 };
 
 #define ROW(type, member, name, letter, ...) KIST_OPTION(struct end_options, type, member, name, letter, ##__VA_ARGS__)
@@ -70,12 +71,28 @@ const struct kist_command kist_command_init = {
 	.run = init_run,
 };
 
+/* Nothing but its record is left of one that ended. */
+static int cleanup_exec(struct kist_container *c, const struct end_options *o, struct kist_error *err)
+{
+	struct kist_exec_session *session = NULL;
+
+	int r = kist_exec_open(c, o->exec, &session, err);
+	if (r == 0 && session->running)
+		r = kist_fail(err, KIST_ERR_STATE, EBUSY, "exec session %.12s runs", session->id);
+	if (r == 0 && o->remove)
+		r = kist_exec_remove(c, session->id, false, err);
+	kist_exec_session_free(session);
+	return r;
+}
+
 static int cleanup_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {
 	const struct end_options *o = arg;
 	KIST_FREE char *image = kist_strdup(kist_container_config(c)->image);
 	struct kist_error problem = { 0 };
 
+	if (o->exec)
+		return cleanup_exec(c, o, err);
 	int r = kist_container_cleanup(c, err);
 	if (r == 0 && o->remove)
 		r = kist_container_remove(c, 0, -1, err);
@@ -95,6 +112,8 @@ static int cleanup_check(const void *options, int argc, char **argv, struct kist
 {
 	const struct end_options *o = options;
 
+	if (o->exec && (o->all || o->remove_image || argc - (o->latest ? 0 : 1) > 1))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--exec is for one container, and excludes --all and --rmi");
 	if (o->remove_image && !o->remove)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--rmi needs --rm: the container uses the image");
 	return check(options, argc, argv, err);
@@ -109,6 +128,8 @@ static int cleanup_run(struct kist_cli *cli, void *options, int argc, char **arg
 
 static const struct kist_option cleanup_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Clean up all containers that do not run"),
+	ROW(STRING, exec, "exec", 0, .metavar = "session",
+	    .help = "Clean up an exec session that has ended, instead of the container; with --rm forget it"),
 	ROW(FLAG, latest, "latest", 'l', .help = "Clean up the container created last"),
 	ROW(FLAG, remove, "rm", 0, .help = "Remove the container then"),
 	ROW(FLAG, remove_image, "rmi", 0, .help = "With --rm: remove its image too, unless another container uses it"),

@@ -55,12 +55,12 @@ struct inspect_options {
 	        ROW(FLAG, latest, "latest", 'l', .help = "Inspect the container created last"),                        \
 	        ROW(FLAG, size, "size", 's', .help = "Add the sizes of a container's layers")
 
-static const char *const types[] = { "all", "container", "image", "pod", NULL };
+static const char *const types[] = { "all", "container", "image", "volume", "network", "pod", "exec", NULL };
 
 static const struct kist_option inspect_rows[] = {
 	COMMON_ROWS,
 	ROW(CHOICE, type, "type", 't', .choices = types, .fallback = "all",
-	    .help = "What the names are of: container, image, pod or all"),
+	    .help = "What the names are of: container, image, volume, network, pod, exec (a session) or all"),
 	{ 0 },
 };
 
@@ -71,7 +71,8 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 	const struct inspect_options *o = options;
 
 	(void)argv;
-	if (o->latest && kist_streq(o->type, "image"))
+	if (o->latest && !kist_streq(o->type, "all") && !kist_streq(o->type, "container") &&
+	    !kist_streq(o->type, "pod"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--latest is for containers and pods");
 	return kist_cli_check_targets(false, o->latest, argc, err);
 }
@@ -100,34 +101,80 @@ static int inspect_pod(struct kist_cli *cli, const struct inspect_options *o, co
 	return r;
 }
 
-/* A container comes before an image of that name, and that before a pod. */
+static int inspect_image(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+                         struct json_object **out, struct kist_error *err)
+{
+	(void)o;
+	return kist_image_inspect(cli->k, name, out, err);
+}
+
+static int inspect_volume(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+                          struct json_object **out, struct kist_error *err)
+{
+	struct kist_volume *volume = NULL;
+
+	(void)o;
+	int r = kist_volume_open(cli->k, name, &volume, err);
+	if (r == 0)
+		r = kist_volume_inspect(cli->k, volume, out, err);
+	kist_volume_free(volume);
+	return r;
+}
+
+static int inspect_network(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+                           struct json_object **out, struct kist_error *err)
+{
+	(void)o;
+	return kist_network_inspect(cli->k, name, out, err);
+}
+
+static int inspect_exec(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+                        struct json_object **out, struct kist_error *err)
+{
+	struct kist_exec_session *session = NULL;
+	struct kist_container *c = NULL;
+
+	(void)o;
+	int r = kist_container_open_by_exec(cli->k, name, &c, err);
+	if (r == 0)
+		r = kist_exec_open(c, name, &session, err);
+	if (r == 0)
+		*out = kist_exec_inspect(session);
+	kist_exec_session_free(session);
+	kist_container_free(c);
+	return r;
+}
+
+/* In this order where a name can mean several. */
+static const struct {
+	const char *type;
+	int (*inspect)(struct kist_cli *cli, const struct inspect_options *o, const char *name,
+	               struct json_object **out, struct kist_error *err);
+} kinds[] = {
+	{ "container", inspect_container }, { "image", inspect_image }, { "volume", inspect_volume },
+	{ "network", inspect_network },     { "pod", inspect_pod },     { "exec", inspect_exec },
+};
+
 static int inspect_one(struct kist_cli *cli, const struct inspect_options *o, const char *name,
                        struct json_object **out, struct kist_error *err)
 {
-	bool any = kist_streq(o->type, "all") && !o->latest;
-	struct kist_error missing = { 0 };
+	const char *type = o->latest && kist_streq(o->type, "all") ? "container" : o->type;
 
-	if (kist_streq(o->type, "image"))
-		return kist_image_inspect(cli->k, name, out, err);
-	if (kist_streq(o->type, "pod"))
-		return inspect_pod(cli, o, name, out, err);
-	int r = inspect_container(cli, o, name, out, any ? &missing : err);
-	if (r == 0 || !any)
-		return r;
-	if (missing.kind != KIST_ERR_NOT_FOUND) {
-		*err = missing;
-		return r;
+	for (size_t i = 0; i < KIST_COUNT(kinds); i++)
+		if (kist_streq(kinds[i].type, type))
+			return kinds[i].inspect(cli, o, name, out, err);
+	for (size_t i = 0; i < KIST_COUNT(kinds); i++) {
+		struct kist_error problem = { 0 };
+		int r = kinds[i].inspect(cli, o, name, out, &problem);
+		if (r == 0)
+			return 0;
+		if (problem.kind != KIST_ERR_NOT_FOUND) {
+			*err = problem;
+			return r;
+		}
 	}
-	r = kist_image_inspect(cli->k, name, out, err);
-	if (r < 0 && err->kind == KIST_ERR_NOT_FOUND) {
-		kist_error_clear(err);
-		r = inspect_pod(cli, o, name, out, err);
-	}
-	if (r < 0 && err->kind == KIST_ERR_NOT_FOUND) {
-		kist_error_clear(err);
-		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such container, image or pod: %s", name);
-	}
-	return r;
+	return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT,
+	                 "no such container, image, volume, network, pod or session: %s", name);
 }
 
 struct results {
@@ -199,10 +246,10 @@ static int run_container(struct kist_cli *cli, void *options, int argc, char **a
 const struct kist_command kist_command_inspect = {
 	.name = "inspect",
 	.parent = "",
-	.synopsis = "[options] CONTAINER|IMAGE|POD [CONTAINER|IMAGE|POD...]",
-	.summary = "Show all that is known about containers, images and pods",
+	.synopsis = "[options] NAME [NAME...]",
+	.summary = "Show all that is known about containers, images, volumes, networks and pods",
 	.description = "Prints a JSON document with podman's keys for each name. A container comes before an image of "
-	               "that name, and that before a pod.\n"
+	               "that name, and so on: volume, network, pod, exec session.\n"
 	               "Names that are not found are complained about at the end, and make the exit code 125.",
 	.examples = (const char *const[]){ "inspect web", "inspect --format '{{.State.Status}} {{.State.Pid}}' web",
 	                                   "inspect --type image busybox", NULL },

@@ -155,3 +155,24 @@ load helpers
 	until_true 5 gone
 	run -0 kist rm -f -t 0 c
 }
+
+@test "exec: inspect and container cleanup of a session" {
+	kist_only
+	local session
+	sleeper --name c >/dev/null
+	session=$(kist exec -d -e A=b c sh -c 'test -e /go || sleep 1000')
+	equal 'true c sh' "$(kist inspect --type exec --format '{{.Running}}' "$session") $(kist inspect --format '{{.Name}}' \
+		"$(kist inspect --format '{{.ContainerID}}' "$session")") $(kist inspect --format '{{.ProcessConfig.entrypoint}}' "${session:0:12}")"
+	run -125 kist container cleanup --exec "$session" c
+	contains "$output" 'runs'
+	run -125 kist container cleanup --exec nothing c
+	run -125 kist container cleanup --all --exec "$session"
+	kill -9 "$(kist inspect --format '{{.Pid}}' "$session")"
+	ended() { equal false "$(kist inspect --format '{{.Running}}' "$session")"; }
+	until_true 10 ended
+	equal 137 "$(kist inspect --format '{{.ExitCode}}' "$session")"
+	kist container cleanup --exec "$session" c >/dev/null
+	kist container cleanup --rm --exec "$session" c >/dev/null
+	run -125 kist inspect "$session"
+	equal running "$(kist inspect --format '{{.State.Status}}' c)"
+}
