@@ -59,6 +59,8 @@ struct create_options {
 extern const struct kist_option create_option_rows[], create_shared_rows[], create_limit_rows[],
         create_own_limit_rows[];
 
+extern const struct kist_option_set create_option_sets[]; /* of create: on a struct create_options */
+
 /* The configuration that the options, the image and the arguments make. argv[0] is the image or, with --rootfs, the
  * directory. */
 int create_config(struct kist_cli *cli, const struct create_options *o, int argc, char **argv,

@@ -45,7 +45,7 @@ static const struct kist_option_set run_sets[] = {
 	{ 0 },
 };
 
-static const struct kist_option_set create_sets[] = {
+const struct kist_option_set create_option_sets[] = {
 	{ create_option_rows, 0 },
 	{ create_shared_rows, 0 },
 	{ create_limit_rows, 0 },
@@ -75,7 +75,7 @@ const struct kist_command kist_command_create = {
 	.summary = "Create a container without starting it",
 	.description = "Creates a container from an image, or with --rootfs from a directory, and prints its id.\n"
 	               "'kist start' starts it.",
-	.options = create_sets,
+	.options = create_option_sets,
 	.options_size = sizeof(struct create_options),
 	.min_args = 1,
 	.max_args = -1,

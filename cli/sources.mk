@@ -5,6 +5,7 @@ cli-sources := \
 	cli/completion.c \
 	cli/filter.c \
 	cli/format.c \
+	cli/generate.c \
 	cli/help.c \
 	cli/man.c \
 	cli/options.c \

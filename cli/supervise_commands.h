@@ -5,10 +5,12 @@
 #include "cli/command.h"
 
 extern const struct kist_command kist_command_boot, kist_command_shutdown, kist_command_init, kist_command_cleanup,
-        kist_command_container_prune, kist_command_update, kist_command_container_clone;
+        kist_command_container_prune, kist_command_update, kist_command_container_clone, kist_command_generate,
+        kist_command_generate_run;
 
 #define KIST_SUPERVISE_COMMANDS                                                                                        \
 	&kist_command_boot, &kist_command_shutdown, &kist_command_init, &kist_command_cleanup,                         \
-	        &kist_command_container_prune, &kist_command_update, &kist_command_container_clone,
+	        &kist_command_container_prune, &kist_command_update, &kist_command_container_clone,                    \
+	        &kist_command_generate, &kist_command_generate_run,
 
 #endif

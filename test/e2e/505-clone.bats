@@ -82,3 +82,54 @@ likeness()
 	equal 200000 "$(kist pod inspect --format '{{.CPUQuota}}' limited-clone)"
 	kist pod rm -a >/dev/null
 }
+
+# Makes the container anew from its line, and says what differs.
+difference()
+{
+	local line
+	line=$(kist generate run --create "$1") || return
+	kist rename "$1" old
+	eval "$line" >/dev/null
+	# Anonymous volumes have names of their own, and users of --userns=auto ids.
+	diff <(likeness old | sed -E 's/"old"/"NAME"/; s,("|volumes/)[0-9a-f]{64}([":/]),\1ID\2,; s/"0:[0-9]+:1000"/"MAP"/') \
+		<(likeness "$1" | sed -E "s/\"$1\"/\"NAME\"/"'; s,("|volumes/)[0-9a-f]{64}([":/]),\1ID\2,; s/"0:[0-9]+:1000"/"MAP"/')
+	kist rm old >/dev/null
+}
+
+@test "generate run: the line makes a container that cannot be told from the first, whatever it has" {
+	kist import --change 'ENV A=b' --change 'CMD=["sh","-c","x y"]' --change EXPOSE=80 --change VOLUME=/vol --change LABEL=x=y \
+		"$E2E_CACHE/busybox.tar" rich >/dev/null
+	echo secret | kist secret create s - >/dev/null
+	kist network create --subnet 10.99.0.0/24 net >/dev/null
+	kist create --name plain rich >/dev/null
+	equal '' "$(difference plain)"
+	kist create --name full -it --init -e $'Q=it\'s "a" $x\nline' --env=Z= -l a=b --annotation c=d -w /tmp -u 1000:100 --group-add 5,6 \
+		--hostname h --add-host a:1.2.3.4 --dns 9.9.9.9 --dns-search . --tz UTC --umask 0077 --shm-size 1m --read-only \
+		-v data:/data:ro,nocopy -v /tmp:/host:ro,rslave --tmpfs /x:size=1m,mode=1777,exec --mount type=image,source=rich,destination=/img \
+		--mount type=volume,source=data,destination=/sub,subpath=a --secret s,target=k,mode=0400,uid=1 --device /dev/null:/dev/n:r \
+		--cap-add SYS_ADMIN --cap-drop CHOWN,KILL --security-opt no-new-privileges --security-opt unmask=/proc/kcore \
+		--security-opt mask=/a:/b --ulimit nofile=10:20 --ulimit core=-1 --sysctl net.ipv4.ip_forward=1 --oom-score-adj 10 \
+		--memory 64m --memory-swap 100m --cpus 1.5 --cpu-shares 100 --cpuset-cpus 0 --pids-limit 50 --stop-signal USR1 --stop-timeout 3 \
+		--restart on-failure:4 --timeout 100 --health-cmd 'test -e /x && true' --health-interval 5s --health-retries 4 \
+		--health-on-failure kill --health-startup-cmd '["CMD","true"]' --log-driver json-file --log-opt max-size=1m --log-opt tag=t \
+		--network net:alias=z,ip=10.99.0.7 -p 127.0.0.1:8000-8002:80-82/udp -p 90 --expose 99 --pidfile p \
+		--entrypoint '["/bin/sh","-c"]' rich 'echo "$HOME" `x`' arg >/dev/null
+	kist update --memory 96m full >/dev/null
+	equal '' "$(difference full)"
+	equal 100663296 "$(kist inspect --format '{{.HostConfig.Memory}}' full)"
+	kist create --name odd --rm --network none --pid container:full --userns auto:size=1000 --requires plain --cgroups disabled \
+		--log-driver none --no-healthcheck -v /anon rich >/dev/null
+	equal '' "$(difference odd)"
+	kist pod create --name p -v /tmp:/t >/dev/null
+	kist create --pod p --name member --uts private rich true >/dev/null
+	equal '' "$(difference member)"
+	run -125 kist generate run "$(kist pod inspect --format '{{.InfraContainerID}}' p)"
+	contains "$output" 'kist pod create'
+	kist pod rm -f p >/dev/null
+	kist rm -v odd >/dev/null
+	kist rm -v full plain >/dev/null
+	kist volume rm data >/dev/null
+	kist secret rm s >/dev/null
+	kist network rm net >/dev/null
+	kist rmi rich >/dev/null
+}
