@@ -56,7 +56,7 @@ struct create_options {
 };
 
 /* Of run and create; those that pods have too; limits of both; limits of containers alone. */
-extern const struct kist_option create_option_rows[], create_shared_rows[], create_limit_rows[],
+extern const struct kist_option create_option_rows[], create_shared_rows[], create_limit_rows[], create_health_rows[],
         create_own_limit_rows[];
 
 extern const struct kist_option_set create_option_sets[]; /* of create: on a struct create_options */
@@ -113,6 +113,7 @@ int create_supervise(struct kist_cli *cli, const struct create_options *o, struc
                      struct kist_error *err);
 int create_health(const struct create_options *o, const struct kist_image *image, struct kist_health_config *config,
                   struct kist_error *err);
+bool create_health_given(const struct create_options *o);
 int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                struct kist_container_config *config, struct kist_error *err);

@@ -6,6 +6,43 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define OPT(type, member, name, letter, ...)                                                                           \
+	KIST_OPTION(struct create_options, type, member, name, letter, ##__VA_ARGS__)
+
+const struct kist_option create_health_rows[] = {
+	OPT(STRING, health_cmd, "health-cmd", 0, .metavar = "command",
+	    .help = "Check of its health: a line for its shell, a JSON array, or none"),
+	OPT(STRING, health_interval, "health-interval", 0, .metavar = "duration",
+	    .help = "Time between two checks, or disable (default 30s)"),
+	OPT(STRING, health_log_destination, "health-log-destination", 0, .metavar = "place",
+	    .help = "Where outcomes are kept: local, events_logger, or a directory to write a file in (default local)"),
+	OPT(OPT_U64, health_log_count, "health-max-log-count", 0, .metavar = "number",
+	    .help = "Outcomes that are kept; 0: as many as fit (default 5)"),
+	OPT(OPT_U64, health_log_size, "health-max-log-size", 0, .metavar = "bytes",
+	    .help = "What is kept of an output; 0: as much as fits (default 500)"),
+	OPT(CHOICE, health_on_failure, "health-on-failure", 0, .metavar = "action",
+	    .choices = (const char *const[]){ "none", "kill", "restart", "stop", NULL },
+	    .help = "What is done when it becomes unhealthy: none, kill, restart or stop (default none)"),
+	OPT(OPT_U64, health_retries, "health-retries", 0, .metavar = "number",
+	    .help = "Failures in a row that make it unhealthy (default 3)"),
+	OPT(STRING, health_start_period, "health-start-period", 0, .metavar = "duration",
+	    .help = "Time after the start in which failures do not count (default 0s)"),
+	OPT(STRING, health_startup_cmd, "health-startup-cmd", 0, .metavar = "command",
+	    .help = "Check that comes first, until it passes"),
+	OPT(STRING, health_startup_interval, "health-startup-interval", 0, .metavar = "duration",
+	    .help = "Time between two startup checks (default 30s)"),
+	OPT(OPT_U64, health_startup_retries, "health-startup-retries", 0, .metavar = "number",
+	    .help = "Failed startup checks that have it restarted; 0: never (default 0)"),
+	OPT(OPT_U64, health_startup_success, "health-startup-success", 0, .metavar = "number",
+	    .help = "Startup checks in a row that must pass; 0: one (default 0)"),
+	OPT(STRING, health_startup_timeout, "health-startup-timeout", 0, .metavar = "duration",
+	    .help = "Time after which a startup check is killed (default 30s)"),
+	OPT(STRING, health_timeout, "health-timeout", 0, .metavar = "duration",
+	    .help = "Time after which a check is killed, and has failed (default 30s)"),
+	OPT(FLAG, no_healthcheck, "no-healthcheck", 0, .help = "Leave out the image's health check"),
+	{ 0 },
+};
+
 static int set_duration(const char *option, const char *text, bool may_disable, int64_t *out, struct kist_error *err)
 {
 	int64_t seconds;
@@ -100,13 +137,30 @@ static int action_of(const char *text)
 	return action;
 }
 
+bool create_health_given(const struct create_options *o)
+{
+	return o->no_healthcheck || o->health_cmd || o->health_on_failure || o->health_log_destination ||
+	       o->health_log_count.set || o->health_log_size.set || is_detailed(o);
+}
+
+static void set_none(struct kist_health_config *config)
+{
+	char ***const tests[] = { &config->test, &config->startup_test };
+
+	for (size_t i = 0; i < KIST_COUNT(tests); i++) {
+		kist_strv_free(*tests[i]);
+		*tests[i] = NULL;
+	}
+	kist_strv_add(&config->test, "NONE");
+}
+
 int create_health(const struct create_options *o, const struct kist_image *image, struct kist_health_config *config,
                   struct kist_error *err)
 {
 	if (o->no_healthcheck && (o->health_cmd || is_detailed(o)))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--no-healthcheck excludes the other --health options");
 	if (o->no_healthcheck) {
-		kist_strv_add(&config->test, "NONE");
+		set_none(config);
 		return 0;
 	}
 	int r = image ? kist_health_of_image(image, config, err) : 0;

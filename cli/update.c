@@ -5,20 +5,36 @@
 #include <stdlib.h>
 
 struct update_options {
-	struct create_options create; /* of which only the limits are here */
+	struct create_options create; /* of which only the limits and the health check are here */
 	const char *restart;
+	bool latest;
 };
 
 static const struct kist_option update_rows[] = {
+	KIST_OPTION(struct update_options, FLAG, latest, "latest", 'l', .help = "Change the container created last"),
 	KIST_OPTION(struct update_options, STRING, restart, "restart", 0, .metavar = "policy",
 	            .choices = (const char *const[]){ "no", "on-failure", "always", "unless-stopped", NULL },
 	            .help = "What an end is followed by: no, on-failure[:N], always, unless-stopped"),
 	{ 0 },
 };
 
-static int update_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
+static int check(const void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct update_options *o = options;
+
+	(void)argv;
+	return kist_cli_check_targets(false, o->latest, argc, err);
+}
+
+/* Over what the container has. */
+static int change_health(struct kist_health_config *health, void *arg, struct kist_error *err)
+{
+	return create_health(arg, NULL, health, err);
+}
+
+static int update_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
+{
+	struct update_options *o = options;
 	struct kist_container_config config;
 	struct kist_update update = { 0 };
 	struct kist_container *c = NULL;
@@ -31,10 +47,14 @@ static int update_run(struct kist_cli *cli, void *options, int argc, char **argv
 		r = kist_restart_parse(o->restart, &policy, &update.restart_retries, err);
 	update.resources = config.resources;
 	update.restart_policy = policy;
-	if (r == 0 && !update.resources && !policy)
+	if (create_health_given(&o->create)) {
+		update.health = change_health;
+		update.health_arg = &o->create;
+	}
+	if (r == 0 && !update.resources && !policy && !update.health)
 		r = kist_fail(err, KIST_ERR_INVALID, 0, "nothing to update: give at least one option");
 	if (r == 0)
-		r = kist_container_open(cli->k, argv[1], &c, err);
+		r = o->latest ? kist_container_latest(cli->k, &c, err) : kist_container_open(cli->k, argv[1], &c, err);
 	if (r == 0)
 		r = kist_container_update(c, &update, err);
 	if (r == 0)
@@ -49,17 +69,21 @@ const struct kist_command kist_command_update = {
 	.parent = "",
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER",
-	.summary = "Change limits and restart policy of a container",
+	.summary = "Change limits, restart policy and health check of a container",
 	.description = "Changes the record of the container, and its cgroup at once while it runs. Prints its id.",
-	.examples = (const char *const[]){ "update --memory 256m --cpus 0.5 web", "update --restart always web", NULL },
+	.examples =
+	        (const char *const[]){ "update --memory 256m --cpus 0.5 web", "update --restart always web",
+	                               "update --health-cmd 'wget -q -O /dev/null localhost' --health-interval 10s web",
+	                               NULL },
 	.options = (const struct kist_option_set[]){ { update_rows, 0 },
 	                                             { create_limit_rows, offsetof(struct update_options, create) },
+	                                             { create_health_rows, offsetof(struct update_options, create) },
 	                                             { create_own_limit_rows, offsetof(struct update_options, create) },
 	                                             { 0 } },
 	.options_size = sizeof(struct update_options),
-	.min_args = 1,
 	.max_args = 1,
 	.completes_first = KIST_COMPLETE_CONTAINER,
 	.needs = KIST_NEEDS_STORE,
+	.check = check,
 	.run = update_run,
 };

@@ -9,6 +9,7 @@
 #include "core/detach_keys.h"
 #include "core/internal.h"
 #include "core/monitor.h"
+#include "core/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,22 @@
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
+
+int kist_monitor_tell(struct kist_container *c, char type, struct kist_error *err)
+{
+	struct kist_error problem = { 0 };
+
+	KIST_CLOSE int sock = kist_attach_connect(c, NULL);
+	if (sock < 0 || kist_msg_send(sock, type, NULL, 0) < 0)
+		return 0;
+	int r = kist_spawn_await(sock, type, &problem);
+	if (r < 0 && kist_container_monitor_alive(c)) {
+		if (err)
+			*err = problem;
+		return r;
+	}
+	return 0;
+}
 
 struct kist_attach *kist_attach_new(struct kist_container *c, int sock)
 {

@@ -109,6 +109,9 @@ struct kist_update {
 	const struct kist_spec_resources *resources; /* what is set in it takes the place of what is; NULL: nothing */
 	const char *restart_policy;                  /* NULL: as it is */
 	uint32_t restart_retries;
+	/* Changes the health check, with the container's lock held; what it returns is returned. NULL: as it is. */
+	int (*health)(struct kist_health_config *health, void *arg, struct kist_error *err);
+	void *health_arg;
 };
 /* In the record, and at once where it runs. */
 int kist_container_update(struct kist_container *c, const struct kist_update *update, struct kist_error *err);

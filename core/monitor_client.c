@@ -242,6 +242,9 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 	case KIST_MSG_NETWORK:
 		monitor_network_changed(m, client);
 		break;
+	case KIST_MSG_CONFIG:
+		monitor_health_changed(m, client);
+		break;
 	case KIST_MSG_HEALTH:
 		monitor_health_ask(m, client);
 		break;

@@ -413,14 +413,48 @@ void monitor_health_begin(struct monitor *m)
 	free(m->health);
 	struct monitor_health *h = kist_alloc(sizeof(*h));
 	m->health = h;
-	h->started = kist_now_boot();
+	h->started = m->began;
 	h->out.fd = -1;
 	kist_table_init(&kist_health_table, &h->record);
 	record_save(m);
 	monitor_watch(m, &h->timer, timer, EPOLLIN, timer_ready);
 	/* The first one at once. */
 	if ((in_startup(m) ? config_of(m)->startup_interval : config_of(m)->interval) > 0)
-		timer_set(h, h->started + 1);
+		timer_set(h, kist_now_boot());
+}
+
+/* What the check has found out so far holds on. */
+static void retime(struct monitor *m)
+{
+	static const struct itimerspec never = { 0 };
+	int64_t interval = in_startup(m) ? config_of(m)->startup_interval : config_of(m)->interval;
+
+	/* One that runs ends by the time that it had. */
+	if (m->health->pid)
+		return;
+	if (interval > 0)
+		schedule(m);
+	else
+		timerfd_settime(m->health->timer.fd, 0, &never, NULL);
+}
+
+void monitor_health_changed(struct monitor *m, struct client *client)
+{
+	struct kist_error err = { 0 };
+	bool had = m->health && m->health->timer.added;
+
+	int r = kist_container_reload_config(m->c, &err);
+	if (r == 0 && m->phase == MONITOR_RUNNING) {
+		bool has = kist_health_is_checked(config_of(m));
+		if (had && has)
+			retime(m);
+		else if (has)
+			monitor_health_begin(m);
+		else if (had)
+			monitor_health_end(m);
+	}
+	monitor_client_send(m, client, r < 0 ? KIST_MSG_FAILED : KIST_MSG_CONFIG, r < 0 ? &err : NULL,
+	                    r < 0 ? sizeof(err) : 0);
 }
 
 void monitor_health_end(struct monitor *m)
@@ -443,7 +477,8 @@ bool monitor_health_ended(struct monitor *m, pid_t pid, int code)
 	if (!h || !h->pid || h->pid != pid)
 		return false;
 	h->pid = 0;
-	if (m->phase == MONITOR_DEAD)
+	/* Or the check was taken away. */
+	if (m->phase == MONITOR_DEAD || !h->timer.added)
 		return true;
 	if (h->given_up) {
 		/* A kernel that held it back; now the next can begin. */
@@ -464,7 +499,7 @@ void monitor_health_ask(struct monitor *m, struct client *client)
 {
 	struct kist_error err = { 0 };
 
-	if (!m->health || m->phase != MONITOR_RUNNING) {
+	if (!m->health || !m->health->timer.added || m->phase != MONITOR_RUNNING) {
 		kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container does not run");
 		monitor_client_send(m, client, KIST_MSG_FAILED, &err, sizeof(err));
 		return;

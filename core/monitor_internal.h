@@ -142,11 +142,12 @@ int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, i
                        struct kist_ns_child *child, struct kist_error *err);
 
 /* health checks (monitor_health.c) */
-void monitor_health_reset(struct monitor *m);                      /* it is about to be started */
-void monitor_health_begin(struct monitor *m);                      /* it was started */
-void monitor_health_end(struct monitor *m);                        /* it ended */
-bool monitor_health_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
-void monitor_health_ask(struct monitor *m, struct client *client); /* runs the check, and tells of its end */
+void monitor_health_reset(struct monitor *m);                          /* it is about to be started */
+void monitor_health_begin(struct monitor *m);                          /* it was started */
+void monitor_health_changed(struct monitor *m, struct client *client); /* the record has another check, or none */
+void monitor_health_end(struct monitor *m);                            /* it ended */
+bool monitor_health_ended(struct monitor *m, pid_t pid, int code);     /* false: not one of ours */
+void monitor_health_ask(struct monitor *m, struct client *client);     /* runs the check, and tells of its end */
 
 /* readiness (monitor_notify.c) */
 void monitor_notify_to(struct monitor *m, const char *address, int fd); /* NULL, -1: as it was; fd is copied */

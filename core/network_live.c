@@ -55,21 +55,9 @@ static int files_follow(struct kist_container *c, const struct files *before, st
 	return r;
 }
 
-/* One that has just seen the container's end has nothing to answer any more. */
 int kist_network_tell(struct kist_container *c, struct kist_error *err)
 {
-	struct kist_error problem = { 0 };
-
-	KIST_CLOSE int sock = kist_attach_connect(c, NULL);
-	if (sock < 0 || kist_msg_send(sock, KIST_MSG_NETWORK, NULL, 0) < 0)
-		return 0;
-	int r = kist_spawn_await(sock, KIST_MSG_NETWORK, &problem);
-	if (r < 0 && kist_container_monitor_alive(c)) {
-		if (err)
-			*err = problem;
-		return r;
-	}
-	return 0;
+	return kist_monitor_tell(c, KIST_MSG_NETWORK, err);
 }
 
 /* --- ports: they lead to the first bridge that the container is on --------------------------------------------------

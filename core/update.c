@@ -1,4 +1,7 @@
-/* Limits and restart policy of a container that exists: in its record, and in its cgroup while it runs. */
+/* Limits, restart policy and health check of a container that exists: in its record, and in its cgroup while it runs.
+ */
+#include "core/attach.h"
+#include "core/monitor.h"
 #include "core/restart.h"
 
 #include "cgroup/cgroup.h"
@@ -80,11 +83,18 @@ static int update_locked(struct kist_container *c, const struct kist_update *upd
 		config->restart_retries = update->restart_retries;
 		r = kist_restart_check(config, err);
 	}
+	if (r == 0 && update->health)
+		r = update->health(&config->health, update->health_arg, err);
 	if (r == 0)
 		r = kist_plan_check_config(c, err);
 	if (r == 0 && update->resources)
 		r = apply(c, update->resources, err);
-	return r < 0 ? r : kist_container_save_config(c, err);
+	if (r == 0)
+		r = kist_container_save_config(c, err);
+	/* Its timers are the monitor's. */
+	if (r == 0 && update->health && kist_status_has_process(c->state.status))
+		r = kist_monitor_tell(c, KIST_MSG_CONFIG, err);
+	return r;
 }
 
 int kist_container_update(struct kist_container *c, const struct kist_update *update, struct kist_error *err)

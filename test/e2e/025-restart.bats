@@ -91,9 +91,8 @@ monitor_of()
 	run -0 kist rm rm
 	run -0 kist rm -f -t 0 start restart
 	# A stopped one stays so.
-	sleep 0.5
-	equal exited "$(state_of stop)"
-	equal exited "$(state_of kill)"
+	stays 5 state_is stop exited
+	stays 2 state_is kill exited
 }
 
 @test "restart policies: a user's signal is not an end by itself, a crash is" {
@@ -146,7 +145,7 @@ monitor_of()
 
 @test "restart policies: clients stay attached, in and out" {
 	kist run -i --name c --restart on-failure:2 busybox sh -c 'read x; echo "got $x"; exit 5' >"$STORE/out" 3>&- < <(
-		sleep 0.3
+		until_true 10 state_is c running
 		echo one
 		until_true 10 grep -q one "$STORE/out"
 		until_true 10 state_is c running

@@ -120,9 +120,8 @@ teardown()
 	run -0 kist shutdown -t 3
 	contains "$output" waits
 	[[ $(xargs <<<"$output") == *needs*always* ]]
-	equal '' "$(kist ps -q)"
-	sleep 0.5
-	equal '' "$(kist ps -q)"
+	nothing_runs() { [ -z "$(kist ps -q)" ]; }
+	stays 5 nothing_runs
 	run -0 kist boot
 	equal 'always unless halted needs waits' "$(xargs <<<"$output")"
 	# SIGTERM to a monitor is the host's shutdown too.

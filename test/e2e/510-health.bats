@@ -41,7 +41,7 @@ becomes()
 	[ ! -e "$ROOT/containers/$(kist inspect --format '{{.Id}}' c)/health" ] || fail 'a file in the root directory'
 	# Paused is not ill.
 	kist pause c >/dev/null
-	sleep 1
+	stays 10 health_is c healthy
 	kist unpause c >/dev/null
 	becomes c healthy
 	equal 0 "$(kist inspect --format '{{.State.Health.FailingStreak}}' c)"
@@ -78,6 +78,57 @@ becomes()
 	kist run -d --name e --health-interval disable --health-cmd '["CMD","/nosuch"]' busybox sleep 1000 >/dev/null
 	run -1 kist healthcheck run e
 	equal 127 "$(kist inspect --format '{{(index .State.Health.Log 0).ExitCode}}' e)"
+}
+
+
+@test "health: update changes the check of a container that runs, and takes it away; timers follow" {
+	kist_only
+	sleeper --name c >/dev/null
+	engine_error kist update --health-interval 1s c
+	contains "$stderr" 'no health check'
+	equal '' "$(health_of c)"
+	# Where there was none.
+	kist update --health-cmd 'test -f /well' --health-interval 1h --health-retries 1 c >/dev/null
+	becomes c unhealthy
+	# The first of it was at once; the next would come in an hour.
+	kist exec c touch /well
+	kist update --health-interval 100ms --health-max-log-count 2 c >/dev/null
+	becomes c healthy
+	equal 'test -f /well' "$(kist inspect --format '{{index .Config.Healthcheck.Test 1}}' c)"
+	equal 100000000 "$(kist inspect --format '{{.Config.Healthcheck.Interval}}' c)"
+	few() { [ "$(kist inspect --format '{{len .State.Health.Log}}' c)" -le 2 ]; }
+	until_true 5 few
+	# Not by itself any more: nothing but a request finds out.
+	kist update --health-interval disable c >/dev/null
+	kist exec c rm /well
+	run -1 kist healthcheck run c
+	becomes c unhealthy
+	kist exec c touch /well
+	# Several of the old intervals.
+	for _ in {1..20}; do kist exec c true; done
+	equal unhealthy "$(health_of c)"
+	# A check that hangs while the record changes ends with the old one.
+	kist update --health-cmd 'sleep 4322' --health-interval 100ms c >/dev/null
+	hangs() { kist top c args | grep -q 4322; }
+	until_true 10 hangs
+	kist update --no-healthcheck -l >/dev/null
+	none() { ! hangs; }
+	until_true 5 none || fail "$(kist top c)"
+	equal '' "$(health_of c)"
+	engine_error kist healthcheck run c
+	kist update --health-cmd true --health-on-failure kill --health-startup-cmd false --health-startup-interval 50ms --health-startup-retries 2 c >/dev/null
+	restarted() { [ "$(kist inspect --format '{{.Config.StartupHealthCheck.Retries}} {{.State.Status}}' c)" = '2 running' ] &&
+		kist events --stream=false --filter event=restart --filter container=c | grep -q restart; }
+	until_true 20 restarted || fail "$(kist events --stream=false | tail)"
+	engine_error kist update --health-timeout 1ms c
+	engine_error kist update --no-healthcheck --health-cmd true c
+	engine_error kist update --health-cmd true
+	equal 'true' "$(kist inspect --format '{{index .Config.Healthcheck.Test 1}}' c)"
+	# Stopped: from the next start on.
+	kist stop -t 0 c >/dev/null
+	kist update --health-startup-cmd true --health-interval 100ms c >/dev/null
+	kist start c >/dev/null
+	becomes c healthy
 }
 
 @test "health: on failure the container is killed, stopped or restarted" {

@@ -86,6 +86,16 @@ until_true()
 	done
 }
 
+# stays TENTHS COMMAND...: true at every look for so many tenths of a second, of what must not happen.
+stays()
+{
+	local end=$(($(date +%s%1N) + $1))
+	shift
+	while [ "$(date +%s%1N)" -lt "$end" ]; do
+		"$@" || return 1
+	done
+}
+
 state_of()
 {
 	kist inspect --type container --format '{{.State.Status}}' "$1" 2>/dev/null
