@@ -16,7 +16,7 @@
 struct pod_create_options {
 	struct create_options create; /* what pods and containers have in common */
 	struct kist_opt infra;
-	const char *infra_name, *share, *exit_policy, *id_file;
+	const char *infra_name, *infra_conmon_pidfile, *share, *exit_policy, *id_file;
 	bool share_parent;
 };
 
@@ -30,6 +30,8 @@ static const struct kist_option create_rows[] = {
 	    .choices = (const char *const[]){ "continue", "stop", NULL },
 	    .help = "When the last container has ended: continue with the infra container alone, or stop"),
 	OWN(OPT_BOOL, infra, "infra", 0, .help = "Make an infra container that holds the namespaces (default true)"),
+	OWN(STRING, infra_conmon_pidfile, "infra-conmon-pidfile", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
+	    .help = "Write the process id of the infra container's monitor to a file"),
 	OWN(STRING, infra_name, "infra-name", 0, .metavar = "name", .help = "Name of the infra container"),
 	OPT(STRING, name, "name", 'n', .metavar = "name", .help = "Name of the pod; empty: one is generated"),
 	OWN(STRING, id_file, "pod-id-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
@@ -100,6 +102,7 @@ static int check_no_infra(const struct pod_create_options *own, struct kist_erro
 		{ "gidmap", o->gidmap },
 		{ "hostname", o->hostname },
 		{ "hosts-file", o->hosts_file },
+		{ "infra-conmon-pidfile", own->infra_conmon_pidfile },
 		{ "infra-name", own->infra_name },
 		{ "ip", o->ip },
 		{ "ip6", o->ip6 },
@@ -111,6 +114,8 @@ static int check_no_infra(const struct pod_create_options *own, struct kist_erro
 		{ "publish", o->publish },
 		{ "security-opt", o->security_opt },
 		{ "shm-size", o->shm_size.set },
+		{ "subgidname", o->subgidname },
+		{ "subuidname", o->subuidname },
 		{ "sysctl", o->sysctl },
 		{ "uidmap", o->uidmap },
 		{ "userns", o->userns },
@@ -168,7 +173,8 @@ static int set_share(const struct pod_create_options *own, struct kist_pod_confi
 	int r = no_infra ? 0 : parse_share(own->share, &share, err);
 	if (r < 0)
 		return r;
-	bool user = o->uidmap || o->gidmap || (o->userns && !kist_streq(o->userns, "host"));
+	bool user = o->uidmap || o->gidmap || o->subuidname || o->subgidname ||
+	            (o->userns && !kist_streq(o->userns, "host"));
 	if (user && !no_infra && !kist_strv_has(share, "user"))
 		kist_strv_add(&share, "user");
 	if (o->pid && !no_infra && !own->share && !kist_strv_has(share, "pid"))
@@ -194,6 +200,12 @@ static int set_infra(struct kist_cli *cli, const struct pod_create_options *own,
 	config->add_hosts = kist_strv_copy(o.add_host);
 	config->no_hosts = o.no_hosts;
 	set(&config->log_driver, "none");
+	if (own->infra_conmon_pidfile) {
+		KIST_FREE char *here = getcwd(NULL, 0);
+		bool absolute = own->infra_conmon_pidfile[0] == '/';
+		config->conmon_pidfile = kist_asprintf("%s%s%s", absolute || !here ? "" : here, absolute ? "" : "/",
+		                                       own->infra_conmon_pidfile);
+	}
 	set(&config->cgroup_parent, settings->cgroup_parent);
 	o.cgroupns = NULL;
 	int r = create_namespaces(cli, &o, config, err);

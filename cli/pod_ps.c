@@ -209,6 +209,15 @@ static struct json_object *joined(struct json_object *list, const char *key, siz
 	return json_object_new_string(kist_str_get(&text));
 }
 
+static struct json_object *restarts(struct json_object *containers)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < json_object_array_length(containers); i++)
+		sum += json_object_get_int64(member(json_object_array_get_idx(containers, i), "RestartCount"));
+	return json_object_new_int64(sum);
+}
+
 static struct json_object *ago(const char *created)
 {
 	char text[40];
@@ -243,6 +252,8 @@ static int field(void *context, struct json_object *item, const char *name, stru
 		*out = joined(containers, "Names", 0);
 	else if (kist_streq(name, "ContainerStatuses"))
 		*out = joined(containers, "Status", 0);
+	else if (kist_streq(name, "Restarts"))
+		*out = restarts(containers);
 	else if (kist_streq(name, "Networks"))
 		*out = joined(member(item, "Networks"), NULL, 0);
 	else if (kist_streq(name, "Created"))
@@ -341,6 +352,19 @@ static int gather(const struct ps_options *o, const struct kist_filters *filters
 	return 0;
 }
 
+/* Documents have names: one that is meant by its id is looked up. */
+static void name_networks(struct kist_cli *cli, struct kist_filters *filters)
+{
+	for (size_t i = 0; i < filters->n; i++) {
+		char *name = NULL;
+		if (filters->items[i].key->id != BY_NETWORK ||
+		    kist_network_find(cli->k, filters->items[i].value, &name, NULL) < 0)
+			continue;
+		free(filters->items[i].value);
+		filters->items[i].value = name;
+	}
+}
+
 static void warn_broken(struct kist_cli *cli, char *const *ids)
 {
 	for (size_t i = 0; ids && ids[i]; i++) {
@@ -365,6 +389,8 @@ static int ps_run(struct kist_cli *cli, void *options, int argc, char **argv, st
 	(void)argc;
 	(void)argv;
 	int r = o->filter ? kist_filters_parse(o->filter, keys, &filters, err) : 0;
+	if (r == 0)
+		name_networks(cli, &filters);
 	if (r == 0)
 		r = kist_format_parse("pod ps", o->format ? o->format : usual, headers, &format, err);
 	if (r == 0)

@@ -99,13 +99,15 @@ ns_of()
 	echo page >"$STORE/www/index.html"
 	run -0 kist pod create --name web -p 18080:80 --hostname front --add-host gate:10.0.0.1 -v "$STORE/www:/www:ro" -v store:/store \
 		--sysctl net.ipv4.ip_default_ttl=99 --shm-size 1m --share +pid --security-opt no-new-privileges --pod-id-file "$STORE/id" \
-		--infra-name holder --label-file <(echo from=file)
+		--infra-name holder --infra-conmon-pidfile "$STORE/monitor" --label-file <(echo from=file)
 	equal "$output" "$(cat "$STORE/id")"
 	kist run -d --pod-id-file "$STORE/id" --name httpd busybox httpd -f -p 80 -h /www >/dev/null
 	sleeper --pod web --name db -v "$STORE:/www" >/dev/null
 	until_true 5 sh -c '[ "$(busybox wget -q -O - http://127.0.0.1:18080/)" = page ]'
 	equal front "$(kist exec httpd hostname)"
 	contains "$(kist exec db cat /etc/hosts)" '10.0.0.1'
+	equal "$(kist inspect --format '{{.State.ConmonPid}}' holder)" "$(cat "$STORE/monitor")"
+	equal web "$(kist pod ps --filter network="$(kist network inspect --format '{{.ID}}' kist)" --format '{{.Name}}')"
 	equal 99 "$(kist exec db cat /proc/sys/net/ipv4/ip_default_ttl)"
 	equal 1024 "$(kist exec db df -k /dev/shm | awk 'NR == 2 { print $2 }')"
 	matches '18080->80/tcp' "$(kist ps --filter name=holder --format '{{.Ports}}')"
@@ -205,6 +207,7 @@ ns_of()
 	ended_twice() { [ "$(kist inspect --format '{{.RestartCount}} {{.State.Status}}' again)" = '1 exited' ]; }
 	until_true 10 ended_twice
 	pod_in_state one Exited
+	equal 1 "$(kist pod ps --format '{{.Restarts}}')"
 	kist rm again >/dev/null
 	kist pod create --network none --label tier=db two >/dev/null
 	sleeper --pod one --name a >/dev/null
