@@ -388,5 +388,6 @@ int create_mounts(struct kist_cli *cli, const struct create_options *o, const st
 	/* What was said for a place counts before what comes along with a container or an image. */
 	for (size_t i = 0; r == 0 && o->volumes_from && o->volumes_from[i]; i++)
 		r = create_volumes_from(cli, o->volumes_from[i], config, err);
+	config->volumes_from = kist_strv_copy(o->volumes_from);
 	return r < 0 ? r : create_image_volumes(o, image, config, err);
 }

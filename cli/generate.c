@@ -383,6 +383,7 @@ static void add_supervision(char ***words, const struct kist_container_config *c
 	add_list(words, "requires", config->required);
 	if (config->timeout)
 		add_number(words, "timeout", config->timeout);
+	add(words, "sdnotify", kist_sdnotify_name(config->sdnotify));
 	add(words, "init-ctr", config->init_ctr);
 	add(words, "pidfile", config->pidfile);
 	add(words, "conmon-pidfile", config->conmon_pidfile);
@@ -465,6 +466,7 @@ static bool is_own(const char *line)
 		                            "restart_delay_max=",
 		                            "cidfile=",
 		                            "image_name=",
+		                            "volumes_from.",
 		                            "resources.pids_limit=",
 		                            "pids_limit_default=" };
 

@@ -172,6 +172,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRV, id_ranges),
 	ITEMS(mounts, mount_table),
 	ITEMS(named_volumes, volume_mount_table),
+	CONFIG(STRV, volumes_from),
 	ITEMS(secrets, secret_table),
 	CONFIG(BOOL, read_only),
 	CONFIG(BOOL, read_only_tmpfs, .fallback = "true"),

@@ -95,6 +95,11 @@ static struct json_object *restarting(const struct view *v)
 	return json_object_new_boolean(v->state->restarting);
 }
 
+static struct json_object *by_user(const struct view *v)
+{
+	return json_object_new_boolean(v->state->stopped_by_user);
+}
+
 static struct json_object *never(const struct view *v)
 {
 	(void)v;
@@ -102,15 +107,25 @@ static struct json_object *never(const struct view *v)
 }
 
 static const struct view_row state_rows[] = {
-	VIEW_FROM("OciVersion", oci_version), VIEW_FROM("Status", status),
-	VIEW_FROM("Running", running),        VIEW_FROM("Paused", paused),
-	VIEW_FROM("Restarting", restarting),  VIEW_FROM("OOMKilled", oom_killed),
-	VIEW_CONSTANT("Dead", FALSE),         VIEW_FROM("Pid", pid),
-	VIEW_FROM("ConmonPid", monitor_pid),  VIEW_FROM("ExitCode", exit_code),
-	VIEW_FROM("Error", state_error),      VIEW_FROM("StartedAt", started),
-	VIEW_FROM("FinishedAt", finished),    VIEW_FROM("Health", view_health),
-	VIEW_FROM("CgroupPath", cgroup_path), VIEW_FROM("CheckpointedAt", never),
-	VIEW_FROM("RestoredAt", never),       { 0 },
+	VIEW_FROM("OciVersion", oci_version),
+	VIEW_FROM("Status", status),
+	VIEW_FROM("Running", running),
+	VIEW_FROM("Paused", paused),
+	VIEW_FROM("Restarting", restarting),
+	VIEW_FROM("OOMKilled", oom_killed),
+	VIEW_CONSTANT("Dead", FALSE),
+	VIEW_FROM("Pid", pid),
+	VIEW_FROM("ConmonPid", monitor_pid),
+	VIEW_FROM("ExitCode", exit_code),
+	VIEW_FROM("Error", state_error),
+	VIEW_FROM("StartedAt", started),
+	VIEW_FROM("FinishedAt", finished),
+	VIEW_FROM("StoppedByUser", by_user),
+	VIEW_FROM("Health", view_health),
+	VIEW_FROM("CgroupPath", cgroup_path),
+	VIEW_FROM("CheckpointedAt", never),
+	VIEW_FROM("RestoredAt", never),
+	{ 0 },
 };
 
 /* --- files and layers -----------------------------------------------------------------------------------------------
@@ -349,6 +364,36 @@ static struct json_object *notify_mode(const struct view *v)
 	return view_text(kist_sdnotify_name(v->config->sdnotify));
 }
 
+/* What they are called and who may read them; a secret that is gone has no id. */
+static struct json_object *secrets(const struct view *v)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < v->config->n_secrets; i++) {
+		const struct kist_secret_config *secret = &v->config->secrets[i];
+		struct json_object *item = json_object_new_object();
+		struct kist_secret *found = NULL;
+		kist_secret_open(v->c->k, secret->name, &found, NULL);
+		json_object_object_add(item, "Name", view_text(secret->name));
+		json_object_object_add(item, "ID", view_text(found ? found->id : NULL));
+		json_object_object_add(item, "UID", view_int(secret->uid));
+		json_object_object_add(item, "GID", view_int(secret->gid));
+		json_object_object_add(item, "Mode", view_int(secret->mode.set ? secret->mode.value : 0444));
+		json_object_array_add(list, item);
+		kist_secret_free(found);
+	}
+	return list;
+}
+
+static struct json_object *exposed_ports(const struct view *v)
+{
+	struct json_object *ports = json_object_new_object();
+
+	for (char **port = v->config->expose; port && *port; port++)
+		json_object_object_add(ports, *port, json_object_new_object());
+	return ports;
+}
+
 static const struct view_row config_rows[] = {
 	VIEW_FROM("Hostname", hostname),
 	VIEW_CONSTANT("Domainname", EMPTY),
@@ -378,10 +423,12 @@ static const struct view_row config_rows[] = {
 	VIEW_MEMBER("CreateCommand", STRV, create_command),
 	VIEW_MEMBER("Timezone", STRING, timezone),
 	VIEW_FROM("Umask", umask_text),
-	VIEW_CONSTANT("Timeout", ZERO),
+	VIEW_FROM("Secrets", secrets),
+	VIEW_MEMBER("Timeout", U32, timeout),
 	VIEW_MEMBER("StopTimeout", U32, stop_timeout),
 	VIEW_CONSTANT("Passwd", FALSE),
 	VIEW_FROM("sdNotifyMode", notify_mode),
+	VIEW_FROM("ExposedPorts", exposed_ports),
 	{ 0 },
 };
 
@@ -425,6 +472,8 @@ static const struct view_row container_rows[] = {
 	VIEW_CONSTANT("lockNumber", ZERO),
 	VIEW_ROWS("Config", config_rows),
 	VIEW_ROWS("HostConfig", view_host_rows),
+	VIEW_MEMBER("UseImageHosts", BOOL, no_hosts),
+	VIEW_CONSTANT("UseImageHostname", FALSE),
 	{ 0 },
 };
 

@@ -496,6 +496,12 @@ static struct json_object *network_mode(const struct view *v)
 	return view_text(v->config->n_networks ? "bridge" : v->config->net_ns);
 }
 
+/* Names as they were given; a container without any has none, not an empty list. */
+static struct json_object *volumes_from(const struct view *v)
+{
+	return v->config->volumes_from ? view_list(v->config->volumes_from) : NULL;
+}
+
 const struct view_row view_host_rows[] = {
 	VIEW_FROM("Binds", binds),
 	VIEW_FROM("CgroupManager", cgroup_manager),
@@ -506,14 +512,17 @@ const struct view_row view_host_rows[] = {
 	VIEW_FROM("PortBindings", view_port_bindings),
 	VIEW_ROWS("RestartPolicy", restart_rows),
 	VIEW_MEMBER("AutoRemove", BOOL, auto_remove),
+	VIEW_CONSTANT("AutoRemoveImage", FALSE),
+	VIEW_MEMBER("Annotations", MAP, annotations),
 	VIEW_CONSTANT("VolumeDriver", EMPTY),
-	VIEW_CONSTANT("VolumesFrom", NULL),
+	VIEW_FROM("VolumesFrom", volumes_from),
 	VIEW_FROM("CapAdd", cap_add),
 	VIEW_FROM("CapDrop", cap_drop),
-	VIEW_CONSTANT("Dns", LIST),
-	VIEW_CONSTANT("DnsOptions", LIST),
-	VIEW_CONSTANT("DnsSearch", LIST),
+	VIEW_MEMBER("Dns", STRV, dns_servers),
+	VIEW_MEMBER("DnsOptions", STRV, dns_options),
+	VIEW_MEMBER("DnsSearch", STRV, dns_search),
 	VIEW_MEMBER("ExtraHosts", STRV, add_hosts),
+	VIEW_MEMBER("HostsFile", STRING, hosts_file),
 	VIEW_MEMBER("GroupAdd", STRV, groups),
 	VIEW_MEMBER("IpcMode", STRING, ipc_ns),
 	VIEW_CONSTANT("Cgroup", EMPTY),
@@ -556,6 +565,7 @@ const struct view_row view_host_rows[] = {
 	VIEW_FROM("MemorySwap", memory_swap),
 	VIEW_FROM("MemorySwappiness", memory_swappiness),
 	VIEW_FROM("OomKillDisable", oom_kill_disable),
+	VIEW_MEMBER("Init", BOOL, init),
 	VIEW_FROM("PidsLimit", pids_limit),
 	VIEW_FROM("Ulimits", ulimits),
 	VIEW_CONSTANT("CpuCount", ZERO),

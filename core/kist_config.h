@@ -114,6 +114,7 @@ struct kist_container_config {
 	size_t n_mounts;
 	struct kist_volume_mount_config *named_volumes; /* create makes those that are missing */
 	size_t n_named_volumes;
+	char **volumes_from;                /* for inspect: what they have is in mounts and named_volumes */
 	struct kist_secret_config *secrets; /* values are read at each start and kept in no record */
 	size_t n_secrets;
 	bool read_only, read_only_tmpfs; /* --read-only, --read-only-tmpfs (default true) */

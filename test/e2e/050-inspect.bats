@@ -118,3 +118,22 @@ load helpers
 	jq -e '.[0] | has("SizeRw") and has("SizeRootFs")' <<<"$output" >/dev/null
 	equal a "$(kist inspect --format json a | jq -r '.[0].Name')"
 }
+
+@test "inspect: what podman's newer versions tell too: name servers, secrets, exposed ports, volumes of others, who stopped it" {
+	kist_only
+	echo x | kist secret create s - >/dev/null
+	kist create --name other -v data:/data busybox true >/dev/null
+	kist run -d --name c --init --dns 9.9.9.9 --dns-search a.b --dns-option ndots:2 --secret s,uid=5,mode=0440 --expose 99 --timeout 100 \
+		--volumes-from other:ro --annotation k=v --no-hosts --network none busybox sleep 1000 >/dev/null
+	equal '["9.9.9.9"] ["a.b"] ["ndots:2"] 100 true ["other:ro"] v true false' "$(kist inspect c | jq -rc '.[0] |
+		[(.HostConfig | .Dns, .DnsSearch, .DnsOptions), .Config.Timeout, (.HostConfig | .Init, .VolumesFrom, .Annotations.k),
+		.UseImageHosts, .State.StoppedByUser] | map(tostring) | join(" ")')"
+	equal '{"Name":"s","UID":5,"GID":0,"Mode":288}' "$(kist inspect c | jq -c '.[0].Config.Secrets[0] | del(.ID)')"
+	equal "$(kist secret inspect --format '{{.ID}}' s)" "$(kist inspect --format '{{(index .Config.Secrets 0).ID}}' c)"
+	equal '{"99/tcp":{}}' "$(kist inspect c | jq -c '.[0].Config.ExposedPorts')"
+	kist stop -t 0 c >/dev/null
+	equal true "$(kist inspect --format '{{.State.StoppedByUser}}' c)"
+	kist rm c other >/dev/null
+	kist volume rm data >/dev/null
+	kist secret rm s >/dev/null
+}
