@@ -20,12 +20,14 @@ struct commit_options {
 static const struct kist_option commit_rows[] = {
 	ROW(STRING, author, "author", 'a', .help = "Author of the image"),
 	ROW(LIST, changes, "change", 'c', .metavar = "instruction",
-	    .help = "Apply an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR"),
+	    .help = "Apply an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, "
+	            "USER, VOLUME or WORKDIR"),
 	ROW(CHOICE, format, "format", 'f', .choices = (const char *const[]){ "oci", "docker", NULL }, .fallback = "oci",
 	    .help = "Form of the manifest: oci or docker"),
 	ROW(STRING, iidfile, "iidfile", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	    .flags = KIST_OPTION_NONEMPTY, .help = "Write the image's id to this file"),
-	ROW(FLAG, volumes, "include-volumes", 0, .flags = KIST_OPTION_HIDDEN, .help = "Not supported"),
+	ROW(FLAG, volumes, "include-volumes", 0,
+	    .help = "The image has volumes where the container has volumes and mounts"),
 	ROW(STRING, message, "message", 'm', .help = "Comment of the image"),
 	ROW(FLAG, pause, "pause", 'p', .help = "Pause the container while it is copied"),
 	ROW(FLAG, quiet, "quiet", 'q', .help = "Print the image's id alone (as always: there is no progress to show)"),
@@ -40,9 +42,6 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 	(void)argv;
 	if (argc < 2)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "name a container");
-	if (o->volumes)
-		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 "--include-volumes is not supported: volumes are no part of an image");
 	if (o->squash)
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "--squash is not supported: layers stay shared with the container's image");
@@ -58,6 +57,7 @@ static int commit_run(struct kist_cli *cli, void *options, int argc, char **argv
 		.message = o->message,
 		.changes = o->changes,
 		.pause = o->pause,
+		.volumes = o->volumes,
 		.docker = kist_streq(o->format, "docker"),
 	};
 	KIST_STR struct kist_str out = { 0 };

@@ -20,7 +20,8 @@ static const struct kist_option import_rows[] = {
 	ROW(STRING, architecture, "arch", 0, .flags = KIST_OPTION_NONEMPTY,
 	    .help = "Architecture of the image; that of the host otherwise"),
 	ROW(LIST, changes, "change", 'c', .metavar = "instruction",
-	    .help = "Apply an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR"),
+	    .help = "Apply an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, "
+	            "USER, VOLUME or WORKDIR"),
 	ROW(STRING, message, "message", 'm', .help = "Comment of the image"),
 	ROW(STRING, os, "os", 0, .flags = KIST_OPTION_NONEMPTY,
 	    .help = "Operating system of the image; linux otherwise"),

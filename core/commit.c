@@ -187,6 +187,19 @@ static void take_config(struct kist_image_config *image, const struct kist_conta
 	}
 }
 
+/* As podman: where it has volumes the image has some; by default only those that were made for it. */
+static void take_volumes(struct kist_image_config *image, const struct kist_container_config *config, bool all)
+{
+	for (size_t i = 0; i < config->n_named_volumes; i++)
+		if ((all || config->named_volumes[i].anonymous) &&
+		    !kist_strv_has(image->volumes, config->named_volumes[i].destination))
+			kist_strv_add(&image->volumes, config->named_volumes[i].destination);
+	for (size_t i = 0; all && i < config->n_mounts; i++)
+		if (kist_streq(config->mounts[i].type, "bind") &&
+		    !kist_strv_has(image->volumes, config->mounts[i].destination))
+			kist_strv_add(&image->volumes, config->mounts[i].destination);
+}
+
 static int prepare_config(struct commit *commit, struct kist_error *err)
 {
 	const struct kist_container_config *config = &commit->c->config;
@@ -200,6 +213,7 @@ static int prepare_config(struct commit *commit, struct kist_error *err)
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "its image has %u layers, and more cannot be mounted",
 		                 KIST_IMAGE_LAYERS);
 	take_config(&commit->base->config, config);
+	take_volumes(&commit->base->config, config, commit->what->volumes);
 	for (char *const *change = commit->what->changes; r == 0 && change && *change; change++)
 		r = kist_image_change(&commit->base->config, *change, err);
 	if (r == 0 && commit->what->name)

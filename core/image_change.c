@@ -1,6 +1,7 @@
 /* --change: instructions of a Dockerfile that only touch the configuration. */
 #include "core/image.h"
 
+#include "core/base/clock.h"
 #include "core/base/str.h"
 
 #include <errno.h>
@@ -247,13 +248,111 @@ static int change_stopsignal(struct kist_image_config *config, const char *value
 	return 0;
 }
 
+static int check_number(const char *text, uint32_t *out, struct kist_error *err)
+{
+	return kist_parse_u32(text, out) < 0 || *out == 0
+	               ? kist_fail(err, KIST_ERR_INVALID, 0, "--retries '%s': expected a number from 1 on", text)
+	               : 0;
+}
+
+static int check_time(const char *name, const char *text, int64_t *out, struct kist_error *err)
+{
+	return kist_parse_duration(text, out) < 0 || *out < KIST_NSEC_PER_SEC / 1000
+	               ? kist_fail(err, KIST_ERR_INVALID, 0, "--%s '%s': expected a time such as 30s", name, text)
+	               : 0;
+}
+
+static int check_option(struct kist_image_config *check, const char *option, struct kist_error *err)
+{
+	const struct {
+		const char *name;
+		int64_t *time;
+	} times[] = { { "interval", &check->health_interval },
+		      { "timeout", &check->health_timeout },
+		      { "start-period", &check->health_start_period } };
+	const char *value = strchr(option, '=');
+	size_t len = value ? (size_t)(value - option) : 0;
+
+	for (size_t i = 0; value && i < KIST_COUNT(times); i++)
+		if (len == strlen(times[i].name) && strncmp(option, times[i].name, len) == 0)
+			return check_time(times[i].name, value + 1, times[i].time, err);
+	if (kist_has_prefix(option, "retries="))
+		return check_number(value + 1, &check->health_retries, err);
+	return kist_fail(err, KIST_ERR_INVALID, 0,
+	                 "option '--%s' is not known: use --interval, --timeout, --start-period or --retries", option);
+}
+
+/* [--OPTION=VALUE]... CMD COMMAND, or NONE */
+static int change_healthcheck(struct kist_image_config *config, const char *value, struct kist_error *err)
+{
+	struct kist_image_config check = { 0 };
+	KIST_STRV char **words = NULL;
+	KIST_STRV char **test = NULL;
+	int r = 0;
+
+	while (r == 0 && kist_has_prefix(value, "--")) {
+		size_t len = strcspn(value, " \t\n\r");
+		KIST_FREE char *option = kist_strndup(value + 2, len - 2);
+
+		r = check_option(&check, option, err);
+		value += len + strspn(value + len, " \t\n\r");
+	}
+	if (r < 0)
+		return r;
+	if (strcasecmp(value, "NONE") == 0) {
+		kist_strv_add(&test, "NONE");
+	} else {
+		if (strncasecmp(value, "CMD", 3) != 0 || !is_blank(value[3]))
+			return bad(err, "expected [--OPTION=VALUE]... CMD COMMAND, or NONE");
+		value += 3 + strspn(value + 3, " \t\n\r");
+		r = *value == '[' ? json_words(value, &words, err) : 0;
+		if (r < 0)
+			return r;
+		if (*value == '[' && !words)
+			return bad(err, "the command is empty");
+		kist_strv_add(&test, words ? "CMD" : "CMD-SHELL");
+		if (!words)
+			kist_strv_add(&test, value);
+		for (char **word = words; word && *word; word++)
+			kist_strv_add(&test, *word);
+	}
+	kist_strv_free(config->health_test);
+	config->health_test = kist_steal(&test);
+	config->health_interval = check.health_interval;
+	config->health_timeout = check.health_timeout;
+	config->health_start_period = check.health_start_period;
+	config->health_retries = check.health_retries;
+	return 0;
+}
+
+/* Kept for who builds on the image; that it is an instruction is theirs to check, but for the three that cannot be. */
+static int change_onbuild(struct kist_image_config *config, const char *value, struct kist_error *err)
+{
+	static const char *const refused[] = { "ONBUILD", "FROM", "MAINTAINER" };
+	size_t len = strcspn(value, " \t");
+
+	for (size_t i = 0; i < KIST_COUNT(refused); i++)
+		if (len == strlen(refused[i]) && strncasecmp(value, refused[i], len) == 0)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s cannot be one of its instructions", refused[i]);
+	kist_strv_add(&config->onbuild, value);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	change_fn change;
 } instructions[] = {
-	{ "CMD", change_cmd },       { "ENTRYPOINT", change_entrypoint }, { "ENV", change_env },
-	{ "EXPOSE", change_expose }, { "LABEL", change_label },           { "STOPSIGNAL", change_stopsignal },
-	{ "USER", change_user },     { "VOLUME", change_volume },         { "WORKDIR", change_workdir },
+	{ "CMD", change_cmd },
+	{ "ENTRYPOINT", change_entrypoint },
+	{ "ENV", change_env },
+	{ "EXPOSE", change_expose },
+	{ "LABEL", change_label },
+	{ "STOPSIGNAL", change_stopsignal },
+	{ "HEALTHCHECK", change_healthcheck },
+	{ "ONBUILD", change_onbuild },
+	{ "USER", change_user },
+	{ "VOLUME", change_volume },
+	{ "WORKDIR", change_workdir },
 };
 
 static int fail_unknown(const char *name, struct kist_error *err)

@@ -22,6 +22,7 @@ static const struct kist_field config_fields[] = {
 	ROW(STRING, workdir, "WorkingDir"),
 	ROW(MAP, labels, "Labels"),
 	ROW(STRING, stop_signal, "StopSignal"),
+	ROW(STRV, onbuild, "OnBuild"),
 };
 static const struct kist_table config_table =
         KIST_TABLE("image configuration", struct kist_image_config, config_fields);
@@ -30,6 +31,7 @@ void kist_image_config_clear(struct kist_image_config *config)
 {
 	kist_strv_free(config->exposed_ports);
 	kist_strv_free(config->volumes);
+	kist_strv_free(config->health_test);
 	/* Leaves zeros in the whole struct. */
 	kist_table_release(&config_table, config);
 }
@@ -66,6 +68,30 @@ static void add_keys(struct json_object *json, const char *key, char *const *ite
 	for (; *items; items++)
 		json_object_object_add(set, *items, json_object_new_object());
 	json_object_object_add(json, key, set);
+}
+
+static void add_number(struct json_object *json, const char *key, int64_t value)
+{
+	if (value)
+		json_object_object_add(json, key, json_object_new_int64(value));
+}
+
+static void add_health(struct json_object *settings, const struct kist_image_config *config)
+{
+	struct json_object *check, *test;
+
+	if (!config->health_test)
+		return;
+	check = json_object_new_object();
+	test = json_object_new_array();
+	for (char **word = config->health_test; *word; word++)
+		json_object_array_add(test, json_object_new_string(*word));
+	json_object_object_add(check, "Test", test);
+	add_number(check, "Interval", config->health_interval);
+	add_number(check, "Timeout", config->health_timeout);
+	add_number(check, "StartPeriod", config->health_start_period);
+	add_number(check, "Retries", config->health_retries);
+	json_object_object_add(settings, "Healthcheck", check);
 }
 
 /* Go's names of architectures, which OCI took over. */
@@ -126,6 +152,7 @@ struct json_object *kist_image_document(const struct kist_image_import *import, 
 	add_text(json, "os", import->os ? import->os : "linux");
 	add_keys(settings, "ExposedPorts", config->exposed_ports);
 	add_keys(settings, "Volumes", config->volumes);
+	add_health(settings, config);
 	json_object_object_add(json, "config", settings);
 	if (diff_id) {
 		KIST_FREE char *digest = kist_asprintf("sha256:%s", diff_id);
@@ -139,7 +166,8 @@ struct json_object *kist_image_document(const struct kist_image_import *import, 
 	return json;
 }
 
-/* Everything of the base that is not ours to say stays: its healthcheck, its platform, what later versions add. */
+/* Everything of the base that is not ours to say stays: its health check unless it is changed, its platform, what later
+ * versions add. */
 static struct json_object *derive_settings(struct json_object *base, const struct kist_image_config *config)
 {
 	KIST_JSON struct json_object *ours = kist_json_write(&config_table, config);
@@ -155,6 +183,7 @@ static struct json_object *derive_settings(struct json_object *base, const struc
 	json_object_object_foreach(ours, key, value) json_object_object_add(settings, key, json_object_get(value));
 	add_keys(settings, "ExposedPorts", config->exposed_ports);
 	add_keys(settings, "Volumes", config->volumes);
+	add_health(settings, config);
 	return settings;
 }
 

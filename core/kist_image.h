@@ -12,6 +12,12 @@ struct kist_image_config {
 	char **env, **cmd, **entrypoint, **labels; /* labels "key=value" */
 	char *workdir, *user, *stop_signal;
 	char **exposed_ports, **volumes; /* "80/tcp"; paths */
+	char **onbuild;                  /* instructions for who builds on it: kept for them */
+	/* A check that a change sets, times in nanoseconds, 0 for the default. An image's own is in its document:
+	 * kist_health_of_image. */
+	char **health_test;
+	int64_t health_interval, health_timeout, health_start_period;
+	uint32_t health_retries;
 };
 
 struct kist_image {
@@ -39,7 +45,8 @@ struct kist_image_import {
 	int fd;               /* the tar stream: plain, gzip or zstd */
 	const char *name;     /* reference to give it, NULL: none */
 	const char *message;  /* comment */
-	char *const *changes; /* "CMD=...", "ENTRYPOINT ...", ENV LABEL USER WORKDIR EXPOSE VOLUME STOPSIGNAL */
+	char *const *changes; /* "CMD=...", "ENTRYPOINT ...", ENV LABEL USER WORKDIR EXPOSE VOLUME STOPSIGNAL
+	                       * HEALTHCHECK ONBUILD */
 	const char *architecture, *os, *variant; /* NULL: the host's */
 };
 int kist_image_import(struct kist *k, const struct kist_image_import *import, char id[65], struct kist_error *err);
@@ -64,6 +71,7 @@ struct kist_commit {
 	const char *author, *message;
 	char *const *changes; /* as for import */
 	bool pause;           /* freeze a running container meanwhile */
+	bool volumes;         /* the places of all its volumes and mounts are the image's; else of anonymous ones */
 	bool docker;          /* manifest of docker's media types */
 };
 /* An image of the container's writable layer above the layers of its image. */

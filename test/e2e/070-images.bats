@@ -24,6 +24,21 @@ load helpers
 	run -0 kist import --change 'ENTRYPOINT ["echo","entry"]' --change 'CMD a b' "$E2E_CACHE/busybox.tar" entry
 	contains "$(kist run --rm entry)" entry
 	run -125 kist import --change NOSUCH=x "$E2E_CACHE/busybox.tar" bad
+	is_podman && return
+	kist import --change 'HEALTHCHECK --interval=1h --retries=2 CMD test -e /ok' --change 'ONBUILD RUN make' --change CMD='["sleep","100"]' \
+		"$E2E_CACHE/busybox.tar" checked >/dev/null
+	equal '{"Test":["CMD-SHELL","test -e /ok"],"Interval":3600000000000,"Retries":2}["RUN make"]' \
+		"$(kist image inspect checked | jq -cj '.[0] | .HealthCheck // .Config.Healthcheck, .Config.OnBuild')"
+	kist run -d --name c checked >/dev/null
+	run -1 kist healthcheck run c
+	kist exec c touch /ok
+	kist healthcheck run c
+	# The image's own stays over a commit, or is turned off by one.
+	kist commit c same >/dev/null
+	kist commit -c 'HEALTHCHECK NONE' c without >/dev/null
+	equal '["CMD-SHELL","test -e /ok"]["NONE"]' \
+		"$(kist image inspect same without | jq -cj '.[] | (.HealthCheck // .Config.Healthcheck).Test')"
+	kist rm -f -t 0 c
 }
 
 @test "import: --message, image inspect" {

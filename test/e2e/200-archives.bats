@@ -177,8 +177,14 @@ two_layers()
 	equal hello "$(kist run --rm --network none made:v1)"
 	equal 'b|/tmp|gone' "$(kist run --rm --network none made:v1 sh -c 'echo "$A|$PWD|$(test -e /bin/ls || echo gone)"')"
 	equal 'me|why|2' "$(kist image inspect made:v1 | jq -r '.[0] | "\(.Author)|\(.Comment)|\(.RootFS.Layers | length)"')"
-	run -125 kist commit --include-volumes c
-	contains "$output" --include-volumes
+	kist create --name v -v /anonymous -v named:/named -v "$STORE:/host" busybox >/dev/null
+	kist commit v few >/dev/null
+	kist commit --include-volumes v all >/dev/null
+	equal '["/anonymous"]["/anonymous","/host","/named"]' "$(kist image inspect few all | jq -cj '.[].Config.Volumes | keys')"
+	kist rm -v v >/dev/null
+	kist volume rm named >/dev/null
+	run -125 kist commit --squash c
+	contains "$output" --squash
 	run -125 kist commit -c NOSUCH=1 c
 	run -125 kist commit nosuch
 }

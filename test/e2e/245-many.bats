@@ -64,6 +64,6 @@ not_more()
 	kist rm user >/dev/null
 	kist volume rm data >/dev/null
 	# Their records are all there is of them: removing each by itself takes longer than the test.
-	rm -r "$ROOT/containers" "$ROOT/names"
+	rm -r "$ROOT/containers" "$ROOT/names" "$RUNROOT/containers"
 	clean
 }

@@ -285,6 +285,20 @@ static void test_changes(KIST_UNUSED void **state)
 	expect_joined(c.volumes, "/a|/b c|/d");
 	change(&c, "STOPSIGNAL SIGINT");
 	assert_string_equal(c.stop_signal, "SIGINT");
+	change(&c, "ONBUILD RUN make");
+	change(&c, "ONBUILD=COPY a b");
+	expect_joined(c.onbuild, "RUN make|COPY a b");
+	change(&c, "HEALTHCHECK --interval=30s --retries=3 CMD test -e /ok");
+	expect_joined(c.health_test, "CMD-SHELL|test -e /ok");
+	assert_int_equal(c.health_interval, 30000000000);
+	assert_int_equal(c.health_retries, 3);
+	change(&c, "healthcheck --timeout=1m --start-period=500ms cmd [\"/bin/check\", \"it\"]");
+	expect_joined(c.health_test, "CMD|/bin/check|it");
+	assert_int_equal(c.health_interval, 0);
+	assert_int_equal(c.health_timeout, 60000000000);
+	assert_int_equal(c.health_start_period, 500000000);
+	change(&c, "HEALTHCHECK none");
+	expect_joined(c.health_test, "NONE");
 	kist_image_config_clear(&c);
 }
 
@@ -318,6 +332,14 @@ static void test_changes_refused(KIST_UNUSED void **state)
 		{ "EXPOSE 1-65535", "at most" },
 		{ "VOLUME a", "VOLUME: 'a'" },
 		{ "STOPSIGNAL NOPE", "STOPSIGNAL: 'NOPE'" },
+		{ "ONBUILD FROM x", "ONBUILD: FROM cannot" },
+		{ "HEALTHCHECK test", "HEALTHCHECK: expected" },
+		{ "HEALTHCHECK CMD", "HEALTHCHECK: expected" },
+		{ "HEALTHCHECK CMD []", "HEALTHCHECK: the command is empty" },
+		{ "HEALTHCHECK --interval=x CMD a", "--interval 'x'" },
+		{ "HEALTHCHECK --interval CMD a", "option '--interval'" },
+		{ "HEALTHCHECK --retries=0 CMD a", "--retries '0'" },
+		{ "HEALTHCHECK --start-interval=1s CMD a", "option '--start-interval=1s'" },
 	};
 
 	for (size_t i = 0; i < KIST_COUNT(bad); i++) {
