@@ -142,9 +142,11 @@ E2E ?=
 check-e2e: all static build/bench/many
 	$(Q)test/e2e/run $(E2E)
 
-# Kills commands at every call that changes the disk; the e2e suite of the same name takes a sample.
+# Ends commands at every call that changes the disk, killed and by a power cut: minutes. The e2e suite takes a sample.
 check-crash: static
-	$(Q)KIST_CRASH_ALL=1 test/e2e/run 240-power-cut
+	$(Q)export KIST_CRASH_ALL=1; \
+	test/e2e/run -f '^killed' 240-power-cut & killed=$$!; \
+	test/e2e/run -f '^power cut' 240-power-cut && wait $$killed
 
 # Attacks that win by chance, a minute each, all at once.
 check-race: static

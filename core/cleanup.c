@@ -164,6 +164,9 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	snprintf(gone, sizeof(gone), "%s%s", volumes ? REMOVED_VOLUMES_PREFIX : REMOVED_PREFIX, c->config.id);
 	if (renameat(k->containers, c->config.id, k->containers, gone) < 0 && errno != ENOENT)
 		return kist_fail_errno(err, errno, "remove container %.12s", c->config.id);
+	/* And after a power cut: what was removed must not be started by the next boot. */
+	if (!c->config.auto_remove && !k->settings.volatile_)
+		kist_sync_dir(k->containers);
 	name_release(c);
 	kist_container_event(c, "remove");
 	kist_pod_unmark(c);
