@@ -209,7 +209,8 @@ DATADIR ?= $(PREFIX)/share
 DOCDIR ?= $(DATADIR)/doc/kist
 built = $(firstword $(wildcard build/static/kist build/kist))
 HOST_KIST ?= $(built)
-documents := README.md LICENSE CHANGELOG.md SECURITY.md contrib/kist.conf
+documents := README.md LICENSE CHANGELOG.md SECURITY.md contrib/kist.conf contrib/example.c
+services := $(shell find contrib/init -type f)
 completions := bash-completion/completions/kist zsh/site-functions/_kist fish/vendor_completions.d/kist.fish
 pages = $(notdir $(wildcard man/*.[1-9]) $(patsubst %.in,%,$(wildcard man/*.in)))
 install:
@@ -218,6 +219,8 @@ install:
 	$(Q)$(INSTALL) -m 0755 $(built) $(DESTDIR)$(BINDIR)/kist
 	$(Q)ln -sf kist $(DESTDIR)$(BINDIR)/kist-oci
 	$(Q)$(INSTALL) -m 0644 $(documents) $(DESTDIR)$(DOCDIR)
+	$(Q)for file in $(services:contrib/%=%); do \
+		$(INSTALL) -D -m "$$(stat -c %a contrib/$$file)" contrib/$$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
 	$(Q)contrib/docs '$(HOST_KIST)' '$(DESTDIR)$(MANDIR)' '$(DESTDIR)$(DATADIR)'
 	$(if $(wildcard build/libkist.a),+$(Q)$(MAKE) --no-print-directory VARIANT=dynamic install-lib)
 # The headers that kist.h is made of stand beside it; the bans of calls are for our own sources.
@@ -235,6 +238,7 @@ uninstall:
 	$(Q)rm -rf $(DESTDIR)$(INCLUDEDIR)/kist
 	$(Q)for page in $(pages); do rm -f "$(DESTDIR)$(MANDIR)/man$${page##*.}/$$page"; done
 	$(Q)rm -f $(completions:%=$(DESTDIR)$(DATADIR)/%) $(patsubst %,$(DESTDIR)$(DOCDIR)/%,$(notdir $(documents)))
+	$(Q)rm -rf $(DESTDIR)$(DOCDIR)/init
 	$(Q)! test -d $(DESTDIR)$(DOCDIR) || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
 
 # --- a machine with nothing but make: packages, then a first container ----------------------------------------------

@@ -103,3 +103,33 @@ no_sessions()
 	until_true 5 no_other || fail 'a session outlives the monitor'
 	no_sessions
 }
+
+@test "install: pages of all commands, completions, service files, the library; uninstall leaves nothing" {
+	local top=$BATS_TEST_DIRNAME/../.. tree=$STORE/tree page file
+	[ "$(realpath "$KIST")" = "$(realpath "$top/build/static/kist")" ] || skip 'another program is tested'
+	make -s -C "$top" install "DESTDIR=$tree" PREFIX=/usr/local >&2
+	matches '^kist version' "$("$tree/usr/local/bin/kist" --version)"
+	matches 'kist-oci' "$("$tree/usr/local/bin/kist-oci" --version | head -n 1)"
+	for page in "$top"/man/*.[1-9] "$top"/man/*.in; do
+		file=$(basename "${page%.in}")
+		[ -s "$tree/usr/local/share/man/man${file##*.}/$file" ] || fail "no page $file"
+	done
+	# Every command has one.
+	commands() { "$KIST" "$@" --help | sed -n '/^Available Commands:/,/^Options:/s/^  \([a-z]*\) .*/\1/p'; }
+	[ "$(commands | wc -l)" -gt 50 ]
+	for page in $(commands); do
+		[ -e "$tree/usr/local/share/man/man1/kist-$page.1" ] || fail "no page of kist $page"
+		for file in $(commands "$page"); do
+			compgen -G "$tree/usr/local/share/man/man1/kist-$page-$file.1" >/dev/null ||
+				[ -e "$tree/usr/local/share/man/man1/kist-$file.1" ] ||
+				contains "$(cat "$tree"/usr/local/share/man/man1/*.1)" "kist $page $file"
+		done
+	done
+	bash -n "$tree/usr/local/share/bash-completion/completions/kist"
+	[ -s "$tree/usr/local/share/zsh/site-functions/_kist" ] && [ -s "$tree/usr/local/share/fish/vendor_completions.d/kist.fish" ]
+	equal '' "$(diff -r "$top/contrib/init" "$tree/usr/local/share/doc/kist/init")"
+	[ -x "$tree/usr/local/share/doc/kist/init/sysvinit/kist" ]
+	[ -e "$tree/usr/local/include/kist/oci.h" ] && [ -e "$tree/usr/local/lib/libkist.so" ]
+	make -s -C "$top" uninstall "DESTDIR=$tree" PREFIX=/usr/local >&2
+	equal '' "$(find "$tree" ! -type d)"
+}
