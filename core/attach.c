@@ -25,12 +25,12 @@
 #include <termios.h>
 #include <unistd.h>
 
-int kist_monitor_tell(struct kist_container *c, char type, struct kist_error *err)
+int kist_monitor_tell(struct kist_container *c, char type, const void *data, size_t len, struct kist_error *err)
 {
 	struct kist_error problem = { 0 };
 
 	KIST_CLOSE int sock = kist_attach_connect(c, NULL);
-	if (sock < 0 || kist_msg_send(sock, type, NULL, 0) < 0)
+	if (sock < 0 || kist_msg_send(sock, type, data, len) < 0)
 		return 0;
 	int r = kist_spawn_await(sock, type, &problem);
 	if (r < 0 && kist_container_monitor_alive(c)) {

@@ -140,6 +140,7 @@ int kist_container_remove_files(struct kist_container *c)
 		kist_remove_tree(c->k->run_containers, c->config.id);
 	free(c->gone);
 	c->gone = NULL;
+	kist_network_finish(c);
 	return r;
 }
 

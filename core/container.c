@@ -34,7 +34,7 @@ static struct kist_container *container_new(struct kist *k)
 	struct kist_container *c = kist_alloc(sizeof(*c));
 
 	c->k = k;
-	c->dir = c->run_dir = c->lock = -1;
+	c->dir = c->run_dir = c->lock = c->net_ns = -1;
 	kist_table_init(&kist_container_config_table, &c->config);
 	kist_table_init(&kist_container_state_table, &c->state);
 	return c;
@@ -61,6 +61,8 @@ void kist_container_free(struct kist_container *c)
 	kist_container_drop_held(c);
 	kist_volumes_drop_holds(c);
 	free(c->port_fds);
+	kist_strv_free(c->links_later);
+	kist_close_fd(&c->net_ns);
 	kist_close_fd(&c->dir);
 	kist_close_fd(&c->run_dir);
 	kist_close_fd(&c->lock);

@@ -73,13 +73,15 @@ struct kist_container {
 	int lock;            /* held while >= 0 */
 	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */
-	bool files_later;    /* who removes it calls kist_container_remove_files */
+	bool files_later;    /* who removes it calls kist_container_remove_files, after it has told others */
 	bool notify;         /* while it is launched: it gets a notify socket (notify.h) */
 	char *gone;          /* removed: what its directory is called, until that is deleted */
 	char **made_volumes; /* while it is created: those that did not exist before */
 	int *port_fds;       /* of the monitor: they keep published ports from others */
 	size_t n_port_fds;
-	int *held; /* while it is launched: what the plan's mounts refer to by number */
+	int net_ns;         /* of the monitor: keeps its network namespace until its links are silent; -1: none */
+	char **links_later; /* host ends of links that are silent, deleted by kist_container_remove_files */
+	int *held;          /* while it is launched: what the plan's mounts refer to by number */
 	size_t n_held;
 	struct kist_volume_hold *holds; /* while it is launched: locks of volumes in memory (volume.h) */
 	size_t n_holds;
@@ -319,7 +321,7 @@ int kist_container_free_run(struct kist_container *c, struct kist_error *err);
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err);
 /* The rest of a removal: its volumes are given up, its directory, which has a temporary name by now, is deleted. */
 int kist_container_remove_finish(struct kist *k, const char *gone);
-/* With files_later: its directories, when those who waited for its end have been told. */
+/* With files_later: its directories and links, when those who waited for its end have been told. */
 int kist_container_remove_files(struct kist_container *c);
 /* Deletes half-made and half-removed containers whose maker is gone. */
 void kist_containers_sweep(struct kist *k);

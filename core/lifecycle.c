@@ -661,9 +661,13 @@ int kist_container_remove(struct kist_container *c, unsigned flags, int64_t time
 			return named(c, "remove", err);
 		}
 	}
+	KIST_STRV char **links = kist_network_links(c);
 	r = remove_stop(c, timeout, err);
-	if (r == 1)
+	if (r == 1) {
+		/* Its monitor leaves them for the end. */
+		kist_network_links_remove(links);
 		return 0;
+	}
 	if (r < 0)
 		return named(c, "remove", err);
 	if (kist_container_monitor_alive(c)) {

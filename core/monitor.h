@@ -28,7 +28,8 @@ enum kist_msg_type {
 	KIST_MSG_EXEC = 'X',      /* key=value text of struct kist_msg_exec; fds 0-2, and further ones to preserve */
 	KIST_MSG_EXEC_SIZE = 'V', /* struct kist_msg_exec_size */
 	KIST_MSG_CONFIG = 'U',    /* the health check is another one: read it again; the same comes back */
-	KIST_MSG_NETWORK = 'N',   /* the state has other networks: read it again; the same comes back */
+	KIST_MSG_NETWORK = 'N',   /* the state has other networks: read it again; the same comes back.
+	                           * uint32_t: index in the container of a link to remove, or 0 */
 	/* monitor -> command */
 	KIST_MSG_CREATED = 'C',
 	KIST_MSG_STARTED = 'G',

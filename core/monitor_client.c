@@ -240,7 +240,8 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 			monitor_stdio_broken(m, data[0]);
 		break;
 	case KIST_MSG_NETWORK:
-		monitor_network_changed(m, client);
+		if (len == sizeof(uint32_t))
+			monitor_network_changed(m, client, data);
 		break;
 	case KIST_MSG_CONFIG:
 		monitor_health_changed(m, client);

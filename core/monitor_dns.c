@@ -97,18 +97,24 @@ static size_t find_servers(struct monitor *m, struct kist_dns_server **servers)
 	return n;
 }
 
+static int network_ns(struct monitor *m, struct kist_error *err)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", m->launch.child.pid);
+	int ns = open(path, O_RDONLY | O_CLOEXEC);
+	return ns < 0 ? kist_fail_errno(err, errno, "open %s", path) : ns;
+}
+
 static int dns_open(struct monitor *m, struct kist_error *err)
 {
 	struct kist_dns_options options = {
 		.source = { .addresses = find_addresses, .names = find_names, .arg = m },
 	};
 	struct kist_dns_server *servers = NULL;
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", m->launch.child.pid);
-	KIST_CLOSE int ns = open(path, O_RDONLY | O_CLOEXEC);
+	KIST_CLOSE int ns = network_ns(m, err);
 	if (ns < 0)
-		return kist_fail_errno(err, errno, "open %s", path);
+		return ns;
 	options.n_servers = find_servers(m, &servers);
 	options.servers = servers;
 	int r = kist_dns_open(&options, ns, &m->dns, err);
@@ -139,9 +145,26 @@ void monitor_network_close(struct monitor *m)
 	monitor_proxy_close(m);
 }
 
-/* The command holds the container's lock, and has saved the state. */
-void monitor_network_changed(struct monitor *m, struct client *client)
+/* Nobody waits for this. Inside, for links of all kinds. */
+static void link_remove(struct monitor *m, uint32_t index)
 {
+	struct kist_error problem = { 0 };
+	struct kist_net *inside = NULL;
+
+	KIST_CLOSE int ns = network_ns(m, &problem);
+	if (ns >= 0 && kist_net_open(ns, &inside, &problem) == 0)
+		kist_net_link_finish(inside, index, &problem);
+	if (kist_error_is_set(&problem))
+		kist_debug("container %.12s: %s", m->c->config.id, problem.text);
+	kist_net_close(inside);
+}
+
+/* The command holds the container's lock, and has saved the state. */
+void monitor_network_changed(struct monitor *m, struct client *client, const void *gone)
+{
+	uint32_t index;
+
+	memcpy(&index, gone, sizeof(index));
 	struct kist_dns_server *servers = NULL;
 	struct kist_error err = { 0 };
 
@@ -160,4 +183,6 @@ void monitor_network_changed(struct monitor *m, struct client *client)
 		monitor_proxy_lead(m);
 	monitor_client_send(m, client, r < 0 ? KIST_MSG_FAILED : KIST_MSG_NETWORK, r < 0 ? &err : NULL,
 	                    r < 0 ? sizeof(err) : 0);
+	if (index && m->phase != MONITOR_DEAD)
+		link_remove(m, index);
 }

@@ -422,7 +422,7 @@ static void users_tell(struct kist *k, const char *name)
 		struct kist_error problem = { 0 };
 		if (kist_container_load(k, users[i], &c, NULL) < 0)
 			continue;
-		if (kist_status_has_process(c->state.status) && kist_network_tell(c, &problem) < 0)
+		if (kist_status_has_process(c->state.status) && kist_network_tell(c, 0, &problem) < 0)
 			kist_log(KIST_LOG_WARN, "container %s: %s", c->config.name, problem.text);
 		kist_container_free(c);
 	}

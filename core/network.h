@@ -35,10 +35,20 @@ int kist_network_check_host(struct kist_container *c, struct kist_error *err);
 int kist_network_prepare(struct kist_container *c, struct kist_error *err);
 /* Links, routes and published ports for the process whose network namespace is new. */
 int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err);
-/* Everything that the state knows of goes. Best effort: what is left is found by the next call. */
+/* The same at a start. The monitor keeps the namespace until kist_network_teardown: the kernel would begin to take it
+ * apart as the last process ends, and keep everybody from changing links for 10 to 30 ms just then. */
+int kist_network_attach_first(struct kist_container *c, pid_t pid, struct kist_error *err);
+/* Everything that the state knows of goes. Best effort: what is left is found by the next call. With files_later, the
+ * links of a container that is removed are silent, and left to kist_network_finish. */
 void kist_network_teardown(struct kist_container *c);
-/* network_live.c: the monitor answers names and ::1 by what records say, and reads them again. */
-int kist_network_tell(struct kist_container *c, struct kist_error *err);
+void kist_network_finish(struct kist_container *c);
+/* The host's ends of its links, by the state; the caller frees. */
+char **kist_network_links(const struct kist_container *c);
+/* Returns when they are gone. */
+void kist_network_links_remove(char *const *links);
+/* network_live.c: the monitor answers names and ::1 by what records say, and reads them again. gone: the index inside
+ * the container of a link that it removes then, or 0. */
+int kist_network_tell(struct kist_container *c, uint32_t gone, struct kist_error *err);
 /* A running container's name has changed; before: kist_hosts_own under the old one. */
 void kist_network_renamed(struct kist_container *c, const char *before);
 /* What another handle or record of the same container knows is taken over. */

@@ -176,7 +176,7 @@ int network_attach_all(struct kist_container *c, const struct network_sides *sid
 	return r;
 }
 
-int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err)
+static int attach(struct kist_container *c, pid_t pid, int *ns, struct kist_error *err)
 {
 	struct network_sides sides = { .ns = -1 };
 
@@ -185,8 +185,20 @@ int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *
 	int r = network_sides_open(pid, &sides, err);
 	if (r == 0)
 		r = network_attach_all(c, &sides, err);
+	if (r == 0 && ns)
+		*ns = kist_steal_fd(&sides.ns);
 	network_sides_close(&sides);
 	return r;
+}
+
+int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err)
+{
+	return attach(c, pid, NULL, err);
+}
+
+int kist_network_attach_first(struct kist_container *c, pid_t pid, struct kist_error *err)
+{
+	return attach(c, pid, &c->net_ns, err);
 }
 
 /* --- the end --------------------------------------------------------------------------------------------------------
@@ -245,6 +257,54 @@ void network_place_teardown(struct kist_container *c, struct kist_net *host, con
 	network_place_release(c, place);
 }
 
+char **kist_network_links(const struct kist_container *c)
+{
+	char **links = NULL;
+
+	for (size_t i = 0; i < c->state.n_networks; i++)
+		if (c->state.networks[i].host_interface)
+			kist_strv_add(&links, c->state.networks[i].host_interface);
+	return links;
+}
+
+void kist_network_links_remove(char *const *links)
+{
+	NET_CLOSE struct kist_net *host = NULL;
+	struct kist_error problem = { 0 };
+
+	if (!links || !links[0])
+		return;
+	int r = kist_net_open(-1, &host, &problem);
+	for (size_t i = 0; r == 0 && links[i]; i++)
+		r = kist_net_link_remove(host, links[i], &problem);
+	if (r < 0)
+		kist_debug("%s", problem.text);
+}
+
+void kist_network_finish(struct kist_container *c)
+{
+	/* Most often the end of the namespace takes them. Others may keep that. */
+	kist_close_fd(&c->net_ns);
+	kist_network_links_remove(c->links_later);
+	kist_strv_free(c->links_later);
+	c->links_later = NULL;
+}
+
+/* Its addresses are free from here on: nothing answers at them any more. */
+static void place_end(struct kist_container *c, struct kist_net *host, const struct kist_network_state *place)
+{
+	struct kist_error problem = { 0 };
+
+	if (!place->host_interface || !c->files_later || !c->config.auto_remove) {
+		network_place_teardown(c, host, place);
+		return;
+	}
+	if (kist_net_link_silence(host, place->host_interface, &problem) < 0)
+		kist_debug("container %.12s: %s", c->config.id, problem.text);
+	network_place_release(c, place);
+	kist_strv_add(&c->links_later, place->host_interface);
+}
+
 void kist_network_teardown(struct kist_container *c)
 {
 	NET_CLOSE struct kist_net *host = NULL;
@@ -257,7 +317,7 @@ void kist_network_teardown(struct kist_container *c)
 	} else {
 		ports_teardown(c, host);
 		for (size_t i = 0; i < c->state.n_networks; i++)
-			network_place_teardown(c, host, &c->state.networks[i]);
+			place_end(c, host, &c->state.networks[i]);
 		if (c->state.n_networks < c->config.n_networks)
 			release_unwritten(c);
 	}
@@ -266,6 +326,9 @@ void kist_network_teardown(struct kist_container *c)
 	free(c->port_fds);
 	c->port_fds = NULL;
 	c->n_port_fds = 0;
+	/* Links that are not pairs end with the namespace alone. */
+	if (kist_strv_len(c->links_later) < c->state.n_networks || !c->links_later)
+		kist_close_fd(&c->net_ns);
 	kist_container_state_forget_network(&c->state);
 }
 

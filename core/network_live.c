@@ -55,9 +55,9 @@ static int files_follow(struct kist_container *c, const struct files *before, st
 	return r;
 }
 
-int kist_network_tell(struct kist_container *c, struct kist_error *err)
+int kist_network_tell(struct kist_container *c, uint32_t gone, struct kist_error *err)
 {
-	return kist_monitor_tell(c, KIST_MSG_NETWORK, err);
+	return kist_monitor_tell(c, KIST_MSG_NETWORK, &gone, sizeof(gone), err);
 }
 
 /* --- ports: they lead to the first bridge that the container is on --------------------------------------------------
@@ -149,7 +149,7 @@ static int connect_live(struct kist_container *c, const struct kist_network_conf
 	network_sides_close(&sides);
 	if (r == 0)
 		r = files_follow(c, &before, err);
-	return r < 0 ? r : kist_network_tell(c, err);
+	return r < 0 ? r : kist_network_tell(c, 0, err);
 }
 
 static int mode_check(const struct kist_container *c, struct kist_error *err)
@@ -216,14 +216,15 @@ static int disconnect_live(struct kist_container *c, struct kist_network_state *
 {
 	__attribute__((cleanup(files_free))) struct files before = files_of(c);
 	struct network_sides sides = { .ns = -1 };
+	uint32_t later = 0;
 
 	int r = network_sides_open(c->state.pid, &sides, err);
 	if (r == 0)
 		r = ports_leave(c, sides.host, place, err);
 	if (r == 0)
-		r = kist_net_disconnect(sides.inside, place->interface, err);
+		r = kist_net_disconnect(sides.inside, place->interface, &later, err);
 	if (r == 0) {
-		/* The pair is down, and goes: waiting for the kernel to have done so would take most of the time. */
+		/* The link is down. Its monitor removes it: to wait for that would be most of the time this takes. */
 		network_place_release(c, place);
 		kist_network_state_drop(&c->state, (size_t)(place - c->state.networks));
 		ports_lead(c);
@@ -235,7 +236,8 @@ static int disconnect_live(struct kist_container *c, struct kist_network_state *
 	network_sides_close(&sides);
 	if (r == 0)
 		r = files_follow(c, &before, err);
-	return r < 0 ? r : kist_network_tell(c, err);
+	int told = kist_network_tell(c, later, r < 0 ? NULL : err);
+	return r < 0 ? r : told;
 }
 
 static int disconnect_locked(struct kist_container *c, const char *network, struct kist_error *err)

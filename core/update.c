@@ -93,7 +93,7 @@ static int update_locked(struct kist_container *c, const struct kist_update *upd
 		r = kist_container_save_config(c, err);
 	/* Its timers are the monitor's. */
 	if (r == 0 && update->health && kist_status_has_process(c->state.status))
-		r = kist_monitor_tell(c, KIST_MSG_CONFIG, err);
+		r = kist_monitor_tell(c, KIST_MSG_CONFIG, NULL, 0, err);
 	return r;
 }
 

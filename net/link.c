@@ -3,16 +3,15 @@
 
 #include "core/base/error.h"
 #include "core/base/fs.h"
-#include "core/base/proc.h"
 #include "net/sysctl.h"
 
 #include <errno.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* --- messages -------------------------------------------------------------------------------------------------------
  */
@@ -145,6 +144,14 @@ const struct kist_net_subnet *kist_net_subnet_of(const struct kist_net_network *
 /* --- bridge networks: a pair of veth ---------------------------------------------------------------------------------
  */
 
+/* A pair uses one queue in each direction, whatever it has: of those that it has by default, one for each processor,
+ * the kernel takes the others away again, and waits for its readers at each end (netif_set_real_num_tx_queues). */
+static void one_queue(struct kist_nl *nl)
+{
+	kist_nl_put_u32(nl, IFLA_NUM_TX_QUEUES, 1);
+	kist_nl_put_u32(nl, IFLA_NUM_RX_QUEUES, 1);
+}
+
 /* The peer is made in its namespace: nothing has to be moved, and no name of the host's is used up. */
 static void veth_messages(struct kist_nl *nl, int netns, const struct kist_net_connection *c, uint32_t bridge)
 {
@@ -155,6 +162,7 @@ static void veth_messages(struct kist_nl *nl, int netns, const struct kist_net_c
 	                      false);
 	if (c->network->mtu)
 		kist_nl_put_u32(nl, IFLA_MTU, c->network->mtu);
+	one_queue(nl);
 	kist_nl_put_u32(nl, IFLA_MASTER, bridge);
 	info = kist_nl_nest(nl, IFLA_LINKINFO);
 	kist_nl_put_text(nl, IFLA_INFO_KIND, "veth");
@@ -166,6 +174,7 @@ static void veth_messages(struct kist_nl *nl, int netns, const struct kist_net_c
 	kist_nl_put(nl, IFLA_ADDRESS, c->mac_out.bytes, sizeof(c->mac_out.bytes));
 	if (c->network->mtu)
 		kist_nl_put_u32(nl, IFLA_MTU, c->network->mtu);
+	one_queue(nl);
 	kist_nl_nest_end(nl, end);
 	kist_nl_nest_end(nl, data);
 	kist_nl_nest_end(nl, info);
@@ -404,65 +413,44 @@ int kist_net_connect(struct kist_net *host, struct kist_net *inside, int netns, 
 	if (r == 0)
 		r = kist_net_configure_inside(inside, connection, err);
 	if (r < 0 && created)
-		kist_net_disconnect(inside, connection->interface, NULL);
+		kist_net_disconnect(inside, connection->interface, NULL, NULL);
 	return r < 0 ? kist_context(err, "connect to network %s", connection->network->name) : 0;
 }
 
-static int delete_link(struct kist_net *net, const char *name, struct kist_error *err)
+int kist_net_link_finish(struct kist_net *net, uint32_t index, struct kist_error *err)
 {
-	kist_nl_begin(&net->route);
-	kist_net_link_message(&net->route, "remove link", RTM_DELLINK, 0, 0, name, false);
-	kist_nl_allow(&net->route, ENODEV);
-	int r = kist_nl_send(&net->route, NULL, NULL);
-	if (r == 0)
-		return 0;
-	kist_nl_fail(&net->route, -r, err);
-	return kist_context(err, "%s", name);
-}
-
-/* Removing a link waits for the kernel's readers, 15 to 30 ms, in the call itself. What a container can see of it takes
- * one: the link is down and its name is free. The rest is left to a process that nobody waits for (forked twice, so
- * that the caller has no child to reap); it goes on if the caller is killed. */
-static void delete_behind(struct kist_net *net, uint32_t index)
-{
-	pid_t pid = fork();
-
-	if (pid > 0) {
-		kist_wait_pid(pid);
-		return;
-	}
-	if (pid == 0) {
-		/* The caller's locks and pipes must not live on here. */
-		kist_close_from(0, net->route.fd);
-		if (fork() > 0)
-			_exit(0);
-	}
 	kist_nl_begin(&net->route);
 	kist_net_link_message(&net->route, "remove link", RTM_DELLINK, 0, index, NULL, false);
-	kist_nl_send(&net->route, NULL, NULL);
-	if (pid == 0)
-		_exit(0);
+	kist_nl_allow(&net->route, ENODEV);
+	int r = kist_nl_send(&net->route, NULL, NULL);
+	return r < 0 ? kist_nl_fail(&net->route, -r, err) : 0;
 }
 
-int kist_net_disconnect(struct kist_net *inside, const char *interface, struct kist_error *err)
+/* What a container can see of a removal takes little: the link is down and its name is free. */
+static int hide(struct kist_net *inside, uint32_t index)
 {
-	uint32_t index = kist_net_link_index(inside, interface);
 	struct ifinfomsg down = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index, .ifi_change = IFF_UP };
 	struct kist_nl *nl = &inside->route;
 	char name[IFNAMSIZ];
 
-	if (!index)
-		return 0;
 	choose_host_name(name);
 	kist_nl_begin(nl);
 	kist_nl_message(nl, "link down", RTM_SETLINK, 0, &down, sizeof(down));
 	kist_net_link_message(nl, "rename link", RTM_SETLINK, 0, index, name, false);
-	int r = kist_nl_send(nl, NULL, NULL);
-	if (r == -ENODEV)
+	return kist_nl_send(nl, NULL, NULL);
+}
+
+int kist_net_disconnect(struct kist_net *inside, const char *interface, uint32_t *later, struct kist_error *err)
+{
+	uint32_t index = kist_net_link_index(inside, interface);
+
+	if (later)
+		*later = 0;
+	if (!index)
 		return 0;
-	if (r < 0)
-		return delete_link(inside, interface, err);
-	delete_behind(inside, index);
+	if (!later || hide(inside, index) < 0)
+		return kist_net_link_finish(inside, index, err);
+	*later = index;
 	return 0;
 }
 
@@ -475,5 +463,29 @@ int kist_net_link_remove(struct kist_net *host, const char *host_interface, stru
 		return r;
 	if (!kist_streq(link.kind, "veth"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "link %s is not of kind veth", host_interface);
-	return delete_link(host, host_interface, err);
+	r = kist_net_link_finish(host, link.index, err);
+	return r < 0 ? kist_context(err, "%s", host_interface) : 0;
+}
+
+/* By the bridge's own message: after the general one the kernel looks at the port anew, and opens it again. */
+int kist_net_link_silence(struct kist_net *host, const char *host_interface, struct kist_error *err)
+{
+	struct kist_nl *nl = &host->route;
+	struct ifinfomsg port = { .ifi_family = AF_BRIDGE };
+	size_t info;
+
+	port.ifi_index = (int)kist_net_link_index(host, host_interface);
+	if (!port.ifi_index)
+		return 0;
+	kist_nl_begin(nl);
+	kist_nl_message(nl, "silence link", RTM_SETLINK, 0, &port, sizeof(port));
+	info = kist_nl_nest(nl, IFLA_PROTINFO);
+	kist_nl_put_u8(nl, IFLA_BRPORT_STATE, BR_STATE_DISABLED);
+	kist_nl_nest_end(nl, info);
+	kist_nl_allow(nl, ENODEV);
+	int r = kist_nl_send(nl, NULL, NULL);
+	if (r == 0)
+		return 0;
+	/* The host's administrator has spanning tree on the bridge, or took the link off it. */
+	return kist_net_link_remove(host, host_interface, err);
 }

@@ -218,10 +218,16 @@ struct kist_net_connection {
  * KIST_ERR_UNSUPPORTED: the kernel has no such links, with the module to load. */
 int kist_net_connect(struct kist_net *host, struct kist_net *inside, int netns, struct kist_net_connection *connection,
                      struct kist_error *err);
-/* Removes the link from inside (its host end goes with it). A missing link is success. */
-int kist_net_disconnect(struct kist_net *inside, const char *interface, struct kist_error *err);
+/* Removes the link from inside (its host end goes with it). A missing link is success. The kernel waits 10 to 30 ms for
+ * its readers in that: with later, the link is down and its name is free, and the rest is left to who calls
+ * kist_net_link_finish with *later, which is 0 when there is nothing left. */
+int kist_net_disconnect(struct kist_net *inside, const char *interface, uint32_t *later, struct kist_error *err);
+int kist_net_link_finish(struct kist_net *net, uint32_t index, struct kist_error *err);
 /* The same from the host's side, for a namespace that cannot be reached any more; only links of kind veth. */
 int kist_net_link_remove(struct kist_net *host, const char *host_interface, struct kist_error *err);
+/* From here on nothing passes the link: what the kernel waits 10 to 30 ms for in a removal can be left for later. A
+ * missing link is success; one that is no port of a bridge, or of one with spanning tree, is removed. */
+int kist_net_link_silence(struct kist_net *host, const char *host_interface, struct kist_error *err);
 /* The bridge with its sysctls and addresses, without a container. */
 int kist_net_bridge_ensure(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err);
 /* Removes the bridge, which must be a bridge. Missing is success. */

@@ -378,7 +378,7 @@ static void test_disconnect(void **state)
 
 	box_open(&a, &f->network, "10.88.0.2", NULL);
 	box_connect(f, &a);
-	OK(kist_net_disconnect(a.inside, "eth0", E));
+	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
 	assert_false(kist_net_link_exists(a.inside, "eth0"));
 	/* The name can be taken again at once, though the old link may be there for a moment. */
 	char old[IFNAMSIZ];
@@ -389,34 +389,63 @@ static void test_disconnect(void **state)
 	assert_true(link_is_gone(-1, old));
 	KIST_JSON struct json_object *links = net_ip(a.ns, "link");
 	assert_int_equal(json_object_array_length(links), 2);
-	OK(kist_net_disconnect(a.inside, "eth0", E));
-	OK(kist_net_disconnect(a.inside, "eth0", E));
+	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
+	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
 	assert_true(link_is_gone(-1, a.c.host_interface));
 	assert_int_equal(kist_net_bridge_ports(f->host, "kist0", NULL), 0);
-	/* No child is left to the caller. */
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-	assert_int_equal(errno, ECHILD);
 	box_close(&a);
 }
 
-static void test_disconnect_lets_go_of_locks(void **state)
+static void test_disconnect_later(void **state)
 {
 	struct fixture *f = *state;
+	char old[IFNAMSIZ];
+	uint32_t later = 0;
 	struct box a;
-	int ends[2];
-	char c;
 
 	box_open(&a, &f->network, "10.88.0.2", NULL);
 	box_connect(f, &a);
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	OK(kist_net_disconnect(a.inside, "eth0", E));
-	close(ends[1]);
-	/* The process that goes on removing must not hold the caller's files open: the end is seen well before it is
-	 * done. */
-	double begin = net_ms();
-	assert_int_equal(read(ends[0], &c, 1), 0);
-	assert_true(net_ms() - begin < 1000);
-	close(ends[0]);
+	memcpy(old, a.c.host_interface, sizeof(old));
+	OK(kist_net_disconnect(a.inside, "eth0", &later, E));
+	assert_true(later != 0);
+	/* It is there still, but has no name that anybody would look for, and its name can be taken again. */
+	assert_false(kist_net_link_exists(a.inside, "eth0"));
+	assert_true(kist_net_link_exists(f->host, old));
+	a.c.host_interface[0] = '\0';
+	box_connect(f, &a);
+	assert_true(has_address(a.ns, "eth0", "10.88.0.2", "16"));
+	OK(kist_net_link_finish(a.inside, later, E));
+	assert_false(kist_net_link_exists(f->host, old));
+	OK(kist_net_link_finish(a.inside, later, E));
+	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
+	OK(kist_net_disconnect(a.inside, "eth0", &later, E));
+	assert_int_equal(later, 0);
+	box_close(&a);
+}
+
+static bool port_is(const char *link, const char *state)
+{
+	KIST_FREE char *text = net_run(-1, NULL, "ip -d link show %s", link);
+	KIST_FREE char *wanted = kist_asprintf("bridge_slave state %s", state);
+
+	return strstr(text, wanted) != NULL;
+}
+
+static void test_silence(void **state)
+{
+	struct fixture *f = *state;
+	struct box a;
+
+	box_open(&a, &f->network, "10.88.0.2", NULL);
+	box_connect(f, &a);
+	assert_true(port_is(a.c.host_interface, "forwarding"));
+	OK(kist_net_link_silence(f->host, a.c.host_interface, E));
+	assert_true(port_is(a.c.host_interface, "disabled"));
+	/* One that is on no bridge is removed: it must be silent in any case. */
+	free(net_run(-1, NULL, "ip link set %s nomaster", a.c.host_interface));
+	OK(kist_net_link_silence(f->host, a.c.host_interface, E));
+	assert_false(kist_net_link_exists(f->host, a.c.host_interface));
+	OK(kist_net_link_silence(f->host, a.c.host_interface, E));
 	box_close(&a);
 }
 
@@ -599,7 +628,7 @@ static void test_macvlan(void **state)
 	int server = net_server(b.ns, SOCK_STREAM, "0.0.0.0", 80);
 	net_reaches(a.ns, server, "192.168.77.3", 80, "192.168.77.2");
 	close(server);
-	OK(kist_net_disconnect(a.inside, "eth0", E));
+	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
 	network.mode = KIST_NET_MODE_PRIVATE;
 	box_connect(f, &a);
 	assert_true(net_says(a.ns, "ip -d link show eth0", "macvlan mode private"));
@@ -698,7 +727,7 @@ static void test_connecting_is_quick(void **state)
 		double t1 = net_ms();
 		box_connect(f, &a);
 		double t2 = net_ms();
-		OK(kist_net_disconnect(a.inside, "eth0", E));
+		OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
 		double t3 = net_ms();
 		connect = t1 - t0 < connect ? t1 - t0 : connect;
 		again = t2 - t1 < again ? t2 - t1 : again;
@@ -724,7 +753,8 @@ int main(void)
 		TEST(test_what_is_broken_is_repaired),
 		TEST(test_a_half_made_bridge_is_finished),
 		TEST(test_disconnect),
-		TEST(test_disconnect_lets_go_of_locks),
+		TEST(test_disconnect_later),
+		TEST(test_silence),
 		TEST(test_remove_from_the_host),
 		TEST(test_the_end_of_a_namespace_is_the_end_of_the_link),
 		TEST(test_failures_leave_nothing),
