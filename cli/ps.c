@@ -520,7 +520,11 @@ static int show(struct kist_cli *cli, const struct ps_options *o, const struct k
 	KIST_STRV char **broken = NULL;
 	size_t n = 0;
 
-	int r = kist_container_list(cli->k, &list, &n, &broken, err);
+	/* The table of thousands is read in a fraction of a second; filters, sizes and templates may ask for anything.
+	 */
+	bool brief = !o->filter && !o->format && !o->size && !o->ns;
+	int r = brief ? kist_container_list_brief(cli->k, &list, &n, &broken, err)
+	              : kist_container_list(cli->k, &list, &n, &broken, err);
 	if (r < 0)
 		return r;
 	size_t kept = n;

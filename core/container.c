@@ -199,6 +199,34 @@ int kist_container_load_bare(struct kist *k, const char *id, struct kist_contain
 	return load(container_new(k), id, out, err);
 }
 
+int kist_container_load_brief(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err)
+{
+	struct kist_container *c = kist_alloc(sizeof(*c));
+	char path[ID_LENGTH + 16];
+
+	c->k = k;
+	c->dir = c->run_dir = c->lock = -1;
+	c->brief = true;
+	snprintf(path, sizeof(path), "%s/config", id);
+	int r = kist_record_read_brief(k->containers, path, &kist_container_config_table, KIST_FIELD_BRIEF, &c->config,
+	                               err);
+	if (r == 0 && !kist_streq(c->config.id, id))
+		r = kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "container config is damaged: it says another id");
+	if (r == 0)
+		r = kist_container_reload(c, err);
+	if (r < 0) {
+		kist_container_free(c);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+int kist_container_whole(struct kist_container *c, struct kist_error *err)
+{
+	return c->brief ? kist_container_reload_config(c, err) : 0;
+}
+
 static int find_prefix(struct kist *k, const char *prefix, char id[65], struct kist_error *err)
 {
 	int fd = openat(k->containers, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -417,6 +445,7 @@ int kist_container_reload_config(struct kist_container *c, struct kist_error *er
 	kist_strv_free(c->config_extra);
 	c->config = config;
 	c->config_extra = extra;
+	c->brief = false;
 	return 0;
 }
 

@@ -57,6 +57,9 @@ extern const struct kist_table kist_exit_table;            /* config.c */
 #define KIST_RECORD_MAX (4u << 20)
 int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra,
                      struct kist_error *err);
+/* kist_kv_read_brief of one. */
+int kist_record_read_brief(int dir, const char *name, const struct kist_table *table, unsigned flags, void *object,
+                           struct kist_error *err);
 int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra,
                       bool sync, struct kist_error *err);
 
@@ -71,6 +74,7 @@ struct kist_container {
 	int dir;             /* containers/ID; -1 until kist_container_dir opens it */
 	int run_dir;         /* runroot/containers/ID, -1 until needed */
 	int lock;            /* held while >= 0 */
+	bool brief;          /* of a list: fields without KIST_FIELD_BRIEF are missing; a lock makes it whole */
 	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */
 	bool files_later;    /* who removes it calls kist_container_remove_files, after it has told others */
@@ -95,6 +99,10 @@ void kist_container_drop_held(struct kist_container *c);
 int kist_container_find(struct kist *k, const char *text, char id[65], struct kist_error *err);
 /* The name in the record: a handle can be older than a rename. */
 void kist_container_reload_name(struct kist_container *c);
+/* All of the record, of a handle that is brief. */
+int kist_container_whole(struct kist_container *c, struct kist_error *err);
+/* For lists: what they show, and the state. */
+int kist_container_load_brief(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
 /* The record as it is now: update and others change it. */
 int kist_container_reload_config(struct kist_container *c, struct kist_error *err);
 /* Before a rename, beside the record: both names, for who removes the container if the rename does not end. */

@@ -36,6 +36,10 @@ int kist_container_latest(struct kist *k, struct kist_container **out, struct ki
  * named in *broken (ids; may be NULL; the caller frees the strings). */
 int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken,
                         struct kist_error *err);
+/* The same for showing them in a table: their configurations hold the id, name, image, command, pod, health check and
+ * the time of creation, and little else, until a call on the container itself needs more. */
+int kist_container_list_brief(struct kist *k, struct kist_container ***out, size_t *n, char ***broken,
+                              struct kist_error *err);
 /* The same, of those that pass every filter. */
 struct kist_container_filter {
 	bool (*match)(const struct kist_container *c, void *arg);

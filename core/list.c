@@ -106,7 +106,7 @@ bool kist_container_settle_unwatched(struct kist_container *c)
 
 	if (live ? kist_container_monitor_alive(c) : !kist_container_has_leftovers(c))
 		return true;
-	int r = kist_container_trylock(c);
+	int r = kist_container_trylock(c); /* makes it whole */
 	if (r < 0)
 		return r != -ESTALE;
 	struct kist_error problem = { 0 };
@@ -164,7 +164,10 @@ int kist_container_by_creation(const void *a, const void *b)
 	return strcmp(x->config.id, y->config.id);
 }
 
-int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken, struct kist_error *err)
+typedef int (*load_fn)(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
+
+static int list_all(struct kist *k, load_fn load, struct kist_container ***out, size_t *n, char ***broken,
+                    struct kist_error *err)
 {
 	struct kist_container **list = NULL;
 	size_t count = 0, room = 0;
@@ -179,7 +182,7 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 			sweep = true;
 		if (!is_id(entry->d_name))
 			continue;
-		int r = kist_container_load_bare(k, entry->d_name, &c, NULL);
+		int r = load(k, entry->d_name, &c, NULL);
 		if (r == -ENOENT)
 			sweep = true;
 		else if (r < 0 && broken)
@@ -210,6 +213,17 @@ int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n,
 	*out = list;
 	*n = count;
 	return 0;
+}
+
+int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken, struct kist_error *err)
+{
+	return list_all(k, kist_container_load_bare, out, n, broken, err);
+}
+
+int kist_container_list_brief(struct kist *k, struct kist_container ***out, size_t *n, char ***broken,
+                              struct kist_error *err)
+{
+	return list_all(k, kist_container_load_brief, out, n, broken, err);
 }
 
 void kist_container_list_free(struct kist_container **list, size_t n)

@@ -370,19 +370,44 @@ static int record_text(int dir, const char *name, struct kist_str *text)
 	return 0;
 }
 
+static int record_sound(int dir, const char *name, const struct kist_table *table, struct kist_str *text,
+                        struct kist_error *err)
+{
+	int r = record_text(dir, name, text);
+	if (r == -ENOENT)
+		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "%s: no such record", table->what);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "read %s", table->what);
+	if (kist_sum_check(text) < 0)
+		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong",
+		                 table->what);
+	return 0;
+}
+
+int kist_record_read_brief(int dir, const char *name, const struct kist_table *table, unsigned flags, void *object,
+                           struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+	struct kist_error problem = { 0 };
+
+	int r = record_sound(dir, name, table, &text, err);
+	if (r < 0)
+		return r;
+	if (strlen(kist_str_get(&text)) == text.len &&
+	    kist_kv_read_brief(table, text.data, flags, object, &problem) == 0)
+		return 0;
+	kist_table_release(table, object);
+	return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: %s", table->what, problem.text);
+}
+
 int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra,
                      struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 
-	int r = record_text(dir, name, &text);
-	if (r == -ENOENT)
-		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "%s: no such record", table->what);
+	int r = record_sound(dir, name, table, &text, err);
 	if (r < 0)
-		return kist_fail_errno(err, -r, "read %s", table->what);
-	if (kist_sum_check(&text) < 0)
-		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong",
-		                 table->what);
+		return r;
 	struct kist_error problem = { 0 };
 	r = kist_kv_read_bytes(table, kist_str_get(&text), text.len, object, extra, &problem);
 	if (r == 0)

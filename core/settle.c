@@ -102,13 +102,16 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 	char **extra = NULL;
 	struct kist_error problem = { 0 };
 
-	kist_table_init(&kist_container_state_table, &state);
+	kist_table_init_brief(&kist_container_state_table, 0, &state);
 	char path[80];
 
 	snprintf(path, sizeof(path), "%s/state", c->config.id);
-	int r = c->dir >= 0 ? kist_record_read(c->dir, "state", &kist_container_state_table, &state, &extra, &problem)
-	                    : kist_record_read(c->k->containers, path, &kist_container_state_table, &state, &extra,
-	                                       &problem);
+	/* A brief handle is never written back as it is: it need not keep what it does not know. */
+	int r = c->brief      ? kist_record_read_brief(c->k->containers, path, &kist_container_state_table, 0, &state,
+	                                               &problem)
+	        : c->dir >= 0 ? kist_record_read(c->dir, "state", &kist_container_state_table, &state, &extra, &problem)
+	                      : kist_record_read(c->k->containers, path, &kist_container_state_table, &state, &extra,
+	                                         &problem);
 	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND && problem.kind != KIST_ERR_CORRUPT) {
 		kist_table_release(&kist_container_state_table, &state);
 		kist_strv_free(extra);
@@ -120,6 +123,7 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 	if (r < 0) {
 		/* Torn or never written: what it said is lost, what else is known decides. */
 		kist_table_release(&kist_container_state_table, &state);
+		kist_table_init(&kist_container_state_table, &state);
 		kist_strv_free(extra);
 		extra = NULL;
 		live = live_read(c, &state);
@@ -302,6 +306,8 @@ int kist_container_lock_take(struct kist_container *c, bool nonblock, bool makin
 {
 	if (c->batched)
 		return 0;
+	if (kist_container_whole(c, NULL) < 0)
+		return record_is_gone(c) ? -ESTALE : -EIO;
 	for (;;) {
 		int run = kist_container_rundir(c, NULL);
 		if (run < 0)

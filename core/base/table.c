@@ -271,16 +271,24 @@ static void scalar_default(const struct kist_field *field, void *member)
 	(void)r;
 }
 
-static void init_fields(const struct kist_table *table, void *object)
+static void init_fields(const struct kist_table *table, unsigned flags, void *object)
 {
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct kist_field *field = &table->fields[i];
 
+		if ((field->flags & flags) != flags)
+			continue;
 		if (field->type == KIST_F_STRUCT)
-			init_fields(field->table, kist_field_at(field, object));
+			init_fields(field->table, 0, kist_field_at(field, object));
 		else if (field->fallback)
 			scalar_default(field, kist_field_at(field, object));
 	}
+}
+
+void kist_table_init_brief(const struct kist_table *table, unsigned flags, void *object)
+{
+	memset(object, 0, table->size);
+	init_fields(table, flags, object);
 }
 
 /* A STRUCT row may lie at offset 0 and describe members of the struct around it (JSON "root", "pids"), so only the
@@ -288,7 +296,7 @@ static void init_fields(const struct kist_table *table, void *object)
 void kist_table_init(const struct kist_table *table, void *object)
 {
 	memset(object, 0, table->size);
-	init_fields(table, object);
+	init_fields(table, 0, object);
 }
 
 static void unset_fields(const struct kist_table *table, void *object)
@@ -401,7 +409,7 @@ void *kist_field_pointer(const struct kist_field *field, void *object)
 
 	if (!*pointer) {
 		*pointer = kist_alloc(field->table->size);
-		init_fields(field->table, *pointer);
+		init_fields(field->table, 0, *pointer);
 	}
 	return *pointer;
 }

@@ -59,6 +59,7 @@ enum kist_field_flags {
 	KIST_FIELD_ALWAYS = 2,   /* JSON: written even when empty (null, [], {}, 0, "") */
 	KIST_FIELD_NO_JSON = 4,  /* only in key=value form */
 	KIST_FIELD_NO_KV = 8,    /* only in JSON */
+	KIST_FIELD_BRIEF = 16,   /* what a list shows: kist_kv_read_brief reads it */
 };
 
 struct kist_field {
@@ -95,7 +96,8 @@ struct kist_table {
 		.what = what_, .size = sizeof(s), .fields = rows, .n_fields = KIST_COUNT(rows)                         \
 	}
 
-void kist_table_init(const struct kist_table *table, void *object);  /* zero, then defaults */
+void kist_table_init(const struct kist_table *table, void *object); /* zero, then defaults */
+void kist_table_init_brief(const struct kist_table *table, unsigned flags, void *object);
 void kist_table_clear(const struct kist_table *table, void *object); /* frees what it owns, then init */
 void kist_table_release(const struct kist_table *table,
                         void *object); /* frees what it owns and leaves zeros: before free(object) */
@@ -108,6 +110,10 @@ bool kist_table_equal(const struct kist_table *table, const void *a, const void 
  * the lines that no field took, kept for the next write (NULL: they are an error that names the key). */
 void kist_kv_write(const struct kist_table *table, const void *object, char *const *extra, struct kist_str *out);
 int kist_kv_read(const struct kist_table *table, const char *text, void *object, char ***extra, struct kist_error *err);
+/* Of a text whose checksum is right, into an object of zeros: the fields with all of these flags, for lists of
+ * thousands. Others stay zero and have no default, lines that no field takes are passed over. The text is used up. */
+int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flags, void *object,
+                       struct kist_error *err);
 /* The same for bytes that may hold a NUL, which is an error. */
 int kist_kv_read_bytes(const struct kist_table *table, const char *text, size_t len, void *object, char ***extra,
                        struct kist_error *err);

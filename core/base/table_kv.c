@@ -508,3 +508,45 @@ int kist_kv_read(const struct kist_table *table, const char *text, void *object,
 {
 	return kist_kv_read_bytes(table, text, strlen(text), object, extra, err);
 }
+
+/* --- for lists -------------------------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct kist_table *table, unsigned flags, const char *key, size_t len)
+{
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct kist_field *field = &table->fields[i];
+		if ((field->flags & flags) == flags && field->key[0] == key[0] && strncmp(field->key, key, len) == 0 &&
+		    field->key[len] == '\0')
+			return true;
+	}
+	return false;
+}
+
+int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flags, void *object, struct kist_error *err)
+{
+	struct kist_error problem;
+
+	kist_table_init_brief(table, flags, object);
+	for (char *line = text, *next; *line; line = next) {
+		next = line + strcspn(line, "\n");
+		if (*next)
+			*next++ = '\0';
+		if (!is_wanted(table, flags, line, strcspn(line, ".=")))
+			continue;
+		char *equals = strchr(line, '=');
+		struct assignment a = { line, equals ? equals + 1 : NULL };
+		if (equals)
+			*equals = '\0';
+		if (a.value && strcmp(a.value, ABSENT) == 0)
+			a.value = NULL;
+		else if (!equals || unescape(equals + 1))
+			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "a line that is not key=value");
+		problem.kind = KIST_ERR_NONE;
+		problem.errnum = 0;
+		problem.text[0] = '\0';
+		int r = assign(table, object, a.key, &a, &problem);
+		if (r)
+			return kist_fail(err, problem.kind, problem.errnum, "%s", problem.text);
+	}
+	return 0;
+}

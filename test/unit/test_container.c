@@ -141,6 +141,62 @@ static void test_list_rename_remove(void **state)
 	expect_nothing_left();
 }
 
+/* What a list knows is what the record says; a lock makes it whole, and nothing is lost by that. */
+static void test_list_brief(void **state)
+{
+	struct kist_container_config config;
+	struct kist_container *made = NULL, *now = NULL, **list = NULL;
+	char **broken = NULL;
+	size_t n = 0;
+
+	(void)state;
+	config_make(&config, "a", "exit 3");
+	kist_strv_add(&config.labels, "one=two");
+	kist_strv_add(&config.health.test, "CMD-SHELL");
+	kist_strv_add(&config.health.test, "a\nb \\ c");
+	config.stop_timeout = 77;
+	assert_int_equal(kist_container_create(k, &config, &made, NULL), 0);
+	kist_container_config_clear(&config);
+	assert_int_equal(kist_container_list_brief(k, &list, &n, &broken, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_null(broken);
+	assert_true(list[0]->brief);
+	const struct kist_container_config *seen = kist_container_config(list[0]);
+	assert_string_equal(seen->name, "a");
+	assert_string_equal(seen->id, made->config.id);
+	assert_string_equal(seen->command[2], "exit 3");
+	assert_null(seen->command[3]);
+	assert_string_equal(seen->health.test[1], "a\nb \\ c");
+	assert_int_equal(seen->health.interval, made->config.health.interval);
+	assert_int_equal(seen->created, made->config.created);
+	assert_null(seen->labels);
+	assert_int_equal(kist_container_state(list[0])->status, KIST_CONFIGURED);
+	/* Changed through it: all else stays. */
+	assert_int_equal(kist_container_rename(list[0], "b", NULL), 0);
+	assert_false(list[0]->brief);
+	kist_container_list_free(list, n);
+	assert_int_equal(kist_container_open(k, "b", &now, NULL), 0);
+	free(made->config.name);
+	made->config.name = kist_strdup("b");
+	assert_true(kist_table_equal(&kist_container_config_table, &made->config, &now->config));
+	assert_int_equal(now->config.stop_timeout, 77);
+	assert_string_equal(now->config.labels[0], "one=two");
+	kist_container_free(now);
+	/* A torn record is named, as in any list. */
+	KIST_STR struct kist_str text = { 0 };
+	int dir = kist_container_dir(made);
+	assert_int_equal(kist_read_file(dir, "config", KIST_RECORD_MAX, &text), 0);
+	assert_int_equal(kist_replace_file(dir, "config", text.data, text.len - 20, 0600, 0), 0);
+	assert_int_equal(kist_container_list_brief(k, &list, &n, &broken, NULL), 0);
+	assert_int_equal(n, 0);
+	assert_string_equal(broken[0], made->config.id);
+	kist_container_list_free(list, n);
+	kist_strv_free(broken);
+	assert_int_equal(kist_replace_file(dir, "config", text.data, text.len, 0600, 0), 0);
+	remove_one(made);
+	expect_nothing_left();
+}
+
 static void test_dependents(void **state)
 {
 	struct kist_container *a = make("base", "true"), *b = NULL;
@@ -821,6 +877,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_ambiguous_prefix),
 		cmocka_unit_test(test_create_refused),
 		cmocka_unit_test(test_list_rename_remove),
+		cmocka_unit_test(test_list_brief),
 		cmocka_unit_test(test_dependents),
 		cmocka_unit_test(test_config_cut_anywhere),
 		cmocka_unit_test(test_config_of_another),
