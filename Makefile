@@ -17,6 +17,7 @@ OBJCOPY := $(CROSS_COMPILE)objcopy
 STRIP := $(CROSS_COMPILE)strip
 PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
 # The static file is for small devices: what it does is system calls and libraries, and size is what it has to spare.
+comma := ,
 CFLAGS ?= $(if $(filter static,$(variant)),-Os,-O2) -g
 WERROR ?=
 
@@ -55,7 +56,9 @@ flags_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize
 # Library code does not call the fuzzer's main; it only gets its counters.
 flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 link_dynamic := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
-link_static = -static-pie -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--gc-sections -Wl,-Map=$@.map
+# cli/entry.c
+entry = $(if $(findstring x86_64,$(shell $(CC) -dumpmachine)),-Wl$(comma)--entry=kist_entry)
+link_static = -static-pie $(entry) -Wl,-z,relro,-z,now,-z,pack-relative-relocs -Wl,--gc-sections -Wl,-Map=$@.map
 link_asan := -fsanitize=address,undefined
 
 # The library itself is opened when it is needed (core/registry_http.c).

@@ -29,7 +29,8 @@ int kist_cgroup_self(struct kist_cgroup_root *root, char **path, struct kist_err
 /* Which limits a default set, so that a missing controller leaves it out instead of failing. */
 enum kist_cgroup_soft {
 	KIST_CGROUP_SOFT_PIDS = 1,
-	KIST_CGROUP_PARENTS_STAY = 2, /* nobody removes the parents that are made: see kist_cgroup_device_hold */
+	KIST_CGROUP_PARENTS_STAY = 2,  /* nobody removes the parents that are made: see kist_cgroup_device_hold */
+	KIST_CGROUP_DEVICES_LATER = 4, /* the caller calls kist_cgroup_devices before it lets the container go */
 };
 
 /* Makes path and its parents (existing ones are fine for parents; an existing leaf that holds processes is
@@ -41,6 +42,9 @@ enum kist_cgroup_soft {
  * On failure what was made is removed. Returns a directory fd for CLONE_INTO_CGROUP and the *_at calls below. */
 int kist_cgroup_create(struct kist_cgroup_root *root, const char *path, const struct kist_spec_resources *resources,
                        unsigned soft, struct kist_error *err);
+/* The device program of a group that was made with KIST_CGROUP_DEVICES_LATER: the kernel checks and translates it while
+ * the container's first process, which is ours until then, makes its mounts. */
+int kist_cgroup_devices(int cgroup_fd, const struct kist_spec_resources *resources, struct kist_error *err);
 /* An existing group; -ENOENT with KIST_ERR_NOT_FOUND. */
 int kist_cgroup_open(struct kist_cgroup_root *root, const char *path, struct kist_error *err);
 /* Writes limits to an existing group (update). NULL members are left as they are. */

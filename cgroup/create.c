@@ -94,7 +94,7 @@ static int apply_all(int fd, struct kist_cgroup_root *root, const struct kist_sp
 	int r = plan->n ? kist_cgroup_apply(plan, fd, root, soft, fresh, err) : 0;
 
 	/* Without rules an old group's program goes. */
-	if (r == 0 && (!fresh || (resources && resources->n_devices)))
+	if (r == 0 && !(soft & KIST_CGROUP_DEVICES_LATER) && (!fresh || (resources && resources->n_devices)))
 		r = kist_cgroup_device_apply(fd, resources ? resources->devices : NULL,
 		                             resources ? resources->n_devices : 0, fresh, err);
 	return r;
@@ -129,6 +129,12 @@ int kist_cgroup_create(struct kist_cgroup_root *root, const char *path, const st
 	}
 	kist_strv_free(made.paths);
 	return r < 0 ? r : kist_steal_fd(&fd);
+}
+
+int kist_cgroup_devices(int cgroup_fd, const struct kist_spec_resources *resources, struct kist_error *err)
+{
+	return kist_cgroup_device_apply(cgroup_fd, resources ? resources->devices : NULL,
+	                                resources ? resources->n_devices : 0, false, err);
 }
 
 int kist_cgroup_open(struct kist_cgroup_root *root, const char *path, struct kist_error *err)

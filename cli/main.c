@@ -178,10 +178,8 @@ int main(int argc, char **argv)
 		return kist_oci_main(argc, argv);
 	if (argc > 1 && kist_streq(argv[1], "oci"))
 		return kist_oci_main(argc - 1, argv + 1);
-	if (argc > 0 && kist_streq(argv[0], "kist-monitor")) {
-		kist_tables_drop();
-		return kist_monitor_main(argc, argv);
-	}
+	if (argc > 0 && kist_streq(argv[0], "kist-monitor"))
+		return kist_monitor_main(argc, argv, kist_tables_drop);
 	if (argc > 0 && (kist_streq(argv[0], "kist-init") || kist_streq(argv[0], "kist-pause")))
 		return kist_init_main(argc, argv);
 

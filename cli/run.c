@@ -174,8 +174,11 @@ static int run_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "detach-keys '%s': expected characters or ctrl-X, comma separated", o->detach_keys);
 	r = attach_streams(o, &io, err);
-	if (r == 0)
-		r = create_container(cli, &o->create, argc - 1, argv + 1, &c, err);
+	if (r < 0)
+		return r;
+	if (!start.preserve_fds && !start.ready_fd && kist_empty(start.notify_socket))
+		kist_start_ahead(cli->k);
+	r = create_container(cli, &o->create, argc - 1, argv + 1, &c, err);
 	if (r < 0)
 		return r;
 	if (o->create.tty)

@@ -35,6 +35,10 @@ struct kist {
 	int networks;         /* -1 until used: networks/NAME beside containers/ */
 	bool no_spawn;        /* in a monitor: a container whose monitor died is cleaned up, and not taken over */
 	int pods;             /* -1 until used: pods/ID/ beside containers/ */
+	struct {
+		int control; /* -1: none */
+		pid_t pid;
+	} ahead; /* a monitor that waits to be told its container (kist_start_ahead) */
 };
 
 const char *kist_binary_default(void); /* binary.c: KIST_BINARY, or where 'make install' puts it */

@@ -84,8 +84,9 @@ int kist_info(struct kist *k, struct json_object **out, struct kist_error *err);
 /* --- internal doors of the binary -----------------------------------------------------------------------------------
  */
 
-/* Called by main first. argv[0] "kist-monitor": the process that stays with a container. */
-int kist_monitor_main(int argc, char **argv);
+/* Called by main first. argv[0] "kist-monitor": the process that stays with a container. spare gives memory back that a
+ * monitor does not need, once its container runs; may be NULL. */
+int kist_monitor_main(int argc, char **argv, void (*spare)(void));
 /* argv[0] "kist-init": pid 1 of --init; "kist-pause": that of a pod's infra container. */
 int kist_init_main(int argc, char **argv);
 

@@ -98,6 +98,11 @@ struct kist_start {
 /* configured created stopped exited -> running. With attach, *session must be freed; then kist_attach_run. */
 int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session,
                          struct kist_error *err);
+/* Starts a monitor for the next container that this handle starts, which is still to be made: the two take about the
+ * same time, and a machine with two processors does both at once. Ended by kist_close() where nothing was started. Not
+ * used where fds are preserved, or readiness is reported. Changes nothing else: where it fails, kist_container_start
+ * says why. */
+void kist_start_ahead(struct kist *k);
 /* The same up to the gate: -> created. */
 int kist_container_init(struct kist_container *c, struct kist_error *err);
 /* Sends the stop signal, waits timeout seconds (-1: the container's own), then SIGKILL; returns when it is cleaned up.

@@ -157,7 +157,8 @@ static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, s
 	if (r < 0)
 		return r;
 	r = kist_cgroup_create(root, path, spec->linux_.resources,
-	                       KIST_CGROUP_PARENTS_STAY | (c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0),
+	                       KIST_CGROUP_PARENTS_STAY | KIST_CGROUP_DEVICES_LATER |
+	                               (c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0),
 	                       err);
 	if (r < 0)
 		return r;
@@ -207,6 +208,19 @@ static int at_point(void *arg, enum kist_ns_point point, pid_t pid, struct kist_
 	return point == KIST_NS_NAMESPACES ? kist_network_attach_first(arg, pid, err) : 0;
 }
 
+struct meanwhile {
+	const struct kist_spec *spec;
+	const struct kist_launch *launch;
+};
+
+static int meanwhile(void *arg, struct kist_error *err)
+{
+	const struct meanwhile *m = arg;
+	int r = m->launch->cgroup >= 0 ? kist_cgroup_devices(m->launch->cgroup, m->spec->linux_.resources, err) : 0;
+
+	return r == 0 && m->launch->meanwhile ? m->launch->meanwhile(m->launch->meanwhile_arg, err) : r;
+}
+
 static int launch_prepared(struct kist_container *c, const struct kist_spec *spec, int rootfs,
                            struct kist_launch *launch, struct kist_error *err)
 {
@@ -222,6 +236,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 	}
 	if (r == 0) {
 		uint64_t caps;
+		struct meanwhile both = { spec, launch };
 		bool built_in = kist_plan_seccomp_caps(&c->config, spec->process, &caps);
 		KIST_FREE char *bundle = kist_container_path(c, NULL);
 		struct kist_ns_launch plan = {
@@ -242,6 +257,8 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 			.hooks = { .run = kist_launch_hooks_runner, .arg = c },
 			.at = c->state.n_networks ? at_point : NULL,
 			.at_arg = c,
+			.meanwhile = meanwhile,
+			.meanwhile_arg = &both,
 		};
 		r = kist_ns_create(&plan, &launch->child, err);
 	}

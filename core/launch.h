@@ -9,7 +9,9 @@ struct kist_container;
 struct kist_error;
 
 struct kist_launch {
-	unsigned rows, cols, preserve_fds;  /* in */
+	unsigned rows, cols, preserve_fds;                   /* in */
+	int (*meanwhile)(void *arg, struct kist_error *err); /* in: see kist_ns_launch; may be NULL */
+	void *meanwhile_arg;
 	int pass[3];                        /* in: stdio that the container gets a copy of; -1: none. The caller's */
 	struct kist_ns_child child;         /* out: waits at the gate */
 	int stdin_fd, stdout_fd, stderr_fd; /* out: our ends, -1: none */

@@ -450,12 +450,31 @@ static int loop_setup(struct monitor *m, int control, const struct monitor_args 
 	return 0;
 }
 
+/* While the container makes its mounts. */
+static int launch_meanwhile(void *arg, struct kist_error *err)
+{
+	struct monitor *m = arg;
+	struct kist_error problem = { 0 };
+
+	int r = kist_log_writer_open(&m->log, &m->c->config, kist_container_dir(m->c), err);
+	if (r < 0)
+		return r;
+	monitor_listen(m, &problem);
+	if (!kist_error_is_set(&problem))
+		return 0;
+	if (err)
+		*err = problem;
+	return -problem.errnum;
+}
+
 /* From the record to a container that runs, or waits at its gate. Needs the lock. */
 int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_error *err)
 {
 	int r = announce(m, err);
 	if (r == 0)
 		r = write_pidfile(m->c->config.conmon_pidfile, getpid(), err);
+	m->launch.meanwhile = launch_meanwhile;
+	m->launch.meanwhile_arg = m;
 	if (r == 0)
 		r = monitor_notify_open(m, !go, err);
 	monitor_health_reset(m);
@@ -468,15 +487,9 @@ int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_er
 	/* The container has them now. */
 	for (int fd = 3; fd < 3 + (int)preserve; fd++)
 		close(fd);
-	r = kist_log_writer_open(&m->log, &m->c->config, kist_container_dir(m->c), err);
+	r = monitor_proxy_open(m, err);
 	if (r == 0)
-		monitor_listen(m, err);
-	if (r == 0 && !kist_error_is_set(err))
-		r = monitor_proxy_open(m, err);
-	if (r == 0 && !kist_error_is_set(err))
 		monitor_dns_open(m);
-	if (r == 0 && kist_error_is_set(err))
-		r = -err->errnum;
 	if (r == 0)
 		r = state_begin(m, go ? KIST_RUNNING : KIST_CREATED, err);
 	/* Who waited for a volume finds us now, or finds that there is nobody. */
@@ -502,11 +515,13 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 /* From here on little is needed of what the launch used, and a monitor stays for years: the heap's free pages go back
  * to the kernel, and so does the stack below this frame, which must therefore be one of its own: all that lives is
  * above it. */
-__attribute__((noinline)) static void memory_trim(void)
+__attribute__((noinline)) static void memory_trim(const struct monitor *m)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
 
+	if (m->spare)
+		m->spare();
 	malloc_trim(0);
 	/* The page below is left for this call's own frames. Where the stack does not reach that far nothing is mapped:
 	 * the kernel keeps a gap of 1 MiB below it. */
@@ -553,7 +568,7 @@ static int next_timeout(struct monitor *m)
 /* One run, from the gate to the end; true: another one follows. */
 static bool serve(struct monitor *m)
 {
-	memory_trim();
+	memory_trim(m);
 	while (m->phase != MONITOR_DEAD) {
 		monitor_round(m, m->abandoned && m->phase == MONITOR_GATE ? LOCK_RETRY_MS : next_timeout(m));
 		if (m->abandoned)
@@ -578,45 +593,101 @@ static void run(struct monitor *m, const struct monitor_args *args)
 	farewell(m);
 }
 
-int kist_monitor_main(int argc, char **argv)
+/* What a monitor that was started ahead is to do. -ECANCELED: nothing, its command has gone without a container. */
+static int order_receive(struct monitor_args *args, int control, int *lock)
 {
-	struct monitor m = { .launch = KIST_LAUNCH_INIT, .epoll = -1, .notify.ready_fd = -1 };
+	static char text[256];
+	size_t n_fds = 1;
+	char *word[4], *rest = text + 1;
+	uint32_t rows, cols;
+
+	ssize_t n = kist_recv_fds(control, text, sizeof(text) - 1, lock, &n_fds);
+	if (n == 0)
+		return -ECANCELED;
+	if (n < 0 || n_fds != 1 || text[0] != KIST_MSG_ORDER)
+		return -EPROTO;
+	text[n] = '\0';
+	for (size_t i = 0; i < KIST_COUNT(word); i++)
+		if (!(word[i] = strsep(&rest, " ")))
+			return -EPROTO;
+	if (kist_parse_u32(word[2], &rows) < 0 || kist_parse_u32(word[3], &cols) < 0)
+		return -EPROTO;
+	args->id = word[0];
+	args->flags = word[1];
+	args->rows = rows;
+	args->cols = cols;
+	return 0;
+}
+
+/* Started ahead, it does what does not need the container, and then waits for it. */
+static int await_order(struct monitor *m, struct monitor_args *args, int control, int *lock, struct kist_error *err)
+{
+	struct kist_cgroup_root *root;
+
+	/* Where there is none the launch says so. */
+	kist_store_cgroup(m->k, &root, NULL);
+	int r = order_receive(args, control, lock);
+	if (r == -ECANCELED)
+		_exit(0);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "read the order of the command");
+	for (int fd = 0; fd < 3 && !strchr(args->flags, KIST_MONITOR_PASS); fd++)
+		kist_close_fd(&m->launch.pass[fd]);
+	return 0;
+}
+
+static int begin(struct monitor *m, struct monitor_args *args, int control, int lock, int ready, struct kist_error *err)
+{
+	int r = version_check(args, err);
+	if (r == 0)
+		r = kist_open_at(&m->k, args->root, args->runroot, strchr(args->flags, KIST_MONITOR_VOLATILE) != NULL,
+		                 err);
+	if (r == 0 && strchr(args->flags, KIST_MONITOR_AHEAD))
+		r = await_order(m, args, control, &lock, err);
+	if (r == 0)
+		r = kist_container_load(m->k, args->id, &m->c, err);
+	if (r < 0)
+		return r;
+	if (strchr(args->flags, KIST_MONITOR_SILENT))
+		m->k->settings.events = KIST_EVENTS_NONE;
+	m->k->no_spawn = true;
+	m->c->lock = lock;
+	monitor_notify_to(m, getenv(KIST_NOTIFY_ENV), ready);
+	kist_close_fd(&ready);
+	return loop_setup(m, control, args, err);
+}
+
+int kist_monitor_main(int argc, char **argv, void (*spare)(void))
+{
+	struct monitor m = { .launch = KIST_LAUNCH_INIT, .epoll = -1, .notify.ready_fd = -1, .spare = spare };
 	struct monitor_args args = { 0 };
 	struct kist_error err = { 0 };
 
 	if (args_parse(argc, argv, &args) < 0)
 		return 125;
-	int control = KIST_MONITOR_FD_CONTROL(args.preserve), lock = KIST_MONITOR_FD_LOCK(args.preserve);
-	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || fcntl(lock, F_SETFD, FD_CLOEXEC) < 0)
+	bool ahead = strchr(args.flags, KIST_MONITOR_AHEAD) != NULL;
+	int control = KIST_MONITOR_FD_CONTROL(args.preserve), lock = ahead ? -1 : KIST_MONITOR_FD_LOCK(args.preserve);
+	if (fcntl(control, F_SETFD, FD_CLOEXEC) < 0 || (lock >= 0 && fcntl(lock, F_SETFD, FD_CLOEXEC) < 0))
 		return 125;
 	int ready = strchr(args.flags, KIST_MONITOR_READY) ? KIST_MONITOR_FD_READY(args.preserve) : -1;
-	if (ready >= 0 && fcntl(ready, F_SETFD, FD_CLOEXEC) < 0)
+	int program = KIST_MONITOR_FD_PROGRAM(args.preserve);
+	if ((ready >= 0 && fcntl(ready, F_SETFD, FD_CLOEXEC) < 0) || fcntl(program, F_SETFD, FD_CLOEXEC) < 0)
 		return 125;
-	kist_close_from((ready >= 0 ? ready : lock) + 1, -1);
+	/* What the command's own caller had open where nothing of ours is. */
+	if (lock < 0)
+		close(KIST_MONITOR_FD_LOCK(args.preserve));
+	if (ready < 0)
+		close(KIST_MONITOR_FD_READY(args.preserve));
+	kist_close_from(program + 1, -1);
 	/* Whoever found the container's monitor dead keeps the lock, and does not wait for us. */
 	if (strchr(args.flags, KIST_MONITOR_RESTART)) {
 		kist_close_fd(&control);
 		kist_close_fd(&lock);
 	}
-	for (int fd = 0; fd < 3 && strchr(args.flags, KIST_MONITOR_PASS); fd++)
-		m.launch.pass[fd] = fcntl(fd, F_DUPFD_CLOEXEC, lock + 1);
+	for (int fd = 0; fd < 3 && (ahead || strchr(args.flags, KIST_MONITOR_PASS)); fd++)
+		m.launch.pass[fd] = fcntl(fd, F_DUPFD_CLOEXEC, program + 1);
 	process_setup(&args);
-	bool volatile_ = strchr(args.flags, KIST_MONITOR_VOLATILE) != NULL;
-	int r = version_check(&args, &err);
-	if (r == 0)
-		r = kist_open_at(&m.k, args.root, args.runroot, volatile_, &err);
-	if (r == 0)
-		r = kist_container_load(m.k, args.id, &m.c, &err);
-	if (r == 0) {
-		if (strchr(args.flags, KIST_MONITOR_SILENT))
-			m.k->settings.events = KIST_EVENTS_NONE;
-		m.k->no_spawn = true;
-		m.c->lock = lock;
-		monitor_notify_to(&m, getenv(KIST_NOTIFY_ENV), ready);
-		kist_close_fd(&ready);
-		r = loop_setup(&m, control, &args, &err);
-	}
-	if (r < 0) {
+	if (begin(&m, &args, control, lock, ready, &err) < 0) {
 		if (control >= 0)
 			kist_msg_send(control, KIST_MSG_FAILED, &err, sizeof(err));
 		return 125;

@@ -27,6 +27,7 @@ enum kist_msg_type {
 	KIST_MSG_HEALTH = 'H',    /* runs the health check; answered by EXITED: 0 it passed, 1 it failed */
 	KIST_MSG_EXEC = 'X',      /* key=value text of struct kist_msg_exec; fds 0-2, and further ones to preserve */
 	KIST_MSG_EXEC_SIZE = 'V', /* struct kist_msg_exec_size */
+	KIST_MSG_ORDER = 'B',     /* to a monitor that was started ahead: text "ID FLAGS ROWS COLS"; fd: the lock */
 	KIST_MSG_CONFIG = 'U',    /* the health check is another one: read it again; the same comes back */
 	KIST_MSG_NETWORK = 'N',   /* the state has other networks: read it again; the same comes back.
 	                           * uint32_t: index in the container of a link to remove, or 0 */
@@ -76,7 +77,7 @@ enum {
 	KIST_MONITOR_ARG_VERSION, /* of who starts it: a library that is not of the same build is refused */
 	KIST_MONITOR_ARG_ROOT,
 	KIST_MONITOR_ARG_RUNROOT,
-	KIST_MONITOR_ARG_ID,
+	KIST_MONITOR_ARG_ID,    /* "-" with KIST_MONITOR_AHEAD */
 	KIST_MONITOR_ARG_FLAGS, /* letters below, or "-" */
 	KIST_MONITOR_ARG_ROWS,
 	KIST_MONITOR_ARG_COLS,
@@ -87,6 +88,7 @@ enum {
 #define KIST_MONITOR_VOLATILE 'v'
 #define KIST_MONITOR_PASS     'p' /* the container gets the command's own stdio */
 #define KIST_MONITOR_SILENT   'q' /* writes no events */
+#define KIST_MONITOR_AHEAD    'w' /* waits for KIST_MSG_ORDER, which has the other letters */
 #define KIST_MONITOR_START    's' /* open the gate at once */
 #define KIST_MONITOR_ATTACH   'a' /* the starting command wants the output */
 #define KIST_MONITOR_RESTART                                                                                           \
@@ -95,9 +97,12 @@ enum {
 #define KIST_MONITOR_READY 'n' /* there is a third descriptor */
 
 /* Fds of a fresh monitor: 0-2 as the command had them until it is ready, 3..3+preserve-1 for the container, then these.
- */
+ * One that was started ahead has no lock. The program stays open for as long as the monitor lives: the last close of
+ * the read-only mount that it comes from waits for the kernel, a millisecond and more, which is nobody's to wait for
+ * but a monitor's that has ended. */
 #define KIST_MONITOR_FD_CONTROL(preserve) (3 + (int)(preserve))
 #define KIST_MONITOR_FD_LOCK(preserve)    (4 + (int)(preserve))
 #define KIST_MONITOR_FD_READY(preserve)   (5 + (int)(preserve))
+#define KIST_MONITOR_FD_PROGRAM(preserve) (6 + (int)(preserve))
 
 #endif

@@ -57,6 +57,7 @@ struct monitor_notify {
 enum monitor_phase { MONITOR_GATE, MONITOR_RUNNING, MONITOR_DEAD };
 
 struct monitor {
+	void (*spare)(void); /* gives memory back that only the command line needs; may be NULL */
 	struct kist *k;
 	struct kist_container *c;
 	struct kist_launch launch;

@@ -8,6 +8,7 @@
 #include "core/base/proc.h"
 #include "core/base/str.h"
 #include "core/detach_keys.h"
+#include "core/spawn.h"
 #include "overlay/overlay.h"
 
 #include <dirent.h>
@@ -240,7 +241,7 @@ static struct kist *kist_new(void)
 
 	k->root = k->runroot = k->containers = k->names = k->exits = k->run_containers = -1;
 	k->images = k->refs = k->events = -1;
-	k->volumes = k->secrets = k->networks = k->pods = -1;
+	k->volumes = k->secrets = k->networks = k->pods = k->ahead.control = -1;
 	return k;
 }
 
@@ -286,6 +287,7 @@ void kist_close(struct kist *k)
 {
 	if (!k)
 		return;
+	kist_start_ahead_drop(k);
 	int *const fds[] = { &k->root,           &k->runroot, &k->containers, &k->names,   &k->exits,
 		             &k->run_containers, &k->images,  &k->refs,       &k->volumes, &k->secrets,
 		             &k->networks,       &k->events,  &k->pods };

@@ -4,6 +4,7 @@
 
 #include "core/base/base.h"
 
+struct kist;
 struct kist_container;
 struct kist_error;
 
@@ -23,6 +24,8 @@ int kist_check_ready(const char *notify_socket, unsigned ready_fd, struct kist_e
 /* c must be locked. *control: the command's end, owned by the caller. pid may be NULL. */
 int kist_spawn_monitor(struct kist_container *c, const struct kist_spawn *how, int *control, pid_t *pid,
                        struct kist_error *err);
+/* Ends a monitor of kist_start_ahead that no container came for. */
+void kist_start_ahead_drop(struct kist *k);
 /* Reads messages until 'wanted' comes, or the monitor's error. */
 int kist_spawn_await(int control, char wanted, struct kist_error *err);
 

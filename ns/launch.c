@@ -365,6 +365,8 @@ static int accompany(const struct kist_ns_plan *plan, struct kist_ns_child *chil
 	const struct kist_ns_launch *launch = plan->launch;
 	int r = set_up_user(plan, child, err);
 
+	if (r == 0 && launch->meanwhile)
+		r = launch->meanwhile(launch->meanwhile_arg, err);
 	if (r == 0 && plan->wait_mapped && kist_ns_stage_send(child->sync, KIST_NS_STAGE_MAPPED, 0, -1) < 0)
 		return kist_ns_stage_expect(child->sync, KIST_NS_STAGE_CREATED, NULL, NULL, err);
 	/* The child makes its mounts meanwhile. */

@@ -63,6 +63,10 @@ struct kist_ns_launch {
 	        *bundle; /* for the state sent to a seccomp listener (linux.seccomp.listenerPath); may be NULL */
 	int (*at)(void *arg, enum kist_ns_point point, pid_t pid, struct kist_error *err); /* may be NULL */
 	void *at_arg;
+	/* Called as soon as the first process is there: what does not need it to be further is done while it makes its
+	 * mounts. A failure ends it. May be NULL. */
+	int (*meanwhile)(void *arg, struct kist_error *err);
+	void *meanwhile_arg;
 	struct kist_ns_hooks_runner hooks; /* run may be NULL when the spec has no hooks */
 };
 

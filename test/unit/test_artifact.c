@@ -36,6 +36,6 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(artifacts) };
 
 	if (argc > 0 && kist_streq(argv[0], "kist-monitor"))
-		return kist_monitor_main(argc, argv);
+		return kist_monitor_main(argc, argv, NULL);
 	return cmocka_run_group_tests(tests, store_setup, store_teardown);
 }

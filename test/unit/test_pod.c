@@ -392,7 +392,7 @@ static void init_containers_run_first_and_to_their_end(void **state)
 int main(int argc, char **argv)
 {
 	if (argc > 0 && kist_streq(argv[0], "kist-monitor"))
-		return kist_monitor_main(argc, argv);
+		return kist_monitor_main(argc, argv, NULL);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_says_it_all),
 		cmocka_unit_test(what_cannot_be_is_refused),

@@ -810,7 +810,7 @@ int main(int argc, char **argv)
 {
 	/* The engine executes this program again to be a monitor. */
 	if (argc > 0 && kist_streq(argv[0], "kist-monitor"))
-		return kist_monitor_main(argc, argv);
+		return kist_monitor_main(argc, argv, NULL);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_find_remove),
 		cmocka_unit_test(test_options_are_checked),
