@@ -158,11 +158,15 @@ static size_t count_entries(int dir)
 	return n;
 }
 
+/* A monitor that removes its container tells so as soon as the container is gone for everybody, and deletes the files
+ * after that. */
 static KIST_UNUSED void expect_nothing_left(void)
 {
+	assert_int_equal(count_entries(k->names), 0);
+	for (int i = 0; i < 500 && (count_entries(k->containers) || count_entries(k->run_containers)); i++)
+		usleep(10000);
 	assert_int_equal(count_entries(k->containers), 0);
 	assert_int_equal(count_entries(k->run_containers), 0);
-	assert_int_equal(count_entries(k->names), 0);
 }
 
 static void config_make(struct kist_container_config *config, const char *name, const char *script)
