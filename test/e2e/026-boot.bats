@@ -330,3 +330,54 @@ teardown()
 	equal 137 "$(inspect c3 State.ExitCode)"
 	[ $((SECONDS - start)) -lt 40 ]
 }
+
+# The least of what some tries of a command took, in microseconds: what else the machine does only adds to it.
+least_of()
+{
+	local least=999999999 begun took name
+	for name in "$1"{1..4}; do
+		begun=${EPOCHREALTIME/./}
+		"${@:2}" "$name" >/dev/null || fail "$* $name"
+		took=$((${EPOCHREALTIME/./} - begun))
+		[ "$took" -ge "$least" ] || least=$took
+	done
+	echo "$least"
+}
+
+ps_beside()
+{
+	kist ps -a
+}
+
+@test "what is asked beside a stop in flight takes as long as without it, and 50 ms at most more" {
+	local n name what plain beside code
+	local -A commands=([ps]=ps_beside [inspect]='kist inspect' [kill]='kist kill -s CONT' [stop]='kist stop -t 0' [rm]='kist rm -f -t 0') pids=()
+	# Four of each kind: 'a' are stopped by the second command alone, 'b' are being stopped already.
+	for n in 1 2 3 4; do
+		for name in "a$n" "b$n" "c$n" "d$n"; do
+			kist run -d --name "$name" busybox sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+		done
+	done
+	for n in 1 2 3 4; do
+		for name in "b$n" "d$n"; do
+			until_true 10 log_has "$name" ready
+			kist stop -t 500 "$name" >/dev/null 2>&1 3>&- &
+			pids[$name]=$!
+			in_state "$name" stopping
+		done
+	done
+	for what in ps inspect kill stop rm; do
+		# Of 'c' and 'd' for rm: the others are stopped by then.
+		# shellcheck disable=SC2086 # commands are words
+		plain=$(least_of "$([ $what = rm ] && echo c || echo a)" ${commands[$what]}) \
+			beside=$(least_of "$([ $what = rm ] && echo d || echo b)" ${commands[$what]})
+		echo "# $what: $plain us alone, $beside us beside a stop" >&3
+		[ "$beside" -le $((plain * 2 + 50000)) ] || fail "$what: $plain us alone, $beside us beside a stop"
+	done
+	# The first stops return, each with success: what they wanted is so.
+	for name in "${!pids[@]}"; do
+		code=0
+		wait "${pids[$name]}" || code=$?
+		equal 0 "$code" "the stop of $name"
+	done
+}
