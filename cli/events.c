@@ -1,5 +1,6 @@
 /* kist events. */
 #include "cli/columns.h"
+#include "cli/logs.h"
 #include "cli/view_commands.h"
 
 #include "core/base/clock.h"
@@ -34,21 +35,12 @@ static const struct kist_option events_rows[] = {
 	{ 0 },
 };
 
-static int parse_time(const char *option, const char *text, int64_t *out, struct kist_error *err)
-{
-	if (!text || kist_time_parse(text, out) == 0)
-		return 0;
-	return kist_fail(err, KIST_ERR_INVALID, 0,
-	                 "option '--%s': '%s' is neither a time (2026-01-02T15:04:05) nor a duration (10m)", option,
-	                 text);
-}
-
 static int parse(const struct events_options *o, struct kist_event_options *out, struct kist_error *err)
 {
-	int r = parse_time("since", o->since, &out->since, err);
+	int r = cli_parse_time("since", o->since, &out->since, err);
 
 	if (r == 0)
-		r = parse_time("until", o->until, &out->until, err);
+		r = cli_parse_time("until", o->until, &out->until, err);
 	out->stream = o->stream;
 	out->past = !o->stream;
 	return r;

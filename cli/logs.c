@@ -22,7 +22,7 @@
 const struct kist_option kist_logs_rows[] = {
 	ROW(FLAG, color, "color", 0, .help = "Show the lines of each container in a colour of its own"),
 	ROW(FLAG, follow, "follow", 'f', .help = "Go on until the container has ended"),
-	ROW(FLAG, latest, "latest", 'l', .help = "Of the container created last"),
+	ROW(FLAG, latest, "latest", 'l', .help = "Of what was created last"),
 	ROW(FLAG, names, "names", 'n', .help = "Begin each line with the container's name"),
 	ROW(STRING, since, "since", 0, .metavar = "time",
 	    .help = "Leave out what is older: a date, unix seconds, or 10m for ten minutes ago"),
@@ -33,7 +33,7 @@ const struct kist_option kist_logs_rows[] = {
 	{ 0 },
 };
 
-static int parse_time(const char *option, const char *text, int64_t *out, struct kist_error *err)
+int cli_parse_time(const char *option, const char *text, int64_t *out, struct kist_error *err)
 {
 	if (!text || kist_time_parse(text, out) == 0)
 		return 0;
@@ -44,10 +44,10 @@ static int parse_time(const char *option, const char *text, int64_t *out, struct
 
 static int parse(const struct logs_options *o, struct kist_log_options *out, struct kist_error *err)
 {
-	int r = parse_time("since", o->since, &out->since, err);
+	int r = cli_parse_time("since", o->since, &out->since, err);
 
 	if (r == 0)
-		r = parse_time("until", o->until, &out->until, err);
+		r = cli_parse_time("until", o->until, &out->until, err);
 	out->tail = o->tail < 0 ? -1 : o->tail;
 	out->follow = o->follow;
 	return r;

@@ -11,6 +11,8 @@ struct logs_options {
 };
 extern const struct kist_option kist_logs_rows[];
 
+/* The value of an option that is a point in time; NULL: left as it is. */
+int cli_parse_time(const char *option, const char *text, int64_t *out, struct kist_error *err);
 /* For check(): the times. */
 int kist_logs_check(const struct logs_options *o, struct kist_error *err);
 /* Prints the logs of these containers; with several each line begins with its container. The exit code, or a negative

@@ -335,11 +335,27 @@ static int report(struct stats *s, const struct kist_format *format, struct kist
 	return r < 0 ? r : kist_cli_print(&out, err);
 }
 
+static int repeat(struct stats *s, const char *command, const char *usual, struct kist_error *err)
+{
+	const struct stats_options *o = s->options;
+	struct kist_format format = { 0 };
+
+	int r = kist_format_parse(command, o->format ? o->format : usual, headers, &format, err);
+	while (r == 0) {
+		r = report(s, &format, err);
+		if (o->no_stream)
+			break;
+		if (r == 0)
+			kist_sleep_ns((int64_t)o->interval * KIST_NSEC_PER_SEC);
+	}
+	kist_format_clear(&format);
+	return r;
+}
+
 static int run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct stats_options *o = options;
 	struct stats s = { .cli = cli, .options = o, .names = argc > 1 ? argv + 1 : NULL };
-	struct kist_format format = { 0 };
 	KIST_STRV char **latest = NULL;
 	struct kist_container *c = NULL;
 	int r = 0;
@@ -351,13 +367,7 @@ static int run(struct kist_cli *cli, void *options, int argc, char **argv, struc
 		kist_container_free(c);
 		s.names = latest;
 	}
-	if (r == 0)
-		r = kist_format_parse("stats", o->format ? o->format : USUAL, headers, &format, err);
-	if (r < 0)
-		return r;
-	while ((r = report(&s, &format, err)) == 0 && !o->no_stream)
-		kist_sleep_ns((int64_t)o->interval * KIST_NSEC_PER_SEC);
-	kist_format_clear(&format);
+	r = r < 0 ? r : repeat(&s, "stats", USUAL, err);
 	free(s.samples);
 	return r;
 }
@@ -392,7 +402,6 @@ static int pod_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 {
 	const struct stats_options *o = options;
 	struct stats s = { .cli = cli, .options = o, .names = argc > 1 ? argv + 1 : NULL, .of_pods = true };
-	struct kist_format format = { 0 };
 	KIST_STRV char **latest = NULL;
 	struct kist_pod *pod = NULL;
 	int r = 0;
@@ -404,13 +413,7 @@ static int pod_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 		kist_pod_free(pod);
 		s.names = latest;
 	}
-	if (r == 0)
-		r = kist_format_parse("pod stats", o->format ? o->format : POD_USUAL, headers, &format, err);
-	if (r < 0)
-		return r;
-	while ((r = report(&s, &format, err)) == 0 && !o->no_stream)
-		kist_sleep_ns((int64_t)o->interval * KIST_NSEC_PER_SEC);
-	kist_format_clear(&format);
+	r = r < 0 ? r : repeat(&s, "pod stats", POD_USUAL, err);
 	free(s.samples);
 	return r;
 }

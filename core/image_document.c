@@ -223,15 +223,6 @@ struct json_object *kist_image_document_derive(struct json_object *base, const s
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
-static const char *text_at(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
 static char **keys_at(struct json_object *json, const char *key)
 {
 	struct json_object *value = NULL;
@@ -274,7 +265,7 @@ static const char *last_comment(struct json_object *document)
 	if (!json_object_object_get_ex(document, "history", &list) || !json_object_is_type(list, json_type_array))
 		return NULL;
 	for (size_t i = json_object_array_length(list); i-- > 0;) {
-		const char *comment = text_at(json_object_array_get_idx(list, i), "comment");
+		const char *comment = kist_json_text_at(json_object_array_get_idx(list, i), "comment");
 
 		if (!kist_empty(comment))
 			return comment;
@@ -300,9 +291,9 @@ int kist_image_document_read(struct json_object *document, struct kist_image *im
 		image->config.exposed_ports = keys_at(settings, "ExposedPorts");
 		image->config.volumes = keys_at(settings, "Volumes");
 	}
-	image->architecture = kist_strdup(text_at(document, "architecture"));
-	image->os = kist_strdup(text_at(document, "os"));
-	image->author = kist_strdup(text_at(document, "author"));
+	image->architecture = kist_strdup(kist_json_text_at(document, "architecture"));
+	image->os = kist_strdup(kist_json_text_at(document, "os"));
+	image->author = kist_strdup(kist_json_text_at(document, "author"));
 	image->comment = kist_strdup(last_comment(document));
 	return 0;
 }

@@ -4,15 +4,6 @@
 #include <json-c/json.h>
 #include <string.h>
 
-static const char *text_at(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
 /* "v7" of arm runs what is made for v6 and v5: the nearer the better. */
 static int variant_rank(const char *architecture, const char *host, const char *variant)
 {
@@ -34,10 +25,10 @@ int kist_image_platform_rank_for(struct json_object *descriptor, const struct ki
 	if (!json_object_object_get_ex(descriptor, "platform", &platform) ||
 	    !json_object_is_type(platform, json_type_object))
 		return 1;
-	const char *architecture = text_at(platform, "architecture"), *os = text_at(platform, "os");
+	const char *architecture = kist_json_text_at(platform, "architecture"), *os = kist_json_text_at(platform, "os");
 	if (!kist_streq(os, wanted->os) || !kist_streq(architecture, wanted->architecture))
 		return 0;
-	return variant_rank(architecture, wanted->variant, text_at(platform, "variant"));
+	return variant_rank(architecture, wanted->variant, kist_json_text_at(platform, "variant"));
 }
 
 int kist_image_platform_rank(struct json_object *descriptor)
@@ -96,7 +87,7 @@ int kist_platform_complete(struct kist_platform *platform, struct kist_error *er
 
 bool kist_image_is_for(const struct kist_image *image, const struct kist_platform *platform)
 {
-	const char *variant = text_at(image->document, "variant");
+	const char *variant = kist_json_text_at(image->document, "variant");
 
 	/* Old images say nothing. */
 	if (kist_empty(image->architecture))

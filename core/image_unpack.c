@@ -9,6 +9,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
+#include "core/base/table.h"
 #include "overlay/archive.h"
 #include "overlay/overlay.h"
 
@@ -44,24 +45,6 @@ struct load {
 static int bad(struct kist_error *err, const char *what)
 {
 	return kist_fail(err, KIST_ERR_INVALID, 0, "%s", what);
-}
-
-static const char *text_at(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
-static struct json_object *array_at(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_array))
-		return NULL;
-	return value;
 }
 
 static int read_json(struct load *load, const char *name, enum json_type type, struct json_object **out,
@@ -155,7 +138,7 @@ int kist_image_document_check(const struct kist_image *image, char *const *diff_
 
 int64_t kist_image_document_created(struct json_object *document)
 {
-	const char *text = text_at(document, "created");
+	const char *text = kist_json_text_at(document, "created");
 	int64_t created = 0;
 
 	return text && kist_time_parse(text, &created) == 0 ? created : 0;
@@ -243,8 +226,8 @@ static int check_config_name(const char *name, const struct kist_str *config, st
 
 static int docker_parts(struct load *load, struct json_object *item, struct parts *parts, struct kist_error *err)
 {
-	const char *config = text_at(item, "Config");
-	struct json_object *layers = array_at(item, "Layers");
+	const char *config = kist_json_text_at(item, "Config");
+	struct json_object *layers = kist_json_array_at(item, "Layers");
 
 	if (!config || !layers)
 		return bad(err, "an image has no Config or no Layers");
@@ -267,7 +250,7 @@ static int docker_parts(struct load *load, struct json_object *item, struct part
 
 static int docker_image(struct load *load, struct json_object *item, struct kist_error *err)
 {
-	struct json_object *tags = array_at(item, "RepoTags");
+	struct json_object *tags = kist_json_array_at(item, "RepoTags");
 	struct loaded *image = NULL;
 	PARTS struct parts parts = { 0 };
 
@@ -300,7 +283,7 @@ static int load_docker(struct load *load, struct kist_error *err)
 /* The hexadecimal part; NULL with err. */
 static const char *digest_of(struct json_object *descriptor, struct kist_error *err)
 {
-	const char *digest = text_at(descriptor, "digest");
+	const char *digest = kist_json_text_at(descriptor, "digest");
 
 	if (digest && kist_has_prefix(digest, "sha256:") && kist_image_is_id(digest + strlen("sha256:")))
 		return digest + strlen("sha256:");
@@ -378,7 +361,7 @@ static int oci_layers(struct json_object *list, struct parts *parts, struct kist
 	parts->layers = kist_grow(NULL, parts->n + 1, sizeof(*parts->layers));
 	for (size_t i = 0; i < parts->n; i++) {
 		struct json_object *descriptor = json_object_array_get_idx(list, i);
-		const char *type = text_at(descriptor, "mediaType");
+		const char *type = kist_json_text_at(descriptor, "mediaType");
 
 		if (!is_layer_type(type) && !is_packed_type(type))
 			return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "layer %zu is of the type '%.100s'", i,
@@ -395,7 +378,7 @@ static int oci_layers(struct json_object *list, struct parts *parts, struct kist
 static int oci_manifest(struct load *load, struct json_object *manifest, struct parts *parts, char *const *names,
                         struct kist_error *err)
 {
-	struct json_object *config = NULL, *layers = array_at(manifest, "layers");
+	struct json_object *config = NULL, *layers = kist_json_array_at(manifest, "layers");
 	struct loaded *image = NULL;
 
 	if (!json_object_object_get_ex(manifest, "config", &config) || !layers)
@@ -443,7 +426,7 @@ static int oci_descriptor(struct load *load, struct json_object *descriptor, cha
 			r = kist_json_parse(kist_str_get(&parts.manifest), parts.manifest.len, &json, err);
 		if (r < 0)
 			return r;
-		struct json_object *list = array_at(json, "manifests");
+		struct json_object *list = kist_json_array_at(json, "manifests");
 		if (!list)
 			return oci_manifest(load, json, &parts, names, err);
 		descriptor = choose(list);
@@ -463,8 +446,8 @@ static const char *name_of(struct json_object *descriptor)
 	if (!json_object_object_get_ex(descriptor, "annotations", &annotations))
 		return NULL;
 	/* containerd and docker write the full name here, and in the other only the tag. */
-	const char *full = text_at(annotations, "io.containerd.image.name");
-	const char *name = full ? full : text_at(annotations, ANNOTATION_NAME);
+	const char *full = kist_json_text_at(annotations, "io.containerd.image.name");
+	const char *name = full ? full : kist_json_text_at(annotations, ANNOTATION_NAME);
 	return kist_empty(name) ? NULL : name;
 }
 
@@ -500,7 +483,7 @@ static int load_oci(struct load *load, struct kist_error *err)
 	int r = read_json(load, "index.json", json_type_object, &index, err);
 	if (r < 0)
 		return r;
-	struct json_object *list = array_at(index, "manifests");
+	struct json_object *list = kist_json_array_at(index, "manifests");
 	if (!list)
 		return bad(err, "index.json has no manifests");
 	if (json_object_array_length(list) > MAX_IMAGES)

@@ -126,6 +126,8 @@ char *kist_container_path(const struct kist_container *c, const char *name);    
 
 /* The lock of one container: flock on runroot/containers/ID/lock. lock re-reads and settles the state ('sync'). */
 int kist_container_lock(struct kist_container *c, struct kist_error *err);
+/* The rest of lock, after an attempt of another kind that gave r. */
+int kist_container_locked(struct kist_container *c, int r, struct kist_error *err);
 int kist_container_trylock(struct kist_container *c); /* 0, -EWOULDBLOCK, or -ESTALE: removed; nothing is re-read */
 int kist_container_lock_take(struct kist_container *c, bool nonblock, bool making);
 void kist_container_unlock(struct kist_container *c);

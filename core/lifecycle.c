@@ -277,13 +277,7 @@ static void stop_ask(struct kist_container *c, int64_t timeout, enum kist_stoppe
 	s->at_gate = c->state.status == KIST_CREATED;
 	/* Said before the signal, so that whoever sees the exit knows that it was asked for. */
 	c->state.status = s->at_gate ? KIST_CREATED : KIST_STOPPING;
-	if (who == KIST_STOPPED_BY_USER)
-		c->state.stopped_by_user = true;
-	else
-		c->state.stopped_by_host = true;
-	if (kist_container_save(c, NULL) < 0)
-		kist_debug("container %s: state could not be saved: %m", c->config.name);
-	kist_container_unlock(c);
+	kist_stop_note(c, who);
 	if (s->at_gate)
 		timeout = 0;
 	s->deadline = kist_now_boot() + timeout * KIST_NSEC_PER_SEC;

@@ -222,16 +222,7 @@ int monitor_lock(struct monitor *m, struct kist_error *err)
 
 	while ((r = kist_container_trylock(c)) == -EWOULDBLOCK)
 		monitor_round(m, LOCK_RETRY_MS);
-	if (r == -ESTALE)
-		return kist_fail(err, KIST_ERR_REMOVED, ESTALE, "container %.12s has been removed", c->config.id);
-	if (r < 0)
-		return kist_fail_errno(err, -r, "lock container %.12s", c->config.id);
-	r = kist_container_reload(c, err);
-	if (r == 0)
-		r = kist_container_settle(c, err);
-	if (r < 0)
-		kist_container_unlock(c);
-	return r;
+	return kist_container_locked(c, r, err);
 }
 
 void monitor_gate_fail(struct monitor *m)

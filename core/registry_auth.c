@@ -146,15 +146,6 @@ static char *key_host(const char *key)
 	return kist_steal(&name);
 }
 
-static const char *text_at(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
 static struct json_object *object_at(struct json_object *json, const char *key)
 {
 	struct json_object *value = NULL;
@@ -193,7 +184,7 @@ static struct json_object *find_entry(struct json_object *auths, const char *reg
 
 static int take_entry(struct json_object *entry, struct kist_credentials *out, struct kist_error *err)
 {
-	const char *auth = text_at(entry, "auth"), *token = text_at(entry, "identitytoken");
+	const char *auth = kist_json_text_at(entry, "auth"), *token = kist_json_text_at(entry, "identitytoken");
 
 	if (!kist_empty(token)) {
 		out->identity_token = kist_strdup(token);
@@ -217,13 +208,13 @@ static int find_in(struct json_object *json, const char *registry, const char *r
 {
 	struct json_object *auths = object_at(json, "auths"), *helpers = object_at(json, "credHelpers");
 	struct json_object *entry = auths ? find_entry(auths, registry, repository) : NULL;
-	const char *helper = helpers ? text_at(helpers, registry) : NULL;
+	const char *helper = helpers ? kist_json_text_at(helpers, registry) : NULL;
 
 	if (!kist_empty(helper))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "credential helpers ('%.100s') are not supported",
 		                 helper);
 	int r = entry ? take_entry(entry, out, err) : 1;
-	helper = text_at(json, "credsStore");
+	helper = kist_json_text_at(json, "credsStore");
 	/* docker leaves an empty entry for what is in its store. */
 	if (r == 1 && entry && !kist_empty(helper))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "credential stores ('%.100s') are not supported",

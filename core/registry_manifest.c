@@ -17,24 +17,6 @@ void kist_manifest_clear(struct kist_manifest *manifest)
 	*manifest = (struct kist_manifest){ 0 };
 }
 
-static const char *text_at(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_string))
-		return NULL;
-	return json_object_get_string(value);
-}
-
-static struct json_object *array_at(struct json_object *json, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_array))
-		return NULL;
-	return value;
-}
-
 static int bad(struct kist_error *err, const char *what)
 {
 	return kist_fail(err, KIST_ERR_INVALID, 0, "%s", what);
@@ -42,7 +24,7 @@ static int bad(struct kist_error *err, const char *what)
 
 int kist_descriptor_parse(struct json_object *json, struct kist_descriptor *out, struct kist_error *err)
 {
-	const char *digest = json_object_is_type(json, json_type_object) ? text_at(json, "digest") : NULL;
+	const char *digest = json_object_is_type(json, json_type_object) ? kist_json_text_at(json, "digest") : NULL;
 	struct json_object *size = NULL;
 
 	if (!digest || !json_object_object_get_ex(json, "size", &size) || !json_object_is_type(size, json_type_int) ||
@@ -50,7 +32,7 @@ int kist_descriptor_parse(struct json_object *json, struct kist_descriptor *out,
 		return bad(err, "a descriptor has no digest or no size");
 	if (!kist_has_prefix(digest, "sha256:") || !kist_image_is_id(digest + strlen("sha256:")))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "the digest '%.80s' is not sha256", digest);
-	*out = (struct kist_descriptor){ .media_type = text_at(json, "mediaType"),
+	*out = (struct kist_descriptor){ .media_type = kist_json_text_at(json, "mediaType"),
 		                         .size = (uint64_t)json_object_get_int64(size) };
 	memcpy(out->digest, digest + strlen("sha256:"), sizeof(out->digest));
 	return 0;
@@ -80,7 +62,7 @@ static int check_config(const char *type, struct kist_error *err)
 
 static int parse_image(struct kist_manifest *m, struct kist_error *err)
 {
-	struct json_object *config = NULL, *layers = array_at(m->json, "layers");
+	struct json_object *config = NULL, *layers = kist_json_array_at(m->json, "layers");
 
 	if (!json_object_object_get_ex(m->json, "config", &config) || !layers)
 		return bad(err, "the manifest has no config or no layers");
@@ -123,10 +105,10 @@ int kist_manifest_parse(const char *text, size_t len, const char *type, struct k
 		return kist_remedy(err, "push the image again with a newer engine");
 	}
 	/* What the document says of itself is under its digest, what the header says is not. */
-	const char *own = text_at(m.json, "mediaType");
+	const char *own = kist_json_text_at(m.json, "mediaType");
 	m.docker = kist_has_prefix(own ? own : type ? type : "", DOCKER);
-	m.list = array_at(m.json, "manifests");
-	if (m.list && array_at(m.json, "layers"))
+	m.list = kist_json_array_at(m.json, "manifests");
+	if (m.list && kist_json_array_at(m.json, "layers"))
 		return bad(err, "the manifest is an index and an image at once");
 	if (m.list && json_object_array_length(m.list) > MAX_ITEMS)
 		return bad(err, "the index has too many manifests");
@@ -146,8 +128,8 @@ static void add_platform(struct json_object *descriptor, struct kist_str *out)
 
 	if (!json_object_object_get_ex(descriptor, "platform", &platform))
 		return;
-	const char *os = text_at(platform, "os"), *architecture = text_at(platform, "architecture");
-	const char *variant = text_at(platform, "variant");
+	const char *os = kist_json_text_at(platform, "os"), *architecture = kist_json_text_at(platform, "architecture");
+	const char *variant = kist_json_text_at(platform, "variant");
 	/* Attestations of builders are filed as that. */
 	if (!os || !architecture || kist_streq(os, "unknown"))
 		return;

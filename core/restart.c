@@ -139,11 +139,8 @@ bool kist_restart_pending(const struct kist_container *c)
 	return c->state.status == KIST_STOPPED && kist_container_monitor_alive(c);
 }
 
-void kist_restart_cancel(struct kist_container *c, enum kist_stopper who)
+void kist_stop_note(struct kist_container *c, enum kist_stopper who)
 {
-	struct kist_proc_id id = { c->state.monitor_pid, c->state.monitor_start };
-	KIST_CLOSE int monitor = kist_proc_open(&id);
-
 	if (who == KIST_STOPPED_BY_USER)
 		c->state.stopped_by_user = true;
 	else
@@ -151,6 +148,14 @@ void kist_restart_cancel(struct kist_container *c, enum kist_stopper who)
 	if (kist_container_save(c, NULL) < 0)
 		kist_debug("container %s: state could not be saved: %m", c->config.name);
 	kist_container_unlock(c);
+}
+
+void kist_restart_cancel(struct kist_container *c, enum kist_stopper who)
+{
+	struct kist_proc_id id = { c->state.monitor_pid, c->state.monitor_start };
+	KIST_CLOSE int monitor = kist_proc_open(&id);
+
+	kist_stop_note(c, who);
 	/* It would look by itself, but only when its time has come. */
 	if (monitor >= 0)
 		kist_pidfd_signal(monitor, SIGTERM);

@@ -31,6 +31,8 @@ int kist_restart_adopt(struct kist_container *c, struct kist_error *err);
 enum kist_stopper { KIST_STOPPED_BY_USER, KIST_STOPPED_BY_HOST };
 /* Its process is dead and its monitor lives: on the way to clean-up, or waiting for the next run. */
 bool kist_restart_pending(const struct kist_container *c);
+/* Records who ends it, before that is done. Needs the lock; gives it up. */
+void kist_stop_note(struct kist_container *c, enum kist_stopper who);
 /* No further run: the monitor is told so and finishes. Needs the lock; gives it up. The caller waits for the monitor.
  */
 void kist_restart_cancel(struct kist_container *c, enum kist_stopper who);

@@ -333,12 +333,8 @@ int kist_container_lock_take(struct kist_container *c, bool nonblock, bool makin
 	return -ESTALE;
 }
 
-int kist_container_lock(struct kist_container *c, struct kist_error *err)
+int kist_container_locked(struct kist_container *c, int r, struct kist_error *err)
 {
-	/* The state is as it was read at the beginning, and as the calls since then have left it. */
-	if (c->batched)
-		return 0;
-	int r = kist_container_lock_take(c, false, false);
 	if (r == -ESTALE)
 		return kist_fail(err, KIST_ERR_REMOVED, ESTALE, "container %.12s has been removed", c->config.id);
 	if (r < 0)
@@ -349,6 +345,14 @@ int kist_container_lock(struct kist_container *c, struct kist_error *err)
 	if (r < 0)
 		kist_container_unlock(c);
 	return r;
+}
+
+int kist_container_lock(struct kist_container *c, struct kist_error *err)
+{
+	/* The state is as it was read at the beginning, and as the calls since then have left it. */
+	if (c->batched)
+		return 0;
+	return kist_container_locked(c, kist_container_lock_take(c, false, false), err);
 }
 
 int kist_container_trylock(struct kist_container *c)

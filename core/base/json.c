@@ -272,3 +272,21 @@ char *kist_json_text(struct json_object *json, bool pretty)
 	text_value(&out, json, pretty, 0);
 	return kist_str_take(&out);
 }
+
+const char *kist_json_text_at(struct json_object *json, const char *key)
+{
+	struct json_object *value = NULL;
+
+	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_string))
+		return NULL;
+	return json_object_get_string(value);
+}
+
+struct json_object *kist_json_array_at(struct json_object *json, const char *key)
+{
+	struct json_object *value = NULL;
+
+	if (!json_object_object_get_ex(json, key, &value) || !json_object_is_type(value, json_type_array))
+		return NULL;
+	return value;
+}

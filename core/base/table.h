@@ -130,6 +130,9 @@ int kist_json_read(const struct kist_table *table, struct json_object *json, voi
 
 /* Strict parse of a whole document: depth 64, valid UTF-8, no trailing text. The caller puts *out. */
 int kist_json_parse(const char *text, size_t len, struct json_object **out, struct kist_error *err);
+/* A member of an object, NULL when there is none of that type; it belongs to the object. */
+const char *kist_json_text_at(struct json_object *json, const char *key);
+struct json_object *kist_json_array_at(struct json_object *json, const char *key);
 /* Serialised without spaces / indented by four as podman prints; no '/' escapes. The caller frees. */
 char *kist_json_text(struct json_object *json, bool pretty);
 
