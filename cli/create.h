@@ -34,6 +34,7 @@ struct create_options {
 	const char *image_volume;
 	bool read_only, read_only_tmpfs;
 	struct kist_opt shm_size;
+	char **storage_opt;
 	/* devices and security */
 	char **hooks_dir;
 	char **device, **device_rule, **cap_add, **cap_drop, **security_opt, **sysctl, **ulimit;
@@ -118,5 +119,8 @@ int create_security(const struct create_options *o, struct kist_container_config
 int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                struct kist_container_config *config, struct kist_error *err);
 int create_read_lines(const char *path, char ***lines, struct kist_error *err); /* without comments and empty lines */
+
+/* --storage-opt. */
+int create_storage(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 
 #endif

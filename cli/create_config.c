@@ -389,6 +389,9 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 	config->read_only = o->read_only;
 	config->read_only_tmpfs = o->read_only_tmpfs;
 	config->shm_size = o->shm_size.set ? (uint64_t)o->shm_size.value : kist_settings(cli->k)->shm_size;
+	int r = create_storage(o, config, err);
+	if (r < 0)
+		return r;
 	if (kist_parse_octal(o->umask, &umask_) < 0 || umask_ > 0777)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "umask '%s': expected an octal number up to 0777", o->umask);
 	config->umask = (struct kist_opt){ true, umask_ };

@@ -384,3 +384,22 @@ int create_security(const struct create_options *o, struct kist_container_config
 	}
 	return r;
 }
+
+int create_storage(const struct create_options *o, struct kist_container_config *config, struct kist_error *err)
+{
+	for (char **option = o->storage_opt; option && *option; option++) {
+		bool size = kist_has_prefix(*option, "size="), inodes = kist_has_prefix(*option, "inodes=");
+		const char *value = strchr(*option, '=');
+		uint64_t number = 0;
+
+		if (!size && !inodes)
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "storage-opt '%s': expected size=BYTES or inodes=NUMBER", *option);
+		if ((size ? kist_parse_size(value + 1, &number) : kist_parse_u64(value + 1, &number)) < 0 ||
+		    number == 0)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "storage-opt '%s': expected a number from 1 on",
+			                 *option);
+		*(size ? &config->storage_size : &config->storage_inodes) = number;
+	}
+	return 0;
+}

@@ -139,6 +139,8 @@ const struct kist_option create_shared_rows[] = {
 	    .help = "Map group ids as /etc/subgid has them for a name; makes a user namespace"),
 	OPT(STRING, subuidname, "subuidname", 0, .metavar = "name",
 	    .help = "Map user ids as /etc/subuid has them for a name; makes a user namespace"),
+	OPT(LIST, storage_opt, "storage-opt", 0, .metavar = "size=bytes|inodes=number",
+	    .help = "Limit the writable layer, where the store's file system has project quotas"),
 	OPT(LIST, sysctl, "sysctl", 0, .metavar = "name=value",
 	    .help = "Set a kernel parameter of the container's namespaces"),
 	OPT(LIST, uidmap, "uidmap", 0, .metavar = "container:host:size",

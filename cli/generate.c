@@ -361,6 +361,10 @@ static void add_process(char ***words, const struct kist_container_config *confi
 	if (config->umask.set && config->umask.value != 0022)
 		kist_strv_take(words, kist_asprintf("--umask=%04o", (unsigned)config->umask.value));
 	kist_strv_take(words, kist_asprintf("--shm-size=%" PRIu64, config->shm_size));
+	if (config->storage_size)
+		kist_strv_take(words, kist_asprintf("--storage-opt=size=%" PRIu64, config->storage_size));
+	if (config->storage_inodes)
+		kist_strv_take(words, kist_asprintf("--storage-opt=inodes=%" PRIu64, config->storage_inodes));
 	add_flag(words, "read-only", config->read_only);
 	if (!config->read_only_tmpfs)
 		add(words, "read-only-tmpfs", "false");

@@ -62,7 +62,7 @@ static bool passes(const struct kist_filters *filters, char *const *labels, int6
 }
 
 /* Without a terminal nobody can answer: that is no. */
-static bool agreed(const char *warning)
+bool kist_cli_agreed(const char *warning)
 {
 	char answer[16] = "";
 
@@ -195,7 +195,8 @@ static int image_prune_run(struct kist_cli *cli, void *options, int argc, char *
 	if (r < 0)
 		return r;
 	if (!o->force &&
-	    !agreed(o->all ? "WARNING! This command removes all images that no container uses."
+	    !kist_cli_agreed(
+	            o->all ? "WARNING! This command removes all images that no container uses."
 	                   : "WARNING! This command removes all images without a name that no container uses."))
 		return 0;
 	r = prune_images(&prune, err);
@@ -230,7 +231,7 @@ static int container_prune_run(struct kist_cli *cli, void *options, int argc, ch
 	int r = kist_filters_parse(o->filter, keys, &prune.filters, err);
 	if (r < 0)
 		return r;
-	if (!o->force && !agreed("WARNING! This command removes all stopped containers."))
+	if (!o->force && !kist_cli_agreed("WARNING! This command removes all stopped containers."))
 		return 0;
 	r = prune_containers(&prune, err);
 	if (r == 0)
@@ -316,7 +317,7 @@ static int system_prune_run(struct kist_cli *cli, void *options, int argc, char 
 	        kist_asprintf("WARNING! This command removes:\n\t- all stopped pods and containers\n%s\t- all %s\n",
 	                      o->volumes ? "\t- all volumes that no container uses\n" : "",
 	                      o->all ? "images that no container uses" : "images without a name");
-	if (!o->force && !agreed(warning))
+	if (!o->force && !kist_cli_agreed(warning))
 		return 0;
 	uint64_t before = store_size(cli->k);
 	r = prune_kind(&prune, "Pods", prune_pods, err);

@@ -30,6 +30,6 @@ cli-sources += cli/login.c cli/pull.c cli/push.c cli/registry_options.c
 cli-sources += cli/commit.c
 cli-sources += cli/copy.c cli/mount.c
 cli-sources += cli/image_mount.c
-cli-sources += cli/diff.c cli/image_history.c cli/prune.c cli/system.c
+cli-sources += cli/diff.c cli/image_history.c cli/prune.c cli/system.c cli/reset.c
 cli-sources += cli/oci.c cli/oci_create.c cli/oci_limits.c cli/oci_show.c
 cli-sources += cli/pod.c cli/pod_create.c cli/pod_ps.c cli/pod_top.c cli/pod_logs.c

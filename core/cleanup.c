@@ -9,6 +9,7 @@
 
 #include "cgroup/cgroup.h"
 #include "core/base/fs.h"
+#include "overlay/quota.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
 
@@ -121,6 +122,7 @@ static void volumes_release(struct kist *k, const char *gone)
 		kist_volumes_release(k, &config, kist_has_prefix(gone, REMOVED_VOLUMES_PREFIX));
 	if (dir >= 0)
 		kist_userns_release(k, &config);
+	kist_quota_forget(k->containers, config.storage_project);
 	kist_table_release(&kist_container_config_table, &config);
 	kist_strv_free(extra);
 }
@@ -216,7 +218,8 @@ int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], st
 		return r;
 	}
 	/* -EBADMSG has the id in its text only: look the directory up again by what was given. */
-	if (problem.kind != KIST_ERR_CORRUPT || kist_container_find(k, name_or_id, id, NULL) < 0) {
+	if (kist_container_find(k, name_or_id, id, NULL) < 0 ||
+	    (problem.kind != KIST_ERR_CORRUPT && !kist_container_has_layer(k, id))) {
 		if (err)
 			*err = problem;
 		return r;

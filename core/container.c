@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
+#include "overlay/quota.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -488,11 +489,31 @@ static int create_dirs(struct kist_container *c, struct kist_error *err)
 	return c->dir < 0 ? kist_fail_errno(err, errno, "open directory of new container") : 0;
 }
 
+/* The limit itself is set with each mount; here it is found out whether it can be. */
+static int storage_take(struct kist_container *c, struct kist_error *err)
+{
+	struct kist_container_config *config = &c->config;
+
+	config->storage_project = 0;
+	if (!config->storage_size && !config->storage_inodes)
+		return 0;
+	if (config->rootfs && !config->rootfs_overlay)
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "storage-opt: a directory as root file system has no limits");
+	int r = kist_quota_check(c->dir, err);
+	if (r == 0)
+		r = kist_quota_free_project(c->dir, (uint32_t)strtoul(c->config.id + ID_LENGTH - 8, NULL, 16),
+		                            &config->storage_project, err);
+	return r < 0 ? kist_context(err, "storage-opt") : 0;
+}
+
 static int create_make(struct kist_container *c, bool *named, struct kist_error *err)
 {
 	struct kist *k = c->k;
 
 	int r = create_dirs(c, err);
+	if (r == 0)
+		r = storage_take(c, err);
 	if (r < 0)
 		return r;
 	r = c->config.name ? kist_name_claim(k, KIST_NAMED_CONTAINER, c->config.name, c->config.id, err)

@@ -164,6 +164,8 @@ bool kist_container_settle_unwatched(struct kist_container *c);
 int kist_container_by_creation(const void *a, const void *b);
 /* For kist_container_remove: the infra container too. */
 #define KIST_REMOVE_WITH_POD 0x100u
+/* For kist_network_remove: the default network's links and rules too. */
+#define KIST_REMOVE_DEFAULT 0x200u
 
 /* A mode of a namespace, parsed. */
 enum kist_ns_mode { KIST_NS_PRIVATE, KIST_NS_HOST, KIST_NS_CONTAINER, KIST_NS_PATH, KIST_NS_NONE, KIST_NS_SHAREABLE };
@@ -337,6 +339,8 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 int kist_container_remove_finish(struct kist *k, const char *gone);
 /* With files_later: its directories and links, when those who waited for its end have been told. */
 int kist_container_remove_files(struct kist_container *c);
+/* A directory has a writable layer: it was more than half-made. */
+bool kist_container_has_layer(struct kist *k, const char *id);
 /* Deletes half-made and half-removed containers whose maker is gone. */
 void kist_containers_sweep(struct kist *k);
 

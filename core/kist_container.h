@@ -65,6 +65,24 @@ void kist_container_free(struct kist_container *c); /* the handle; NULL is fine 
 /* Removes what is left of a container whose record cannot be loaded (or can): processes, cgroup, directories, name. */
 int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], struct kist_error *err);
 
+/* Storage containers: writable layers in the store whose record is lost or damaged. All by full id; of a sound container
+ * KIST_ERR_EXISTS. */
+struct kist_storage_container {
+	char id[65];
+	char *name, *image; /* what can still be read of the record; NULL */
+	char *mountpoint;   /* NULL: not on the host */
+	int64_t changed;    /* its top directory, wall time */
+};
+int kist_storage_container_list(struct kist *k, struct kist_storage_container **out, size_t *n, struct kist_error *err);
+void kist_storage_container_list_free(struct kist_storage_container *list, size_t n);
+/* On the host: with the layers of its image where they are known and there, else the writable layer alone. *path: the
+ * caller frees. */
+int kist_storage_container_mount(struct kist *k, const char *id, char **path, struct kist_error *err);
+int kist_storage_container_unmount(struct kist *k, const char *id, bool force, struct kist_error *err); /* 1: it was */
+char *kist_storage_container_mountpoint(struct kist *k, const char *id);
+/* KIST_ERR_IN_USE while it is mounted, without force. */
+int kist_storage_container_remove(struct kist *k, const char *id, bool force, struct kist_error *err);
+
 const char *kist_container_id(const struct kist_container *c);
 const char *kist_container_name(const struct kist_container *c);
 const struct kist_container_config *kist_container_config(const struct kist_container *c);

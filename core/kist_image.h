@@ -96,6 +96,8 @@ int kist_disk_usage(struct kist *k, struct json_object **out, struct kist_error 
  * set aside as .bad-NAME in its directory, so that it can be loaded anew. Returns how many problems there are. */
 int kist_store_check(struct kist *k, bool repair, void (*problem)(void *arg, const char *text), void *arg,
                      struct kist_error *err);
+/* Removes every object and then kist's files in the two directories: the store as before its first use. */
+int kist_store_reset(struct kist *k, struct kist_error *err);
 /* Its files on the host, read-only, until as many calls have taken them off again, or a boot has. *path: the caller
  * frees. id: of the image. */
 int kist_image_mount(struct kist *k, const char *image, char id[65], char **path, struct kist_error *err);

@@ -13,6 +13,7 @@
 #include "core/pod.h"
 #include "core/volume.h"
 #include "overlay/overlay.h"
+#include "overlay/quota.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +49,7 @@ int kist_launch_userns(struct kist_container *c, struct kist_overlay_userns *out
 int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 {
 	const struct kist_container_config *config = &c->config;
+	const struct kist_quota quota = { config->storage_project, config->storage_size, config->storage_inodes };
 	struct kist_overlay *store = NULL;
 	KIST_CLOSE int lower = -1;
 	bool packed = false;
@@ -72,6 +74,7 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 		.lower_packed = packed,
 		.dir = kist_container_dir(c),
 		.volatile_ = config->auto_remove,
+		.quota = config->storage_project ? &quota : NULL,
 	};
 	struct kist_overlay_userns userns = { .fd = -1 };
 	r = kist_launch_userns(c, &userns, err);

@@ -39,7 +39,8 @@ static bool has_record(struct kist *k, const char *id)
 /* A directory without a record: its maker holds the lock, or died. */
 static void sweep_halfmade(struct kist *k, const char *id)
 {
-	if (has_record(k, id))
+	/* One that ran and lost its record is not ours to throw away: storage_container.c. */
+	if (has_record(k, id) || kist_container_has_layer(k, id))
 		return;
 	KIST_CLOSE int run = openat(k->run_containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	KIST_CLOSE int lock = run < 0 ? -1 : kist_lock(run, "lock", true, true);

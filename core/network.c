@@ -499,7 +499,7 @@ int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, 
 	int r = kist_network_find(k, name_or_id, &name, err);
 	if (r < 0)
 		return r;
-	if (kist_streq(name, KIST_DEFAULT_NETWORK))
+	if (kist_streq(name, KIST_DEFAULT_NETWORK) && !(flags & KIST_REMOVE_DEFAULT))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "network %s is the default and cannot be removed", name);
 	r = users_remove(k, name, flags, timeout, err);
 	if (r < 0)

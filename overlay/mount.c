@@ -17,6 +17,7 @@
 #include "overlay/mount.h"
 #include "overlay/mount_child.h"
 #include "overlay/packed.h"
+#include "overlay/quota.h"
 #include "overlay/store.h"
 
 #include <errno.h>
@@ -232,6 +233,21 @@ static int stat_below(const struct plan *plan, struct stat *st)
 	if (plan->mount->lower_fd >= 0)
 		return fstat(plan->mount->lower_fd, st);
 	return fstatat(plan->store, layer_diff(path, plan->mount->layers[0]), st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Both, so that a file can be renamed from one to the other: the kernel refuses that between projects. */
+static int limit_upper(const struct kist_overlay_mount *mount, struct kist_error *err)
+{
+	static const char *const names[] = { "work", "upper" };
+	int r = kist_quota_limit(mount->dir, mount->quota, err);
+
+	for (size_t i = 0; r == 0 && i < KIST_COUNT(names); i++) {
+		KIST_CLOSE int dir = openat(mount->dir, names[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		r = dir < 0 ? kist_fail_errno(err, errno, "open the %s directory", names[i])
+		            : kist_quota_assign(dir, mount->quota, err);
+	}
+	return r;
 }
 
 /* The container's root shows mode and owner of the upper directory: they are those of the root below. */
@@ -456,6 +472,8 @@ static int mount_plan(struct kist_overlay *store, struct plan *plan, enum kist_o
 		r = make_trees(store, plan, err);
 	if (r == 0 && mount->dir >= 0)
 		r = make_upper(plan, err);
+	if (r == 0 && mount->dir >= 0 && mount->quota)
+		r = limit_upper(mount, err);
 	if (r == 0 && plan->n_trees)
 		r = make_directory(plan, KIST_OVERLAY_PLACES, 0700, err);
 	else if (r == 0 && needs_empty(plan))

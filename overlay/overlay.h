@@ -133,6 +133,7 @@ struct kist_overlay_userns {
 	int fd;                      /* a user namespace; idmapped layers need Linux 5.19 */
 	uint32_t root_uid, root_gid; /* the host's ids of its root: owner of a new upper directory */
 };
+struct kist_quota;
 struct kist_overlay_mount {
 	char *const *layers;                      /* top first; may be NULL when lower_fd is used */
 	int lower_fd;                             /* --rootfs DIR:O: the directory below, -1 if layers are used */
@@ -141,6 +142,7 @@ struct kist_overlay_mount {
 	const struct kist_overlay_userns *userns; /* the layers are seen through it; NULL: as they are */
 	bool volatile_;                           /* "volatile": no syncs, for a layer that is thrown away anyway */
 	const char *const *options;               /* further mount options, e.g. "metacopy=on" */
+	const struct kist_quota *quota;           /* limits of what is above (quota.h); NULL: none */
 };
 /* Returns a detached mount fd (fsmount(2), or open_tree(2) of a mount(2) in a private namespace on kernels without it).
  * Nothing is attached on the host: when the fd and the namespaces it was moved to go, the mount goes. */

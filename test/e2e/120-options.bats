@@ -206,3 +206,18 @@ load helpers
 	equal '' "$output"
 	run -125 kist port nosuch
 }
+
+@test "--storage-opt: refused by name where the file system has no project quotas" {
+	kist_only
+	# What it does where it has: test/vm.
+	engine_error kist run --storage-opt size=8m busybox true
+	contains "$stderr" 'storage-opt: a size limit needs project quotas'
+	contains "$stderr" prjquota
+	engine_error kist create --storage-opt size=0 busybox true
+	engine_error kist create --storage-opt size=big busybox true
+	engine_error kist create --storage-opt depth=3 busybox true
+	contains "$stderr" "storage-opt 'depth=3'"
+	engine_error kist create --storage-opt size=8m --rootfs "$STORE" true
+	equal '' "$(kist ps -aq)"
+	clean
+}

@@ -317,3 +317,32 @@ two_layers()
 	kist commit top last >/dev/null
 	until_true 5 test -z "$(find "$ROOT/images" "$ROOT/overlay" -maxdepth 1 -name '.tmp-*')"
 }
+
+@test "system reset: nothing is left, on the host either" {
+	kist_only
+	engine_error kist system reset extra
+	kist pod create --name p >/dev/null
+	kist run -d --pod p --name inside busybox sleep 1000 >/dev/null
+	kist run -d --name c -v v:/v busybox sleep 1000 >/dev/null
+	kist create --name m busybox >/dev/null
+	kist mount m >/dev/null
+	kist image mount busybox >/dev/null
+	kist network create n >/dev/null
+	echo x | kist secret create s - >/dev/null
+	touch "$ROOT/foreign"
+	printf damaged >"$ROOT/containers/$(kist inspect --format '{{.Id}}' m)/config"
+	# Without an answer it is left alone.
+	run -0 kist system reset </dev/null
+	contains "$output" 'Are you sure'
+	equal 3 "$(kist ps -q | wc -l)"
+	run -0 kist system reset --force
+	equal '' "$output"
+	equal foreign "$(ls -A "$ROOT")"
+	equal '' "$(ls -A "$RUNROOT" | grep -v '^boot')"
+	[ ! -e /sys/class/net/kist0 ]
+	lacks "$(nft list ruleset 2>/dev/null)" 10.88.
+	clean
+	# And it can be begun anew.
+	import_busybox
+	equal anew "$(kist run --rm busybox echo anew)"
+}

@@ -1,0 +1,44 @@
+# modules: overlay ext4 xfs quota_v2
+# programs: /usr/sbin/mkfs.ext4 /usr/sbin/mkfs.xfs
+# disk: ext4 64M
+# disk: xfs 320M
+# shellcheck shell=sh disable=SC2016
+# Limits of writable layers by project quota, on the file systems that have it; and the refusal where it is off.
+
+quota_store()
+{
+	kist --root "/tmp/quota/$type/root" --runroot "/tmp/quota/$type/run" "$@"
+}
+
+quota_suite()
+{
+	mkdir -p "/tmp/quota/$type"
+	check "$type: mounted" 0 '' mount -t "$type" -o "$options" "$(disk "$type")" "/tmp/quota/$type"
+	check "$type: import" 0 - quota_store import --change CMD=/bin/sh /busybox.tar busybox
+	check "$type: as much as it may write" 0 - quota_store run --name c --storage-opt size=8m busybox dd if=/dev/zero of=/f bs=1M count=6
+	check_has "$type: no more, in another run" 1 'dd: error writing' quota_store run --name d --storage-opt size=8m busybox dd if=/dev/zero of=/f bs=1M count=20
+	check_has "$type: nor a file of the image" 1 'cp: write error' quota_store run --rm --storage-opt size=1m busybox sh -c 'cp /bin/busybox /b; cp /bin/busybox /c'
+	check "$type: the limit stays over a stop" 1 - quota_store start -a d
+	check "$type: the container sees its limit" 0 8192 quota_store run --rm --storage-opt size=8m busybox sh -c 'df -k / | awk "NR == 2 { print \$2 }"'
+	check "$type: others are not limited" 0 - quota_store run --rm busybox dd if=/dev/zero of=/f bs=1M count=20
+	check "$type: inodes" 1 - quota_store run --rm --storage-opt inodes=20 busybox sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do echo >/$i || exit 1; done'
+	check "$type: a rename between the directories of an overlay" 0 x quota_store run --rm --storage-opt size=8m busybox sh -c 'mkdir /n; echo x >/n/f; mv /n /m; mv /etc/passwd /m; cat /m/f'
+	check "$type: rm frees it" 0 - quota_store rm c d
+	check "$type: the records of a full container are written" 0 - quota_store run --name full --storage-opt size=1m busybox sh -c 'dd if=/dev/zero of=/f bs=1M count=5; sync; true'
+	check "$type: rm of a full one" 0 - quota_store rm full
+	check "$type: in a user namespace, unlimited" 0 - quota_store run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox true
+	check "$type: in a user namespace" 1 - quota_store run --rm --storage-opt size=2m --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox dd if=/dev/zero of=/f bs=1M count=5
+	umount "/tmp/quota/$type"
+	mount -t "$type" "$(disk "$type")" "/tmp/quota/$type"
+	check_has "$type: refused without prjquota" 125 'prjquota' quota_store run --storage-opt size=8m busybox true
+	check "$type: nothing left" 0 '' quota_store ps -aq
+	umount "/tmp/quota/$type"
+}
+
+check 'mkfs.ext4' 0 - mkfs.ext4 -Fq -O quota,project -E quotatype=prjquota "$(disk ext4)"
+check 'mkfs.xfs' 0 - mkfs.xfs -fq "$(disk xfs)"
+type=ext4 options=prjquota
+quota_suite
+type=xfs options=prjquota
+quota_suite
+rm -rf /tmp/quota
