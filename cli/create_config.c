@@ -389,6 +389,7 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 	config->read_only = o->read_only;
 	config->read_only_tmpfs = o->read_only_tmpfs;
 	config->shm_size = o->shm_size.set ? (uint64_t)o->shm_size.value : kist_settings(cli->k)->shm_size;
+	config->overlay_options = kist_strv_copy(kist_settings(cli->k)->overlay_options);
 	int r = create_storage(o, config, err);
 	if (r < 0)
 		return r;

@@ -205,6 +205,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(OPT_U32, umask),
 	CONFIG(STRING, timezone),
 	CONFIG(U64, shm_size, .fallback = "67108864"),
+	CONFIG(STRV, overlay_options),
 	CONFIG(U64, storage_size),
 	CONFIG(U64, storage_inodes),
 	CONFIG(U32, storage_project),

@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
+#include "overlay/overlay.h"
 #include "overlay/quota.h"
 
 #include <dirent.h>
@@ -495,6 +496,11 @@ static int storage_take(struct kist_container *c, struct kist_error *err)
 	struct kist_container_config *config = &c->config;
 
 	config->storage_project = 0;
+	for (char **option = config->overlay_options; option && *option; option++) {
+		int bad = kist_overlay_option_check(*option, err);
+		if (bad < 0)
+			return bad;
+	}
 	if (!config->storage_size && !config->storage_inodes)
 		return 0;
 	if (config->rootfs && !config->rootfs_overlay)

@@ -71,6 +71,8 @@ struct kist_settings {
 	char **insecure_registries;
 	/* START:SIZE of the host's ids for user namespaces, where /etc/subuid has no 'containers' */
 	char *userns_range;
+	/* Mount options of the root file systems of containers that are made from now on: metacopy=on, volatile ... */
+	char **overlay_options;
 };
 
 /* Opens the store, making its directories (0700) when missing. The first open after a boot brings every record

@@ -145,7 +145,9 @@ struct kist_container_config {
 	struct kist_opt umask;                     /* 0022 */
 	char *timezone;                            /* zone name or "local" */
 	uint64_t shm_size;
-	/* Limits of the writable layer, by project quota of its file system; 0: none. The project is chosen by create. */
+	char **overlay_options; /* of its root's mount: as in the settings */
+	/* Limits of the writable layer, by project quota of its file system; 0: none. The project is chosen by create.
+	 */
 	uint64_t storage_size, storage_inodes;
 	uint32_t storage_project;
 	char *log_driver;       /* k8s-file json-file syslog passthrough passthrough-tty none */

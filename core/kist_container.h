@@ -65,8 +65,8 @@ void kist_container_free(struct kist_container *c); /* the handle; NULL is fine 
 /* Removes what is left of a container whose record cannot be loaded (or can): processes, cgroup, directories, name. */
 int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], struct kist_error *err);
 
-/* Storage containers: writable layers in the store whose record is lost or damaged. All by full id; of a sound container
- * KIST_ERR_EXISTS. */
+/* Storage containers: writable layers in the store whose record is lost or damaged. All by full id; of a sound
+ * container KIST_ERR_EXISTS. */
 struct kist_storage_container {
 	char id[65];
 	char *name, *image; /* what can still be read of the record; NULL */

@@ -73,7 +73,8 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 		.lower_fd = lower,
 		.lower_packed = packed,
 		.dir = kist_container_dir(c),
-		.volatile_ = config->auto_remove,
+		.volatile_ = config->auto_remove || kist_strv_has(config->overlay_options, "volatile"),
+		.options = (const char *const *)config->overlay_options,
 		.quota = config->storage_project ? &quota : NULL,
 	};
 	struct kist_overlay_userns userns = { .fd = -1 };

@@ -95,6 +95,10 @@ static int settings_load(struct kist_settings *settings, const struct kist_optio
 	r = take_stores(settings, options->imagestore, err);
 	if (r < 0)
 		return r;
+	for (char **option = settings->overlay_options; r == 0 && option && *option; option++)
+		r = kist_overlay_option_check(*option, err);
+	if (r < 0)
+		return kist_context(err, "setting overlay_options");
 	struct kist_detach_keys keys;
 	r = kist_detach_keys_set(&keys, settings->detach_keys, err);
 	if (r < 0)

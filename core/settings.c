@@ -31,6 +31,7 @@ static const struct kist_field settings_fields[] = {
 	ROW(STRV, hooks_dir),
 	ROW(STRV, registries),
 	ROW(STRV, insecure_registries),
+	ROW(STRV, overlay_options),
 	ROW(STRING, userns_range, .fallback = "2147483648:2147352576"),
 };
 

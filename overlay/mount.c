@@ -105,6 +105,35 @@ static int explain(const struct plan *plan, int errnum, struct kist_error *err)
 	return -errnum;
 }
 
+/* --- options -------------------------------------------------------------------------------------------------------
+ */
+
+int kist_overlay_option_check(const char *option, struct kist_error *err)
+{
+	static const char *const known[] = {
+		"volatile",
+		"metacopy=on",
+		"metacopy=off",
+		"index=on",
+		"index=off",
+		"redirect_dir=on",
+		"redirect_dir=off",
+		"redirect_dir=follow",
+		"redirect_dir=nofollow",
+		"xino=on",
+		"xino=off",
+		"xino=auto",
+	};
+
+	for (size_t i = 0; i < KIST_COUNT(known); i++)
+		if (kist_streq(option, known[i]))
+			return 0;
+	return kist_fail(
+	        err, KIST_ERR_INVALID, 0,
+	        "overlay option '%s': expected volatile, or metacopy, index, redirect_dir or xino with a value",
+	        option);
+}
+
 /* --- the plan ------------------------------------------------------------------------------------------------------
  */
 
@@ -354,6 +383,8 @@ static int set_options(int fs, const struct plan *plan)
 	if (plan->volatile_ && fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
 		return -errno;
 	for (size_t i = 0; options && options[i]; i++) {
+		if (kist_streq(options[i], "volatile"))
+			continue;
 		const char *equals = strchr(options[i], '=');
 		KIST_FREE char *key = equals ? kist_strndup(options[i], (size_t)(equals - options[i])) : NULL;
 		int r = equals ? fsconfig(fs, FSCONFIG_SET_STRING, key, equals + 1, 0)
@@ -441,7 +472,8 @@ static void option_text(const struct plan *plan, struct kist_str *out)
 	if (plan->volatile_)
 		kist_str_add(out, ",volatile");
 	for (size_t i = 0; options && options[i]; i++)
-		kist_str_addf(out, ",%s", options[i]);
+		if (!kist_streq(options[i], "volatile"))
+			kist_str_addf(out, ",%s", options[i]);
 }
 
 static int mount_by_child(const struct plan *plan)

@@ -141,12 +141,15 @@ struct kist_overlay_mount {
 	int dir;                                  /* holds upper/ and work/; -1: read-only mount of the layers alone */
 	const struct kist_overlay_userns *userns; /* the layers are seen through it; NULL: as they are */
 	bool volatile_;                           /* "volatile": no syncs, for a layer that is thrown away anyway */
-	const char *const *options;               /* further mount options, e.g. "metacopy=on" */
+	const char *const *options;               /* as kist_overlay_option_check takes them; "volatile" is left out */
 	const struct kist_quota *quota;           /* limits of what is above (quota.h); NULL: none */
 };
 /* Returns a detached mount fd (fsmount(2), or open_tree(2) of a mount(2) in a private namespace on kernels without it).
  * Nothing is attached on the host: when the fd and the namespaces it was moved to go, the mount goes. */
 int kist_overlay_mount(struct kist_overlay *store, const struct kist_overlay_mount *mount, struct kist_error *err);
+
+/* metacopy=, index=, redirect_dir= and xino= with their values, and volatile. */
+int kist_overlay_option_check(const char *option, struct kist_error *err);
 
 /* Bytes of a directory tree's own files (st_blocks * 512), hard links once, by fd. */
 int kist_overlay_du(int dir, uint64_t *bytes, struct kist_error *err);

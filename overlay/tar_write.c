@@ -132,17 +132,34 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* With the mount options metacopy and redirect_dir a layer can hold a file's owner and mode without its content, and a
+ * directory under another name than below. By itself such a layer says something else. */
+static bool needs_lower(const struct writer *w, const char *name)
+{
+	return (w->options->flags & KIST_TAR_CREATE_WHITEOUTS) &&
+	       (kist_streq(name, "trusted.overlay.metacopy") || kist_streq(name, "trusted.overlay.redirect"));
+}
+
+static int fail_lower(struct kist_error *err)
+{
+	kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "its content is in the layer below (metacopy, redirect_dir)");
+	return kist_remedy(err, "the setting overlay_options has these: 'kist export' writes the whole");
+}
+
 /* fd of the object, or -1 and its path in /proc/self/fd: links and devices are not opened. */
-static int add_xattrs(struct writer *w, struct kist_tar_item *item, int fd, const char *path)
+static int add_xattrs(struct writer *w, struct kist_tar_item *item, int fd, const char *path, struct kist_error *err)
 {
 	ssize_t n = fd >= 0 ? flistxattr(fd, w->names, XATTR_MAX) : llistxattr(path, w->names, XATTR_MAX);
 	KIST_STRV char **sorted = NULL;
 
 	if (n < 0)
-		return errno == ENOTSUP || errno == ENOENT ? 0 : -errno;
-	for (const char *name = w->names; name < w->names + n; name += strlen(name) + 1)
+		return errno == ENOTSUP || errno == ENOENT ? 0 : kist_fail_errno(err, errno, "read its attributes");
+	for (const char *name = w->names; name < w->names + n; name += strlen(name) + 1) {
+		if (needs_lower(w, name))
+			return fail_lower(err);
 		if (is_wanted(name) || acl_key(name))
 			kist_strv_add(&sorted, name);
+	}
 	if (sorted)
 		qsort(sorted, kist_strv_len(sorted), sizeof(*sorted), by_text);
 	for (char **name = sorted; name && *name; name++) {
@@ -151,7 +168,7 @@ static int add_xattrs(struct writer *w, struct kist_tar_item *item, int fd, cons
 		if (len >= 0)
 			add_xattr(w, item, *name, (size_t)len);
 		else if (errno != ENODATA && errno != ENOTSUP)
-			return -errno;
+			return kist_fail_errno(err, errno, "read its attributes");
 	}
 	return 0;
 }
@@ -280,9 +297,7 @@ static int add_file(struct writer *w, int dir, const char *name, const struct st
 		item.type = '1';
 		return item_write(w, &item, err);
 	}
-	int r = add_xattrs(w, &item, fd, NULL);
-	if (r < 0)
-		r = kist_fail_errno(err, -r, "read its attributes");
+	int r = add_xattrs(w, &item, fd, NULL, err);
 	if (r == 0) {
 		map_read(fd, &st, &map);
 		item.size = (uint64_t)st.st_size;
@@ -320,9 +335,9 @@ static int add_special(struct writer *w, int dir, const char *name, const struct
 		item.link = first;
 		item.major = item.minor = 0;
 	} else {
-		r = add_xattrs(w, &item, -1, path);
+		r = add_xattrs(w, &item, -1, path, err);
 	}
-	r = r < 0 ? kist_fail_errno(err, -r, "read its attributes") : item_write(w, &item, err);
+	r = r < 0 ? r : item_write(w, &item, err);
 	kist_tar_item_clear(&item);
 	return r;
 }
@@ -431,8 +446,8 @@ static int add_dir_entry(struct writer *w, int fd, struct kist_error *err)
 	if (fstat(fd, &st) < 0)
 		return kist_fail_errno(err, errno, "look at it");
 	item_init(w, &item, '5', &st);
-	int r = add_xattrs(w, &item, fd, NULL);
-	r = r < 0 ? kist_fail_errno(err, -r, "read its attributes") : item_write(w, &item, err);
+	int r = add_xattrs(w, &item, fd, NULL, err);
+	r = r < 0 ? r : item_write(w, &item, err);
 	kist_tar_item_clear(&item);
 	if (r == 0 && (w->options->flags & KIST_TAR_CREATE_WHITEOUTS) && is_opaque(fd)) {
 		size_t len = w->path.len;

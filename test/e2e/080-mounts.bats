@@ -178,3 +178,30 @@ mount_of()
 	equal '755 0' "$output"
 	run -125 kist run --rm -w relative busybox true
 }
+
+@test "overlay options of kist.conf" {
+	kist_only
+	local id mount
+	printf 'network=none\noverlay_options.0=metacopy=on\noverlay_options.1=index=off\noverlay_options.2=volatile\n' >"$STORE/conf"
+	export KIST_CONF=$STORE/conf
+	id=$(kist run -d --name c busybox sh -c 'chmod 700 /bin/busybox; mkdir /d; echo x >/d/f; sleep 1000')
+	until_true 10 kist exec c test -e /d/f
+	mount=$(kist exec c grep ' / / ' /proc/self/mountinfo)
+	contains "$mount" metacopy=on
+	contains "$mount" volatile
+	# The content of a file whose mode alone changed is below: no layer can be made of it, but a whole.
+	engine_error kist commit c image
+	contains "$stderr" "busybox': its content is in the layer below"
+	equal "$(stat -c %s "$(command -v busybox)")" "$(kist export c | tar -xO bin/busybox | wc -c)"
+	kist stop -t 0 c
+	# They are the container's: it starts again with them, whatever the file says then.
+	unset KIST_CONF
+	kist start c
+	contains "$(kist exec c grep ' / / ' /proc/self/mountinfo)" metacopy=on
+	lacks "$(kist run --rm busybox grep ' / / ' /proc/self/mountinfo)" metacopy=on
+	echo 'overlay_options.0=upperdir=/etc' >"$STORE/conf"
+	KIST_CONF=$STORE/conf engine_error kist run --rm busybox true
+	contains "$stderr" "setting overlay_options: overlay option 'upperdir=/etc'"
+	kist rm -f -t 0 c
+	clean
+}

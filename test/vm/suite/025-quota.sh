@@ -10,6 +10,12 @@ quota_store()
 	kist --root "/tmp/quota/$type/root" --runroot "/tmp/quota/$type/run" "$@"
 }
 
+remounted()
+{
+	umount "/tmp/quota/$type"
+	mount -t "$type" "$(disk "$type")" "/tmp/quota/$type" && ! grep "/tmp/quota/$type .*prjquota" /proc/mounts
+}
+
 quota_suite()
 {
 	mkdir -p "/tmp/quota/$type"
@@ -28,8 +34,8 @@ quota_suite()
 	check "$type: rm of a full one" 0 - quota_store rm full
 	check "$type: in a user namespace, unlimited" 0 - quota_store run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox true
 	check "$type: in a user namespace" 1 - quota_store run --rm --storage-opt size=2m --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox dd if=/dev/zero of=/f bs=1M count=5
-	umount "/tmp/quota/$type"
-	mount -t "$type" "$(disk "$type")" "/tmp/quota/$type"
+	# Its superblock lives until the last container's mount is freed, which the kernel does a little later.
+	until_true 100 remounted || fail "$type: mounted without prjquota" "$(grep /tmp/quota /proc/mounts)"
 	check_has "$type: refused without prjquota" 125 'prjquota' quota_store run --storage-opt size=8m busybox true
 	check "$type: nothing left" 0 '' quota_store ps -aq
 	umount "/tmp/quota/$type"
