@@ -154,13 +154,8 @@ static int pod_clone_config(const struct pod_clone_options *o, struct kist_conta
 
 static bool pod_is_up(struct kist_pod *pod)
 {
-	struct kist_container **list = NULL;
-	size_t n = 0;
+	enum kist_pod_status status = cli_pod_status(pod);
 
-	if (kist_pod_containers(pod, &list, &n, NULL) < 0)
-		return false;
-	enum kist_pod_status status = kist_pod_status(list, n);
-	kist_container_list_free(list, n);
 	return status == KIST_POD_RUNNING || status == KIST_POD_DEGRADED || status == KIST_POD_PAUSED;
 }
 

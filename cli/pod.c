@@ -403,15 +403,22 @@ const struct kist_command kist_command_pod_rm = {
 
 static const struct kist_option prune_rows[] = { ROW(FLAG, force, "force", 'f', .help = "Do not ask"), { 0 } };
 
-static bool has_ended(struct kist_pod *pod)
+enum kist_pod_status cli_pod_status(struct kist_pod *pod)
 {
 	struct kist_container **list = NULL;
 	size_t n = 0;
 
 	if (kist_pod_containers(pod, &list, &n, NULL) < 0)
-		return false;
+		return KIST_POD_ERROR;
 	enum kist_pod_status status = kist_pod_status(list, n);
 	kist_container_list_free(list, n);
+	return status;
+}
+
+static bool has_ended(struct kist_pod *pod)
+{
+	enum kist_pod_status status = cli_pod_status(pod);
+
 	return status == KIST_POD_STOPPED || status == KIST_POD_EXITED;
 }
 

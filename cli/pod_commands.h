@@ -26,6 +26,7 @@ void kist_complete_pods(struct kist_cli *cli, const char *prefix, char ***names)
 int cli_pod_open(struct kist_cli *cli, bool latest, const char *name, struct kist_pod **out, struct kist_error *err);
 /* The id in a file that --pod-id-file wrote. The caller frees *id. */
 int cli_pod_id_read(const char *path, char **id, struct kist_error *err);
+enum kist_pod_status cli_pod_status(struct kist_pod *pod); /* KIST_POD_ERROR where it cannot be told */
 /* Removes those that have ended; prints their ids to out. Returns how many failed, which were complained about, or a
  * negative errno. passes NULL: every one. */
 struct kist_str;

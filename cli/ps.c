@@ -16,7 +16,7 @@
 #define COMMAND_WIDTH 20
 
 struct ps_options {
-	bool all, latest, no_trunc, noheading, ns, pod, quiet, size, sync;
+	bool all, external, latest, no_trunc, noheading, ns, pod, quiet, size, sync;
 	char **filter;
 	const char *format, *sort;
 	int last, watch;
@@ -29,6 +29,8 @@ static const char *const sort_keys[] = { "command",    "created", "id",     "ima
 
 static const struct kist_option ps_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Show all containers, not just the running ones"),
+	ROW(FLAG, external, "external", 0,
+	    .help = "Show storage containers too: writable layers whose record is lost or damaged"),
 	ROW(LIST, filter, "filter", 'f', .metavar = "key=value",
 	    .help = "Show the containers that match: ancestor, before, command, exited, health, id, label, name, "
 	            "network, "
@@ -79,6 +81,12 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 struct item {
 	struct kist_container *c;
 	uint64_t rw, rootfs;
+};
+
+/* Storage containers. */
+struct others {
+	struct kist_storage_container *list;
+	size_t n;
 };
 
 static int compare_text(const char *a, const char *b)
@@ -417,8 +425,54 @@ static void add_row(struct kist_cli *cli, struct kist_columns *columns, const st
 	kist_columns_end(columns);
 }
 
+/* What is left of them; podman calls command and status of its kind so. */
+static void add_storage_row(struct kist_columns *columns, const struct ps_options *o,
+                            const struct kist_storage_container *storage)
+{
+	char ago[40];
+
+	kist_columns_cellf(columns, "%.*s", o->no_trunc ? 64 : SHORT_ID, storage->id);
+	kist_columns_cell(columns, storage->image ? storage->image : "<none>");
+	kist_columns_cell(columns, "storage");
+	kist_columns_cellf(columns, "%s ago", kist_time_human(ago, kist_now_wall() - storage->changed));
+	kist_columns_cell(columns, "storage");
+	kist_columns_cell(columns, "");
+	kist_columns_cell(columns, storage->name ? storage->name : "");
+	for (int i = 0; i < (o->pod ? 2 : 0) + o->size; i++)
+		kist_columns_cell(columns, "");
+	kist_columns_end(columns);
+}
+
+static struct json_object *storage_document(const struct kist_storage_container *storage)
+{
+	struct json_object *item = json_object_new_object(), *names = json_object_new_array(),
+	                   *command = json_object_new_array();
+	char ago[40];
+	KIST_FREE char *created = kist_asprintf("%s ago", kist_time_human(ago, kist_now_wall() - storage->changed));
+	const struct {
+		const char *key, *text;
+	} texts[] = {
+		{ "CreatedAt", created }, { "Id", storage->id }, { "Image", storage->image }, { "ImageID", NULL },
+		{ "Pod", NULL },          { "PodName", NULL },   { "State", "storage" },      { "Status", "storage" },
+	};
+	static const char *const empty[] = { "ExposedPorts", "Labels", "Mounts", "Namespaces",
+		                             "Networks",     "Ports",  "Size" };
+
+	json_object_array_add(command, json_object_new_string("storage"));
+	if (storage->name)
+		json_object_array_add(names, json_object_new_string(storage->name));
+	json_object_object_add(item, "Command", command);
+	json_object_object_add(item, "Names", names);
+	for (size_t i = 0; i < KIST_COUNT(texts); i++)
+		json_object_object_add(item, texts[i].key, json_object_new_string(texts[i].text ? texts[i].text : ""));
+	for (size_t i = 0; i < KIST_COUNT(empty); i++)
+		json_object_object_add(item, empty[i], NULL);
+	json_object_object_add(item, "Created", json_object_new_int64(storage->changed / KIST_NSEC_PER_SEC));
+	return item;
+}
+
 static int print_table(struct kist_cli *cli, const struct ps_options *o, const struct item *items, size_t n,
-                       struct kist_error *err)
+                       const struct others *others, struct kist_error *err)
 {
 	static const char *const titles[] = {
 		"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"
@@ -439,34 +493,42 @@ static int print_table(struct kist_cli *cli, const struct ps_options *o, const s
 	}
 	for (size_t i = 0; i < n; i++)
 		add_row(cli, &columns, o, &items[i]);
+	for (size_t i = 0; i < others->n; i++)
+		add_storage_row(&columns, o, &others->list[i]);
 	kist_columns_print(&columns, &out);
 	return kist_cli_print(&out, err);
 }
 
-static int print_ids(const struct ps_options *o, const struct item *items, size_t n, struct kist_error *err)
+static int print_ids(const struct ps_options *o, const struct item *items, size_t n, const struct others *others,
+                     struct kist_error *err)
 {
 	KIST_STR struct kist_str out = { 0 };
 
 	for (size_t i = 0; i < n; i++)
 		kist_str_addf(&out, "%.*s\n", o->no_trunc ? 64 : SHORT_ID, kist_container_id(items[i].c));
+	for (size_t i = 0; i < others->n; i++)
+		kist_str_addf(&out, "%.*s\n", o->no_trunc ? 64 : SHORT_ID, others->list[i].id);
 	return kist_cli_print(&out, err);
 }
 
 static int print_formatted(const struct ps_options *o, const struct kist_format *format, const struct item *items,
-                           size_t n, struct kist_error *err)
+                           size_t n, const struct others *others, struct kist_error *err)
 {
 	struct kist_template_view view = {
 		.maps = kist_container_maps, .field = field, .context = (void *)(uintptr_t)o, .escape = isatty(1)
 	};
-	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
+	KIST_FREE struct json_object **documents = kist_grow(NULL, n + others->n + 1, sizeof(*documents));
 	KIST_STR struct kist_str out = { 0 };
 	bool with_size = o->size || (format->template && kist_template_uses(format->template, "Size"));
 	bool one_by_one = format->kind == KIST_FORMAT_TEMPLATE;
 	size_t made = 0;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		r = kist_container_summary(items[i].c, with_size, &documents[made], err);
+	for (size_t i = 0; r == 0 && i < n + others->n; i++) {
+		if (i < n)
+			r = kist_container_summary(items[i].c, with_size, &documents[made], err);
+		else
+			documents[made] = storage_document(&others->list[i - n]);
 		if (r == 0 && one_by_one) {
 			/* Thousands of documents need not be there at once. */
 			r = kist_format_run(format, &documents[0], 1, &view, false, &out, err);
@@ -476,7 +538,7 @@ static int print_formatted(const struct ps_options *o, const struct kist_format 
 		}
 	}
 	if (r == 0 && !one_by_one)
-		r = kist_format_run(format, documents, n, &view, o->noheading, &out, err);
+		r = kist_format_run(format, documents, made, &view, o->noheading, &out, err);
 	for (size_t i = 0; i < made; i++)
 		json_object_put(documents[i]);
 	int printed = kist_cli_print(&out, r < 0 ? NULL : err);
@@ -489,7 +551,7 @@ static int print_formatted(const struct ps_options *o, const struct kist_format 
 	"}"
 
 static int print(struct kist_cli *cli, const struct ps_options *o, const struct kist_format *format, struct item *items,
-                 size_t n, struct kist_error *err)
+                 size_t n, const struct others *others, struct kist_error *err)
 {
 	bool sized = kist_streq(o->sort, "size") || (o->size && !o->format);
 
@@ -500,10 +562,10 @@ static int print(struct kist_cli *cli, const struct ps_options *o, const struct 
 	}
 	sort(o->sort, items, n);
 	if (o->quiet)
-		return print_ids(o, items, n, err);
+		return print_ids(o, items, n, others, err);
 	if (o->format || o->ns)
-		return print_formatted(o, format, items, n, err);
-	return print_table(cli, o, items, n, err);
+		return print_formatted(o, format, items, n, others, err);
+	return print_table(cli, o, items, n, others, err);
 }
 
 /* One that was removed meanwhile is shown as it was. */
@@ -517,6 +579,7 @@ static int show(struct kist_cli *cli, const struct ps_options *o, const struct k
                 const struct kist_format *format, struct kist_error *err)
 {
 	struct kist_container **list = NULL;
+	struct others others = { 0 };
 	KIST_STRV char **broken = NULL;
 	size_t n = 0;
 
@@ -532,7 +595,12 @@ static int show(struct kist_cli *cli, const struct ps_options *o, const struct k
 	if (o->sync)
 		sync_all(list, n);
 	choose(cli, o, filters, list, &kept, items);
-	r = print(cli, o, format, items, kept, err);
+	/* Filters ask for what a record says. */
+	if (o->external && !filters->n)
+		r = kist_storage_container_list(cli->k, &others.list, &others.n, err);
+	if (r == 0)
+		r = print(cli, o, format, items, kept, &others, err);
+	kist_storage_container_list_free(others.list, others.n);
 	kist_container_list_free(list, n);
 	warn_broken(cli, broken);
 	return r;

@@ -261,15 +261,41 @@ const struct kist_command kist_command_rename = {
 	.run = rename_run,
 };
 
+struct exists_options {
+	bool external;
+};
+
+static const struct kist_option exists_rows[] = {
+	KIST_OPTION(struct exists_options, FLAG, external, "external", 0,
+	            .help = "Look among the storage containers too, whose record is lost or damaged"),
+	{ 0 },
+};
+
+/* 0: there is one. */
+static int exists_storage(struct kist *k, const char *name_or_id, struct kist_error *err)
+{
+	struct kist_storage_container *list = NULL;
+	bool found = false;
+	size_t n = 0;
+
+	int r = kist_storage_container_list(k, &list, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		found |= kist_streq(list[i].name, name_or_id) || kist_has_prefix(list[i].id, name_or_id);
+	kist_storage_container_list_free(list, n);
+	return r < 0 ? r : !found;
+}
+
 static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
+	const struct exists_options *o = options;
 	struct kist_container *c = NULL;
 	struct kist_error problem = { 0 };
 
-	(void)options;
 	(void)argc;
 	int r = kist_container_open(cli->k, argv[1], &c, &problem);
 	kist_container_free(c);
+	if (r < 0 && o->external && (problem.kind == KIST_ERR_NOT_FOUND || problem.kind == KIST_ERR_CORRUPT))
+		return exists_storage(cli->k, argv[1], err);
 	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND) {
 		*err = problem;
 		return r;
@@ -280,9 +306,11 @@ static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv
 const struct kist_command kist_command_exists = {
 	.name = "exists",
 	.parent = "container",
-	.synopsis = "CONTAINER",
+	.synopsis = "[options] CONTAINER",
 	.summary = "Tell by the exit code whether a container exists",
 	.description = "Exit code 0: it exists, 1: it does not.",
+	.options = (const struct kist_option_set[]){ { exists_rows, 0 }, { 0 } },
+	.options_size = sizeof(struct exists_options),
 	.min_args = 1,
 	.max_args = 1,
 	.completes_first = KIST_COMPLETE_CONTAINER,

@@ -165,3 +165,25 @@ load helpers
 	matches '^Exited \(unknown\)' "$(kist ps -a --sync --filter name=^c\$ --format '{{.Status}}')"
 	grep -q '^exit_code=-1$' "$ROOT/containers/$(kist inspect --format '{{.Id}}' c)/state"
 }
+
+@test "ps: --external shows writable layers whose record is damaged, and exists --external finds them" {
+	kist_only
+	local id
+	id=$(kist create --name lost busybox true)
+	kist create --name sound busybox true >/dev/null
+	kist start -a lost
+	sed -i 's/^image_name=.*/image_name=torn/' "$ROOT/containers/$id/config" # its checksum is wrong now
+	run --separate-stderr kist ps -a --noheading
+	equal 1 "${#lines[@]}"
+	run --separate-stderr kist ps -a --external
+	equal 3 "${#lines[@]}"
+	matches "^${id:0:12} +.* storage +.* ago +storage +" "${lines[2]}"
+	equal "${id:0:12}" "$(kist ps -a --external --format '{{.ID}} {{.Status}}' 2>/dev/null | sed -n 's/ storage$//p')"
+	equal "$id" "$(kist ps -a --external --format json 2>/dev/null | jq -r '.[] | select(.State == "storage").Id')"
+	contains "$(kist ps -aq --external --no-trunc 2>/dev/null)" "$id"
+	run -0 kist container exists --external "$id"
+	run -1 kist container exists --external "${id/[0-9]/x}"
+	run -0 kist container exists --external sound
+	kist rm -f "$id" >/dev/null
+	kist rm sound >/dev/null
+}
