@@ -44,6 +44,9 @@ int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, 
 /* For check(): names, --all and --latest exclude each other, and one of them must be given. */
 int kist_cli_check_targets(bool all, bool latest, int argc, struct kist_error *err);
 
+/* A storage container by its name or the beginning of its id: 0, or 1 when there is none. (cli/select.c) */
+int cli_storage_find(struct kist_cli *cli, const char *name_or_id, char id[65], struct kist_error *err);
+
 /* Filters of ps, and of the commands that take --filter (cli/select.c). */
 struct kist_filter_key;
 struct kist_filters;

@@ -61,6 +61,39 @@ static int list_mounts(struct kist_cli *cli, const struct mount_options *o, stru
 	return r;
 }
 
+/* A writable layer without a record can be looked at too, one at a time. 1: it is none. */
+static int mount_storage(struct kist_cli *cli, const char *name, struct kist_error *err)
+{
+	struct kist_container *c = NULL;
+	KIST_FREE char *path = NULL;
+	char id[65];
+
+	int r = kist_container_open(cli->k, name, &c, NULL);
+	kist_container_free(c);
+	r = r == 0 ? 1 : cli_storage_find(cli, name, id, err);
+	if (r == 0)
+		r = kist_storage_container_mount(cli->k, id, &path, err);
+	if (r == 0)
+		printf("%s\n", path);
+	return r;
+}
+
+static int unmount_storage(struct kist_cli *cli, const char *name, bool force, struct kist_error *err)
+{
+	struct kist_container *c = NULL;
+	char id[65];
+
+	int r = kist_container_open(cli->k, name, &c, NULL);
+	kist_container_free(c);
+	r = r == 0 ? 1 : cli_storage_find(cli, name, id, err);
+	if (r)
+		return r;
+	r = kist_storage_container_unmount(cli->k, id, force, err);
+	if (r >= 0)
+		printf("%s\n", id);
+	return r < 0 ? r : 0;
+}
+
 /* 1: it prints its line itself. */
 static int mount_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
 {
@@ -92,7 +125,8 @@ static int mount_run(struct kist_cli *cli, void *options, int argc, char **argv,
 
 	if (!o->all && !o->latest && argc == 1)
 		return list_mounts(cli, o, err);
-	return kist_cli_each(cli, &targets, argc, argv, mount_one, NULL, err);
+	int r = argc == 2 ? mount_storage(cli, argv[1], err) : 1;
+	return r != 1 ? r : kist_cli_each(cli, &targets, argc, argv, mount_one, NULL, err);
 }
 
 const struct kist_command kist_command_mount = {
@@ -154,8 +188,9 @@ static int unmount_run(struct kist_cli *cli, void *options, int argc, char **arg
 {
 	struct unmount_options *o = options;
 	struct kist_cli_targets targets = { .all = o->all, .latest = o->latest, .print_input = true };
+	int r = argc == 2 ? unmount_storage(cli, argv[1], o->force, err) : 1;
 
-	return kist_cli_each(cli, &targets, argc, argv, unmount_one, o, err);
+	return r != 1 ? r : kist_cli_each(cli, &targets, argc, argv, unmount_one, o, err);
 }
 
 const struct kist_command kist_command_unmount = {

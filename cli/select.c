@@ -1,6 +1,7 @@
 /* Filters of containers: for ps, and for the commands that act on many. */
 #include "cli/select.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,4 +233,22 @@ int kist_container_filters(struct kist_cli *cli, char *const *arguments, struct 
 	if (r < 0)
 		kist_filters_clear(out);
 	return r;
+}
+
+int cli_storage_find(struct kist_cli *cli, const char *name_or_id, char id[65], struct kist_error *err)
+{
+	struct kist_storage_container *list = NULL;
+	size_t n = 0, found = 0;
+
+	int r = kist_storage_container_list(cli->k, &list, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (!kist_streq(list[i].name, name_or_id) && !kist_has_prefix(list[i].id, name_or_id))
+			continue;
+		memcpy(id, list[i].id, sizeof(list[i].id));
+		found++;
+	}
+	kist_storage_container_list_free(list, n);
+	if (r == 0 && found > 1)
+		return kist_fail(err, KIST_ERR_AMBIGUOUS, EINVAL, "'%s' is the beginning of several ids", name_or_id);
+	return r < 0 ? r : found == 0;
 }

@@ -271,20 +271,6 @@ static const struct kist_option exists_rows[] = {
 	{ 0 },
 };
 
-/* 0: there is one. */
-static int exists_storage(struct kist *k, const char *name_or_id, struct kist_error *err)
-{
-	struct kist_storage_container *list = NULL;
-	bool found = false;
-	size_t n = 0;
-
-	int r = kist_storage_container_list(k, &list, &n, err);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		found |= kist_streq(list[i].name, name_or_id) || kist_has_prefix(list[i].id, name_or_id);
-	kist_storage_container_list_free(list, n);
-	return r < 0 ? r : !found;
-}
-
 static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct exists_options *o = options;
@@ -294,8 +280,9 @@ static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv
 	(void)argc;
 	int r = kist_container_open(cli->k, argv[1], &c, &problem);
 	kist_container_free(c);
+	char id[65];
 	if (r < 0 && o->external && (problem.kind == KIST_ERR_NOT_FOUND || problem.kind == KIST_ERR_CORRUPT))
-		return exists_storage(cli->k, argv[1], err);
+		return cli_storage_find(cli, argv[1], id, err);
 	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND) {
 		*err = problem;
 		return r;

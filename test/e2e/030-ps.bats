@@ -169,7 +169,7 @@ load helpers
 @test "ps: --external shows writable layers whose record is damaged, and exists --external finds them" {
 	kist_only
 	local id
-	id=$(kist create --name lost busybox true)
+	id=$(kist create --name lost busybox touch /written)
 	kist create --name sound busybox true >/dev/null
 	kist start -a lost
 	sed -i 's/^image_name=.*/image_name=torn/' "$ROOT/containers/$id/config" # its checksum is wrong now
@@ -184,6 +184,12 @@ load helpers
 	run -0 kist container exists --external "$id"
 	run -1 kist container exists --external "${id/[0-9]/x}"
 	run -0 kist container exists --external sound
+	# What it had written can be looked at.
+	run -0 --separate-stderr kist mount "${id:0:12}"
+	local path=$output
+	[ -e "$path/written" ]
+	run -0 kist unmount "$id"
+	[ ! -e "$path/written" ]
 	kist rm -f "$id" >/dev/null
 	kist rm sound >/dev/null
 }
