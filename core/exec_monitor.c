@@ -106,7 +106,7 @@ static int exec_preserving(struct kist_ns_exec *plan, int *fds, size_t n_fds, st
 	return r;
 }
 
-int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds,
+int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, int cgroup, int *fds, size_t n_fds,
                        struct kist_ns_child *child, struct kist_error *err)
 {
 	KIST_SPEC struct kist_spec *spec = NULL;
@@ -133,7 +133,7 @@ int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, i
 		.process = process,
 		.spec = spec,
 		.pidfd = m->launch.child.pidfd,
-		.cgroup_fd = m->launch.cgroup,
+		.cgroup_fd = cgroup,
 		.stdio = { fds[0], fds[1], fds[2] },
 		.rows = request->rows,
 		.cols = request->cols,
@@ -281,7 +281,7 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 	if (r == 0 && m->phase != MONITOR_RUNNING)
 		r = kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container is not running");
 	if (r == 0)
-		r = monitor_exec_start(m, &request, fds, n_fds, &child, &err);
+		r = monitor_exec_start(m, &request, m->launch.cgroup, fds, n_fds, &child, &err);
 	struct exec_session *session = kist_alloc(sizeof(*session));
 	session->pid = child.pid;
 	session->console = -1;

@@ -78,6 +78,7 @@ struct kist_container {
 	int dir;             /* containers/ID; -1 until kist_container_dir opens it */
 	int run_dir;         /* runroot/containers/ID, -1 until needed */
 	int lock;            /* held while >= 0 */
+	pid_t hooks;         /* child that runs poststop hooks: waited for once the lock is free */
 	bool brief;          /* of a list: fields without KIST_FIELD_BRIEF are missing; a lock makes it whole */
 	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */

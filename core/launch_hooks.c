@@ -2,16 +2,19 @@
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "core/base/proc.h"
 #include "core/base/str.h"
 #include "core/volume.h"
 #include "hooks/hooks.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define NOTE     "hooks" /* in the run directory while poststart or poststop hooks are to come */
+#define RUNNING  "poststop" /* there: the process that runs poststop hooks */
+#define NOTE     "hooks"    /* in the run directory while poststart or poststop hooks are to come */
 #define PLAN_MAX (16u << 20)
 
 static const char *const default_directories[] = {
@@ -176,12 +179,70 @@ void kist_launch_hooks_poststart(struct kist_container *c, pid_t pid)
 		run(c, spec->hooks->poststart, spec->hooks->n_poststart, "poststart", "running", pid, true, NULL);
 }
 
+/* For those who wait for the end of the container, and are not its hooks' parent. */
+static void note_running(struct kist_container *c, pid_t pid)
+{
+	struct kist_proc_id id;
+	char text[64];
+
+	c->hooks = pid;
+	if (kist_proc_identify(pid, &id) < 0)
+		return; /* they have ended */
+	int n = snprintf(text, sizeof(text), "%d %llu", (int)pid, (unsigned long long)id.start);
+	if (kist_replace_file(c->run_dir, RUNNING, text, (size_t)n, 0600, 0) < 0)
+		kist_debug("container %.12s: nobody will wait for its poststop hooks", c->config.id);
+}
+
+/* Hooks take their time, and the caller holds the container's lock, which would go with any descriptor that they
+ * inherit: they are run by a child without it. Who gives the lock up waits for that child then. */
 void kist_launch_hooks_poststop(struct kist_container *c)
 {
 	KIST_SPEC struct kist_spec *spec = noted_plan(c);
 
-	if (spec && spec->hooks)
+	if (!spec)
+		return;
+	/* Nobody else shall run them. */
+	unlinkat(c->run_dir, NOTE, 0);
+	if (!spec->hooks || spec->hooks->n_poststop == 0)
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		kist_close_from(3, -1);
 		run(c, spec->hooks->poststop, spec->hooks->n_poststop, "poststop", "stopped", 0, true, NULL);
-	if (spec)
-		unlinkat(c->run_dir, NOTE, 0);
+		_exit(0);
+	}
+	if (pid < 0)
+		kist_log(KIST_LOG_WARN, "container %.12s: its poststop hooks were not run: fork: %m", c->config.id);
+	else
+		note_running(c, pid);
+}
+
+void kist_launch_hooks_await(struct kist_container *c)
+{
+	pid_t pid = c->hooks;
+
+	c->hooks = 0;
+	if (pid <= 0)
+		return;
+	kist_wait_pid(pid);
+	if (c->run_dir >= 0)
+		unlinkat(c->run_dir, RUNNING, 0);
+}
+
+void kist_launch_hooks_join(const struct kist_container *c, int timeout_ms)
+{
+	KIST_STR struct kist_str text = { 0 };
+	KIST_FREE char *path = kist_container_runpath(c, RUNNING);
+	struct kist_proc_id id = { 0 };
+
+	if (kist_read_file(AT_FDCWD, path, 64, &text) < 0)
+		return;
+	char *space = strchr(text.data, ' ');
+	if (!space)
+		return;
+	id.pid = (pid_t)strtol(text.data, NULL, 10);
+	id.start = strtoull(space + 1, NULL, 10);
+	KIST_CLOSE int pidfd = kist_proc_open(&id);
+	if (pidfd >= 0)
+		kist_pidfd_wait(pidfd, timeout_ms);
 }

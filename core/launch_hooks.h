@@ -14,7 +14,11 @@ int kist_launch_hooks_runner(void *arg, const struct kist_spec_hook *hooks, size
                              struct kist_error *err);
 /* After the program was executed: failures are warnings (runtime-spec 1.2, lifecycle 9). */
 void kist_launch_hooks_poststart(struct kist_container *c, pid_t pid);
-/* When what the container had is freed: once for each run, failures are warnings (lifecycle 13). */
+/* When what the container had is freed: once for each run, failures are warnings (lifecycle 13). They run beside the
+ * caller, which waits for them once it has given up the lock. */
 void kist_launch_hooks_poststop(struct kist_container *c);
+void kist_launch_hooks_await(struct kist_container *c);
+/* Waits for those of another process's, without the lock. */
+void kist_launch_hooks_join(const struct kist_container *c, int timeout_ms);
 
 #endif

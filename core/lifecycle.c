@@ -10,6 +10,7 @@
 #include "core/base/proc.h"
 #include "core/base/str.h"
 #include "core/exec_session.h"
+#include "core/launch_hooks.h"
 #include "core/monitor.h"
 #include "core/network.h"
 #include "core/depend.h"
@@ -76,6 +77,8 @@ static int await_monitor(struct kist_container *c, struct kist_error *err)
 		bool busy = (kist_status_has_process(c->state.status) || c->state.status == KIST_STOPPED) &&
 		            c->state.run == run && kist_container_monitor_alive(c);
 		int64_t left = (end - kist_now_boot()) / KIST_NSEC_PER_MSEC;
+		if (!busy && left > 0)
+			kist_launch_hooks_join(c, (int)left);
 		if (!busy || left <= 0)
 			return 0;
 		kist_wait_change(c, watch, (int)left);

@@ -113,6 +113,7 @@ bool kist_container_settle_unwatched(struct kist_container *c)
 	struct kist_error problem = { 0 };
 	if (kist_container_reload(c, &problem) < 0 || kist_container_settle(c, &problem) < 0)
 		kist_debug("%s", problem.text);
+	c->hooks = 0; /* a list does not wait for them */
 	bool ended = live && c->state.status == KIST_EXITED;
 	bool remove = c->config.auto_remove && c->state.status == KIST_EXITED;
 	if (remove && kist_container_remove_locked(c, NULL) == 0) {

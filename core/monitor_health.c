@@ -16,18 +16,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #define BUSY_RETRY   (50 * KIST_NSEC_PER_MSEC) /* somebody holds the container's lock */
 #define PAUSED_RETRY (KIST_NSEC_PER_SEC)
 #define OUTPUT_MAX   (64u << 10)
-#define KILL_ROUNDS  8
+#define GROUP        "health-%u" /* below the container's cgroup, one for each check */
 
 struct monitor_health {
 	struct watch timer, out;
 	pid_t pid;        /* of the check that runs; 0: none */
 	bool given_up;    /* it was killed, its outcome is recorded, and it is not reaped yet */
+	int group;        /* cgroup of the check that runs; -1 */
+	unsigned number;  /* of that group */
 	int64_t begun;    /* wall */
 	int64_t deadline; /* boot; of the one that runs */
 	int64_t started;  /* boot; of the container */
@@ -246,6 +249,37 @@ static bool is_frozen(const struct monitor *m)
 	return m->launch.cgroup >= 0 && kist_cgroup_is_frozen(m->launch.cgroup) == 1;
 }
 
+/* --- its cgroup: a process that makes a session of its own, or a child's child, is still the check's -----------------
+ */
+
+static void group_drop(struct monitor *m)
+{
+	struct monitor_health *h = m->health;
+	char name[32];
+
+	kist_close_fd(&h->group);
+	if (!h->number || m->launch.cgroup < 0)
+		return;
+	/* Not while something is left in it: that goes on, and the group goes with the container's. */
+	snprintf(name, sizeof(name), GROUP, h->number);
+	unlinkat(m->launch.cgroup, name, AT_REMOVEDIR);
+}
+
+static void group_make(struct monitor *m)
+{
+	struct monitor_health *h = m->health;
+	char name[32];
+
+	/* Of the last one, whose killed processes were not gone yet. */
+	group_drop(m);
+	if (m->launch.cgroup < 0)
+		return;
+	snprintf(name, sizeof(name), GROUP, ++h->number);
+	if (mkdirat(m->launch.cgroup, name, 0755) < 0 && errno != EEXIST)
+		kist_debug("container %.12s: health check: make a cgroup: %m", m->c->config.id);
+	h->group = openat(m->launch.cgroup, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
 static int start(struct monitor *m, struct kist_error *err)
 {
 	struct monitor_health *h = m->health;
@@ -269,8 +303,10 @@ static int start(struct monitor *m, struct kist_error *err)
 	/* Nonblocking is ours alone: the check writes as to any pipe. */
 	fcntl(theirs, F_SETFL, 0);
 	int fds[3] = { null, theirs, theirs };
-	int r = monitor_exec_start(m, &request, fds, 3, &child, err);
+	group_make(m);
+	int r = monitor_exec_start(m, &request, h->group >= 0 ? h->group : m->launch.cgroup, fds, 3, &child, err);
 	if (r < 0) {
+		group_drop(m);
 		kist_close_fd(&ends[0]);
 	} else {
 		h->pid = child.pid;
@@ -316,44 +352,15 @@ static void begin(struct monitor *m)
 	timer_set(h, h->deadline);
 }
 
-/* Processes that came from the check: those of its session, and their children. */
-static bool kill_round(struct monitor *m)
-{
-	KIST_STR struct kist_str text = { 0 };
-	pid_t ours = m->health->pid;
-	bool found = false;
-
-	if (m->launch.cgroup < 0 || kist_read_file(m->launch.cgroup, "cgroup.procs", 1u << 20, &text) < 0)
-		return false;
-	for (char *at = text.data, *next; at && *at; at = next) {
-		struct kist_proc_stat stat;
-		pid_t pid = (pid_t)strtol(at, &next, 10);
-		if (next == at)
-			break;
-		next += *next == '\n';
-		if (pid <= 0 || pid == ours || kist_proc_stat(pid, &stat) < 0 || stat.state == 'Z' ||
-		    (stat.session != ours && stat.ppid != ours))
-			continue;
-		KIST_CLOSE int pidfd = kist_pidfd_open(pid);
-		/* Asked again with the pid held: it may be another process by now. */
-		if (pidfd >= 0 && kist_proc_stat(pid, &stat) == 0 && (stat.session == ours || stat.ppid == ours)) {
-			kist_pidfd_signal(pidfd, SIGKILL);
-			found = true;
-		}
-	}
-	return found;
-}
-
 static void kill_check(struct monitor *m)
 {
-	pid_t pid = m->health->pid;
+	struct monitor_health *h = m->health;
 
-	/* Its own children first: once it is gone they belong to the container's process 1. */
-	for (int i = 0; i < KILL_ROUNDS && kill_round(m); i++)
-		continue;
+	if (h->group >= 0)
+		kist_cgroup_kill(h->group, NULL);
 	/* Our own child, not reaped yet: the pid is its, and it leads its session and group. */
-	kill(-pid, SIGKILL);
-	kill(pid, SIGKILL);
+	kill(-h->pid, SIGKILL);
+	kill(h->pid, SIGKILL);
 }
 
 static void overdue(struct monitor *m)
@@ -408,12 +415,17 @@ void monitor_health_begin(struct monitor *m)
 		return;
 	}
 	/* Of an earlier run, when it is started again by policy. */
-	if (m->health)
+	if (m->health) {
+		kist_close_fd(&m->health->group);
 		kist_health_clear(&m->health->record);
+	}
+	unsigned number = m->health ? m->health->number : 0;
 	free(m->health);
 	struct monitor_health *h = kist_alloc(sizeof(*h));
 	m->health = h;
 	h->started = m->began;
+	h->group = -1;
+	h->number = number;
 	h->out.fd = -1;
 	kist_table_init(&kist_health_table, &h->record);
 	record_save(m);
@@ -464,7 +476,7 @@ void monitor_health_end(struct monitor *m)
 	if (!h)
 		return;
 	if (h->pid)
-		kill(h->pid, SIGKILL);
+		kill_check(m);
 	monitor_unwatch(m, &h->out);
 	monitor_unwatch(m, &h->timer);
 	answer(m, 1, 1);
@@ -477,6 +489,7 @@ bool monitor_health_ended(struct monitor *m, pid_t pid, int code)
 	if (!h || !h->pid || h->pid != pid)
 		return false;
 	h->pid = 0;
+	group_drop(m);
 	/* Or the check was taken away. */
 	if (m->phase == MONITOR_DEAD || !h->timer.added)
 		return true;

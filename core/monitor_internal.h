@@ -138,8 +138,9 @@ void monitor_exec_resize(struct monitor *m, const char id[64], unsigned rows, un
 void monitor_exec_end_all(struct monitor *m);                    /* kills what is left of them */
 bool monitor_exec_ended(struct monitor *m, pid_t pid, int code); /* false: not one of ours */
 
-/* Starts a process in the container, with stdio and fds to preserve; the caller's child. */
-int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, int *fds, size_t n_fds,
+/* Starts a process in the container, with stdio and fds to preserve; the caller's child. cgroup: the container's or one
+ * below it, -1: it has none. */
+int monitor_exec_start(struct monitor *m, const struct kist_msg_exec *request, int cgroup, int *fds, size_t n_fds,
                        struct kist_ns_child *child, struct kist_error *err);
 
 /* health checks (monitor_health.c) */

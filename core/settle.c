@@ -2,6 +2,7 @@
  * can be killed between any two of its steps, and the file can be torn. The exit record and the monitor's own record in
  * the run directory then tell more. */
 #include "core/exec_session.h"
+#include "core/launch_hooks.h"
 #include "core/network.h"
 #include "core/restart.h"
 
@@ -362,8 +363,10 @@ int kist_container_trylock(struct kist_container *c)
 
 void kist_container_unlock(struct kist_container *c)
 {
-	if (!c->batched)
-		kist_close_fd(&c->lock);
+	if (c->batched)
+		return;
+	kist_close_fd(&c->lock);
+	kist_launch_hooks_await(c);
 }
 
 int kist_container_batch(struct kist_container *c, int (*calls)(struct kist_container *c, void *arg), void *arg,

@@ -152,3 +152,28 @@ poststop stopped false -' "$(cat "$LOG")"
 	contains "$stderr" "$STORE/filter"
 	kist secret rm s >/dev/null
 }
+
+@test "hooks: nobody waits for poststop hooks but who asked for the end" {
+	cat >"$STORE/slow" <<-END
+		#!/bin/sh
+		cat >/dev/null
+		until [ -e "$STORE/go" ]; do sleep 0.05; done
+		touch "$STORE/done"
+	END
+	chmod 0755 "$STORE/slow"
+	hook "$H/slow.json" '["poststop"]' '{"always":true}' "$STORE/slow"
+	kist run --name c --hooks-dir "$H" busybox true >/dev/null 2>&1 3>&- &
+	local front=$!
+	in_state c exited 20
+	# The lock is free: what takes it answers.
+	run -0 kist rename c d
+	run -0 kist ps -a --sync
+	run -0 kist inspect d
+	run -0 kist start d
+	in_state d exited 20
+	[ ! -e "$STORE/done" ] || fail 'the hooks have ended'
+	kill -0 "$front"
+	touch "$STORE/go"
+	wait "$front"
+	until_true 10 test -e "$STORE/done"
+}

@@ -58,13 +58,15 @@ becomes()
 @test "health: a check that hangs is killed with its children, its output bounded, and nothing else is held up" {
 	kist_only
 	kist run -d --name c --health-interval disable --health-timeout 1s --health-retries 1 --health-max-log-size 100 \
-		--health-cmd 'sleep 4321 & yes | head -c 10000000; sleep 4321' busybox sleep 1000 >/dev/null
+		--health-cmd 'sleep 4321 & setsid sh -c "setsid sleep 4321 & sleep 4321" & yes | head -c 10000000; sleep 4321' busybox sleep 1000 >/dev/null
 	equal starting "$(health_of c)"
 	run -1 kist healthcheck run c
 	becomes c unhealthy
 	equal -1 "$(kist inspect --format '{{(index .State.Health.Log 0).ExitCode}}' c)"
 	none() { ! kist top c args | grep -q 4321; }
 	until_true 5 none || fail "$(kist top c)"
+	# Sessions and children of their own did not save any, and the check's cgroup is gone with them, or with the next check.
+	equal '' "$(grep -l '[4]321' /proc/[0-9]*/cmdline 2>/dev/null | head -n 1)"
 	# While one hangs, the monitor serves.
 	kist healthcheck run c >/dev/null 2>&1 3>&- &
 	local asked=$!
