@@ -1,4 +1,5 @@
 #include "cli/command_internal.h"
+#include "cli/nearest.h"
 
 #include "cli/columns.h"
 #include "cli/man.h"
@@ -245,6 +246,20 @@ static int show_help(const struct kist_program *program, const struct kist_comma
 }
 
 /* One entry that words name whole; NULL with err set otherwise. The program's own name, or no words: *whole. */
+/* group: "" for the program itself. */
+static int fail_unknown(const struct kist_program *program, const char *group, const char *word, struct kist_error *err)
+{
+	struct kist_nearest nearest = { .word = word };
+
+	for (size_t i = 0; program->commands[i]; i++) {
+		const char *name = NULL;
+		if (kist_command_is_under(program->commands[i], group, &name))
+			kist_nearest_offer(&nearest, name);
+	}
+	kist_fail(err, KIST_ERR_INVALID, EINVAL, "unknown command '%s'", word);
+	return nearest.best ? kist_remedy(err, "did you mean '%s'?", nearest.best) : -EINVAL;
+}
+
 static const struct kist_command *find_exactly(const struct kist_program *program, int n, char **words, bool *whole,
                                                struct kist_error *err)
 {
@@ -257,7 +272,7 @@ static const struct kist_command *find_exactly(const struct kist_program *progra
 	command = kist_command_find(program, n, words, &used);
 	if (command && used == n)
 		return command;
-	kist_fail(err, KIST_ERR_INVALID, EINVAL, "unknown command '%s'", words[used < n ? used : n - 1]);
+	fail_unknown(program, used ? words[0] : "", words[used < n ? used : n - 1], err);
 	return NULL;
 }
 
@@ -456,7 +471,7 @@ static int run_words(const struct kist_program *program, struct kist_cli *cli, i
 	if (n == 0)
 		kist_fail(&err, KIST_ERR_INVALID, EINVAL, "a command is missing");
 	else
-		kist_fail(&err, KIST_ERR_INVALID, EINVAL, "unknown command '%s'", argv[1 + used]);
+		fail_unknown(program, used ? argv[1] : "", argv[1 + used], &err);
 	group = used ? kist_asprintf("%s %s", program->name, argv[1]) : kist_strdup(program->name);
 	return complain_usage(program, group, &err);
 }

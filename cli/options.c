@@ -1,4 +1,5 @@
 #include "cli/options.h"
+#include "cli/nearest.h"
 
 #include "core/base/error.h"
 #include "core/base/str.h"
@@ -376,6 +377,19 @@ static int take_option(struct scan *s, const struct kist_option *option, void *o
 	return set_value(option, object, spelt, value, s->err);
 }
 
+static int fail_unknown(struct scan *s, const char *spelt)
+{
+	struct kist_nearest nearest = { .word = spelt + 2 };
+
+	for (size_t i = 0; i < s->n_targets; i++)
+		for (const struct kist_option_set *set = s->targets[i].sets; set && set->rows; set++)
+			for (const struct kist_option *row = set->rows; row->type != KIST_O_END; row++)
+				if (row->name)
+					kist_nearest_offer(&nearest, row->name);
+	kist_fail(s->err, KIST_ERR_INVALID, EINVAL, "unknown option '%s'", spelt);
+	return nearest.best ? kist_remedy(s->err, "did you mean '--%s'?", nearest.best) : -EINVAL;
+}
+
 static int scan_long(struct scan *s, const char *text)
 {
 	const char *equals = strchr(text, '=');
@@ -389,7 +403,7 @@ static int scan_long(struct scan *s, const char *text)
 		return take_option(s, option, object, spelt, equals ? equals + 1 : NULL);
 	if (kist_streq(spelt, "--help"))
 		return -ECANCELED;
-	return kist_fail(s->err, KIST_ERR_INVALID, EINVAL, "unknown option '%s'", spelt);
+	return fail_unknown(s, spelt);
 }
 
 static int scan_letters(struct scan *s, const char *text)

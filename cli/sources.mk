@@ -8,6 +8,7 @@ cli-sources := \
 	cli/generate.c \
 	cli/help.c \
 	cli/man.c \
+	cli/nearest.c \
 	cli/options.c \
 	cli/template.c \
 	cli/template_eval.c \
