@@ -29,7 +29,7 @@ static int print_name(const char *name, struct kist_error *err)
  */
 
 struct create_options {
-	const char *driver, *interface;
+	const char *driver, *interface, *ipam;
 	char **subnets, **gateways, **ranges, **routes, **labels, **options, **dns;
 	bool ipv6, internal, disable_dns, ignore;
 };
@@ -49,6 +49,8 @@ static const struct kist_option create_rows[] = {
 	ROW(FLAG, internal, "internal", 0, .help = "Nothing goes in or out but to the host itself"),
 	ROW(LIST, ranges, "ip-range", 0, .metavar = "range",
 	    .help = "Give addresses from this part of a subnet: CIDR or FIRST-LAST"),
+	ROW(STRING, ipam, "ipam-driver", 0, .metavar = "driver", .fallback = "host-local",
+	    .help = "Who gives addresses: host-local, or none, for macvlan and ipvlan without a subnet"),
 	ROW(FLAG, ipv6, "ipv6", 0, .help = "Give it an IPv6 subnet too"),
 	ROW(LIST, labels, "label", 0, .metavar = "key=value", .help = "Add a label"),
 	ROW(LIST, options, "opt", 'o', .metavar = "key=value",
@@ -77,6 +79,19 @@ static int add_subnets(const struct create_options *o, struct kist_network_new *
 	return 0;
 }
 
+static int check_ipam(const struct create_options *o, struct kist_error *err)
+{
+	if (kist_streq(o->ipam, "host-local"))
+		return 0;
+	if (!kist_streq(o->ipam, "none"))
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "ipam driver '%s' is not supported: host-local, none",
+		                 o->ipam);
+	if (kist_streq(o->driver, "bridge") || kist_strv_len(o->subnets))
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "ipam driver none is for macvlan and ipvlan networks without a subnet");
+	return 0;
+}
+
 static int create_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct create_options *o = options;
@@ -94,6 +109,8 @@ static int create_run(struct kist_cli *cli, void *options, int argc, char **argv
 	KIST_FREE char *name = NULL;
 
 	int r = cli_add_pairs("label", o->labels, &config.labels, err);
+	if (r == 0)
+		r = check_ipam(o, err);
 	if (r == 0)
 		r = add_subnets(o, &config, err);
 	if (r == 0 && o->ignore && config.name && kist_network_find(cli->k, config.name, &name, NULL) == 0)

@@ -64,6 +64,7 @@ void kist_container_free(struct kist_container *c)
 	kist_volumes_drop_holds(c);
 	free(c->port_fds);
 	kist_strv_free(c->links_later);
+	kist_strv_free(c->warnings);
 	kist_close_fd(&c->net_ns);
 	kist_close_fd(&c->dir);
 	kist_close_fd(&c->run_dir);

@@ -88,6 +88,7 @@ struct kist_container {
 	char **made_volumes; /* while it is created: those that did not exist before */
 	int *port_fds;       /* of the monitor: they keep published ports from others */
 	size_t n_port_fds;
+	char **warnings;    /* of the monitor: what the command that starts it is told (monitor_warn) */
 	int net_ns;         /* of the monitor: keeps its network namespace until its links are silent; -1: none */
 	char **links_later; /* host ends of links that are silent, deleted by kist_container_remove_files */
 	int *held;          /* while it is launched: what the plan's mounts refer to by number */

@@ -519,6 +519,19 @@ __attribute__((noinline)) static void memory_trim(const struct monitor *m)
 	madvise((void *)(here - page - STACK_USED), STACK_USED, MADV_DONTNEED);
 }
 
+/* To the command that starts it; it is told before it is told of the end of the start. */
+void monitor_warn(struct monitor *m)
+{
+	for (char **text = m->c->warnings; text && *text; text++) {
+		if (m->control)
+			monitor_client_send(m, m->control, KIST_MSG_WARNING, *text, strlen(*text));
+		else
+			kist_log(KIST_LOG_WARN, "%s", *text);
+	}
+	kist_strv_free(m->c->warnings);
+	m->c->warnings = NULL;
+}
+
 static void start_first(struct monitor *m, const struct monitor_args *args)
 {
 	struct kist_error err = { 0 };
@@ -530,6 +543,7 @@ static void start_first(struct monitor *m, const struct monitor_args *args)
 		monitor_client_send(m, m->control, KIST_MSG_FAILED, &err, sizeof(err));
 		_exit(125);
 	}
+	monitor_warn(m);
 	monitor_client_send(m, m->control, m->phase == MONITOR_RUNNING ? KIST_MSG_STARTED : KIST_MSG_CREATED, NULL, 0);
 	/* The starting command holds the lock until it has read that. */
 	kist_container_unlock(m->c);

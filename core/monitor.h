@@ -35,6 +35,7 @@ enum kist_msg_type {
 	KIST_MSG_CREATED = 'C',
 	KIST_MSG_STARTED = 'G',
 	KIST_MSG_FAILED = 'F',  /* struct kist_error */
+	KIST_MSG_WARNING = '!', /* text: the start goes on without something that was asked for */
 	KIST_MSG_STDOUT = 'O',  /* data */
 	KIST_MSG_STDERR = 'R',  /* data */
 	KIST_MSG_TAKEN = 'T',   /* uint32_t: bytes of stdin that went on to the container, or nowhere */

@@ -128,8 +128,11 @@ void monitor_dns_open(struct monitor *m)
 {
 	struct kist_error problem = { 0 };
 
-	if (kist_network_answers_names(m->c) && dns_open(m, &problem) < 0)
-		kist_log(KIST_LOG_WARN, "container %.12s: names are not answered: %s", m->c->config.id, problem.text);
+	if (kist_network_answers_names(m->c) && dns_open(m, &problem) < 0) {
+		KIST_FREE char *text =
+		        kist_asprintf("container %s: names are not answered: %s", m->c->config.name, problem.text);
+		kist_strv_add(&m->c->warnings, text);
+	}
 }
 
 static void dns_close(struct monitor *m)

@@ -169,6 +169,7 @@ int monitor_proxy_open(struct monitor *m, struct kist_error *err);
 void monitor_proxy_close(struct monitor *m);
 void monitor_proxy_lead(struct monitor *m); /* where the state's ports lead now */
 /* A command connected or disconnected a network, and waits for our answer. */
+void monitor_warn(struct monitor *m);
 void monitor_network_changed(struct monitor *m, struct client *client, const void *gone);
 
 int monitor_gate_open(struct monitor *m, struct kist_error *err);

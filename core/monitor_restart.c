@@ -135,6 +135,8 @@ static enum again restart(struct monitor *m)
 	kist_container_event(c, "restart");
 	input_reset(m);
 	int r = run_again(m, &err);
+	kist_strv_free(c->warnings); /* they were told at its start */
+	c->warnings = NULL;
 	if (r < 0)
 		run_failed(m, &err);
 	else if (m->input_ends)

@@ -380,6 +380,17 @@ static int port_take(struct kist_container *c, const struct kist_port_config *po
 	return 1;
 }
 
+static void not_on_localhost6(struct kist_container *c, const struct kist_port_config *port, uint32_t first,
+                              const struct kist_error *problem)
+{
+	KIST_FREE char *range =
+	        port->count > 1 ? kist_asprintf("%u-%u", first, first + port->count - 1) : kist_asprintf("%u", first);
+	KIST_FREE char *text = kist_asprintf("port %s/%s of container %s is not published on [::1]: %s", range,
+	                                     port->protocol, c->config.name, problem->text);
+
+	kist_strv_add(&c->warnings, text);
+}
+
 static int port_prepare(struct kist_container *c, const struct kist_port_config *port, struct kist_error *err)
 {
 	static const char *const any[] = { "0.0.0.0", "::" };
@@ -403,8 +414,10 @@ static int port_prepare(struct kist_container *c, const struct kist_port_config 
 	if (taken == 1 && kist_streq(c->state.ports[c->state.n_ports - 1].host_ip, any[0]) &&
 	    port_take(c, port, "::1", &chosen, &problem) > 0)
 		c->state.ports[c->state.n_ports - 1].implied = true;
+	else if (taken == 1 && problem.kind == KIST_ERR_IN_USE)
+		not_on_localhost6(c, port, chosen, &problem);
 	else if (taken == 1 && problem.text[0])
-		kist_debug("not published on ::1: %s", problem.text);
+		kist_debug("not published on ::1: %s", problem.text); /* a host without IPv6 */
 	return taken ? 0 : kist_fail(err, KIST_ERR_INVALID, 0, "published ports need a bridge network with a subnet");
 }
 

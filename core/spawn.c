@@ -325,6 +325,8 @@ int kist_spawn_await(int control, char wanted, struct kist_error *err)
 			                 "the monitor died while it started the container");
 		if (type == wanted)
 			return 0;
+		if (type == KIST_MSG_WARNING)
+			kist_log(KIST_LOG_WARN, "%.*s", (int)n, message.bytes);
 		if (type == KIST_MSG_FAILED && n == (ssize_t)sizeof(message.failure)) {
 			if (err)
 				*err = message.failure;

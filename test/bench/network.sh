@@ -62,6 +62,8 @@ if command -v podman >/dev/null && [ -x /usr/lib/podman/netavark ]; then
 		[network]
 		network_backend = "netavark"
 		network_config_dir = "$work/podman-networks"
+		# Another than kist's, whose bridge stays: two routes to one subnet would lead podman's answers astray.
+		default_subnet = "10.77.0.0/16"
 	END
 	export CONTAINERS_CONF=$work/containers.conf
 	podman_global=(podman --log-level error --runtime runc --cgroup-manager cgroupfs --storage-driver overlay

@@ -2,16 +2,6 @@
 # Images in and out: load, save, commit, against podman, skopeo and umoci; history, tree, diff, prune, system.
 load helpers
 
-need()
-{
-	local program
-	for program; do
-		command -v "$program" >/dev/null && continue
-		[ -z "${KIST_TEST_FULL:-}" ] || fail "$program is not installed"
-		skip "$program is not installed"
-	done
-}
-
 other()
 {
 	podman --root "$STORE/podman" --runroot "$STORE/podman-run" --tmpdir "$STORE/podman-tmp" --storage-driver vfs "$@"

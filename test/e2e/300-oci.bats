@@ -297,7 +297,7 @@ refused()
 @test "a terminal by the console socket, for create and exec; none without one" {
 	program 'tty; stty size; echo done' '.process.terminal = true | .process.consoleSize = {height: 12, width: 34}'
 	refused 'give --console-socket' oci create --bundle "$B" t
-	command -v python3 >/dev/null || skip 'python3 receives the terminal'
+	need python3
 	cat >"$STORE/receive" <<-'EOF'
 		import array, os, socket, sys
 		s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)

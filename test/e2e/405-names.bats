@@ -88,7 +88,7 @@ hosts_inode()
 }
 
 @test 'the resolver of glibc, a search list, other names from other servers' {
-	command -v python3 >/dev/null || skip 'no python3'
+	need python3
 	import_debian
 	kist network create front
 	waiter --name a --network front

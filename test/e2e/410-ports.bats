@@ -151,7 +151,7 @@ print(s.recv(2048).decode())
 }
 
 @test 'UDP, both families; SCTP where the kernel has it' {
-	command -v python3 >/dev/null || skip 'no python3'
+	need python3
 	kist network create --ipv6 six
 	kist run -d --name a -p 5353:5300/udp busybox sleep 1000
 	udp_server a 5300
@@ -196,6 +196,15 @@ print(s.recv(2048).decode())
 	run -125 kist run --rm -p 8000:80 busybox true
 	contains "$output" "in use by busybox (pid $other)"
 	kill "$other"
+	# One that somebody has on ::1 alone is published elsewhere, and that is said.
+	busybox httpd -f -p '[::1]:8000' -h "$STORE" 3>&- &
+	other=$!
+	until_true 5 sh -c 'wget -T 2 -t 1 -qO- "http://[::1]:8000/" >/dev/null 2>&1; [ $? -ne 4 ]'
+	run -0 kist run -d --name four -p 8000:80 busybox sleep 1000
+	contains "$output" 'port 8000/tcp of container four is not published on [::1]: '
+	contains "$output" "in use by busybox (pid $other)"
+	kill "$other"
+	kist rm -f -t 0 four
 	server b --expose 80 --expose 81/udp -P
 	port=$(port_of b 80/tcp)
 	until_true 10 gets "http://127.0.0.1:$port/" 'hello from b'

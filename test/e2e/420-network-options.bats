@@ -135,6 +135,10 @@ has_links()
 	contains "$output" 'the host has a route to 10.89.7.0/24'
 	run -125 kist network create --subnet 10.99.1.0/28 mine
 	contains "$output" 10.99.1.0/24
+	run -125 kist network create --ipam-driver dhcp -d macvlan mine
+	contains "$output" "ipam driver 'dhcp' is not supported: host-local, none"
+	run -125 kist network create --ipam-driver none mine
+	contains "$output" 'ipam driver none is for macvlan and ipvlan networks without a subnet'
 	run -125 kist network create --opt nosuch=1 mine
 	contains "$output" nosuch
 }

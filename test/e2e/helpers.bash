@@ -57,6 +57,17 @@ equal()
 	[ "$1" = "$2" ] || fail "${3:-value}: wanted '$1', got '$2'"
 }
 
+# need PROGRAM...: skips without them, where this machine is not said to have all.
+need()
+{
+	local program
+	for program; do
+		command -v "$program" >/dev/null && continue
+		[ -z "${KIST_TEST_FULL:-}" ] || fail "$program is not installed"
+		skip "$program is not installed"
+	done
+}
+
 # matches REGEX TEXT
 matches()
 {

@@ -3,11 +3,11 @@
 #include "core/userns.h"
 #include "ns/ns.h"
 
-#include <stdint.h>
+#include "test/fuzz/fuzz_main.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
