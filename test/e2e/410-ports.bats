@@ -67,6 +67,7 @@ port_of()
 # A server of UDP in a container's namespace that gives back what comes, with the client's address.
 udp_server()
 {
+	rm -f "$STORE/udp"
 	nsenter -t "$(pid_of "$1")" -n python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -77,7 +78,7 @@ while True:
     s.sendto(data + b" from " + client[0].encode(), client)
 ' "$2" >"$STORE/udp" 3>&- &
 	UDP=$!
-	until_true 20 grep -q ready "$STORE/udp"
+	until_true 60 grep -qs ready "$STORE/udp"
 }
 
 # udp_gets [PREFIX-COMMAND...] -- ADDRESS PORT ANSWER; a datagram may be lost while neighbours are looked for: ask again.
@@ -155,17 +156,17 @@ print(s.recv(2048).decode())
 	kist network create --ipv6 six
 	kist run -d --name a -p 5353:5300/udp busybox sleep 1000
 	udp_server a 5300
-	until_true 20 udp_gets -- 127.0.0.1 5353 'asked from ::ffff:10.88.0.1'
-	until_true 20 udp_gets -- ::1 5353 'asked from ::ffff:10.88.0.1'
-	until_true 20 udp_gets nsenter -t "$CLIENT" -n -- 192.0.2.1 5353 'asked from ::ffff:192.0.2.2'
+	until_true 60 udp_gets -- 127.0.0.1 5353 'asked from ::ffff:10.88.0.1'
+	until_true 60 udp_gets -- ::1 5353 'asked from ::ffff:10.88.0.1'
+	until_true 60 udp_gets nsenter -t "$CLIENT" -n -- 192.0.2.1 5353 'asked from ::ffff:192.0.2.2'
 	kill "$UDP"
 	kist rm -f -t 0 a
 	kist run -d --name a --network six -p 5353:5300/udp busybox sleep 1000
 	udp_server a 5300
-	until_true 20 udp_gets nsenter -t "$CLIENT" -n -- 2001:db8::1 5353 'asked from 2001:db8::2'
+	until_true 60 udp_gets nsenter -t "$CLIENT" -n -- 2001:db8::1 5353 'asked from 2001:db8::2'
 	local gateway
 	gateway=$(kist inspect --format '{{range .NetworkSettings.Networks}}{{.IPv6Gateway}}{{end}}' a)
-	until_true 20 udp_gets -- ::1 5353 "asked from $gateway"
+	until_true 60 udp_gets -- ::1 5353 "asked from $gateway"
 	kill "$UDP"
 	if python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)' 2>/dev/null; then
 		kist run --rm -p 3868:3868/sctp busybox true
