@@ -190,6 +190,7 @@ bench: build/bench/bare build/bench/timeit build/bench/dns build/bench/many
 	+$(Q)$(MAKE) --no-print-directory static
 	$(Q)test/bench/bench.sh
 	$(Q)test/bench/network.sh
+	$(Q)test/bench/import.sh
 
 # --- lint -----------------------------------------------------------------------------------------------------------
 # What is ours and written in C, for the formatter and the linters.

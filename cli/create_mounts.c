@@ -21,6 +21,9 @@ int create_check_bind_option(const char *option, struct kist_error *err)
 	for (size_t i = 0; i < KIST_COUNT(known); i++)
 		if (kist_streq(known[i], option))
 			return 0;
+	/* Of the option O: that it is given is checked with the rest. */
+	if (kist_has_prefix(option, "upperdir=") || kist_has_prefix(option, "workdir="))
+		return 0;
 	if (kist_streq(option, "nocreate"))
 		return 1; /* a host path is never created */
 	/* Relabelling has nothing to do on a kernel without SELinux, and is not done on one that has it. */

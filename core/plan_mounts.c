@@ -221,12 +221,18 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 
 	if (bind && stat(mount->source, &st) < 0)
 		return kist_fail_errno(err, errno, "mount %s: host path %s", mount->destination, mount->source);
+	if (bind)
+		r = kist_overlay_places_check(mount->options, err);
 	/* What is done here, and not by the mount. */
 	for (char **option = mount->options; r == 0 && option && *option; option++) {
 		if (bind && kist_streq(*option, "U"))
 			r = p->rootfs >= 0 ? kist_plan_own_source(p, mount->source, err) : 0;
 		else if (bind && kist_streq(*option, "O"))
-			r = p->rootfs >= 0 ? kist_plan_overlay_source(p, mount->destination, &source, err) : 0;
+			r = p->rootfs < 0
+			            ? 0
+			            : kist_plan_overlay_source(p, mount->destination, mount->options, &source, err);
+		else if (bind && kist_is_overlay_place(*option))
+			continue;
 		else
 			kist_strv_add(&options, *option);
 	}

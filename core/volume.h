@@ -93,8 +93,13 @@ uid_t kist_plan_host_uid(const struct kist_container_config *config, uint32_t ui
 gid_t kist_plan_host_gid(const struct kist_container_config *config, uint32_t gid);
 /* Option U of a bind mount: gives the tree at an absolute host path to the container's user. */
 int kist_plan_own_source(struct plan *p, const char *path, struct kist_error *err);
-/* Option O: an overlay over source, whose changes go with the run. *source becomes the mount. */
-int kist_plan_overlay_source(struct plan *p, const char *destination, char **source, struct kist_error *err);
+/* Option O: an overlay over source, whose changes go with the run, or stay in the directory of the option upperdir=.
+ * *source becomes the mount. */
+int kist_plan_overlay_source(struct plan *p, const char *destination, char *const *options, char **source,
+                             struct kist_error *err);
+/* upperdir= and workdir= belong to each other, and to O. */
+int kist_overlay_places_check(char *const *options, struct kist_error *err);
+bool kist_is_overlay_place(const char *option);
 
 /* --- secret.c, secret_mount.c --------------------------------------------------------------------------------------
  */

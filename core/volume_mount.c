@@ -10,6 +10,7 @@
 #include "core/base/fs_copy.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
+#include "ns/ns.h"
 #include "overlay/overlay.h"
 
 #include <errno.h>
@@ -65,7 +66,7 @@ char **kist_volume_mount_options(const struct kist_volume_mount_config *mount)
 	char **out = NULL;
 
 	for (char **option = mount->options; option && *option; option++) {
-		bool skip = false;
+		bool skip = kist_is_overlay_place(*option);
 		for (size_t i = 0; i < KIST_COUNT(ours); i++)
 			skip |= kist_streq(ours[i], *option);
 		if (skip)
@@ -96,6 +97,9 @@ int kist_volume_check(const struct kist_volume_mount_config *mount, struct kist_
 	if (mount->subpath && (kist_empty(mount->subpath) || mount->subpath[0] == '/'))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "volume at %s: subpath '%s' must be relative",
 		                 mount->destination, mount->subpath);
+	int r = kist_overlay_places_check(mount->options, err);
+	if (r < 0)
+		return kist_context(err, "volume at %s", mount->destination);
 	return mount->name ? kist_name_check(mount->name, err) : 0;
 }
 
@@ -271,7 +275,7 @@ int kist_volume_plan(struct plan *p, const struct kist_volume_mount_config *moun
 	else
 		source = kist_volume_mountpoint(p->c->k, mount->name ? mount->name : "anonymous");
 	if (r == 0 && p->rootfs >= 0 && has_option(mount->options, "O"))
-		r = kist_plan_overlay_source(p, mount->destination, &source, err);
+		r = kist_plan_overlay_source(p, mount->destination, mount->options, &source, err);
 	if (r < 0)
 		return kist_context(err, "volume %s at %s", mount->name ? mount->name : "", mount->destination);
 	kist_spec_add_mount(p->spec, mount->destination, "bind", source, (const char *const *)options);
@@ -300,9 +304,67 @@ int kist_plan_own_source(struct plan *p, const char *path, struct kist_error *er
 	return own_all(p, fd, err);
 }
 
-int kist_plan_overlay_source(struct plan *p, const char *destination, char **source, struct kist_error *err)
+bool kist_is_overlay_place(const char *option)
+{
+	return kist_has_prefix(option, "upperdir=") || kist_has_prefix(option, "workdir=");
+}
+
+static const char *place_of(char *const *options, const char *key)
+{
+	for (; options && *options; options++)
+		if (kist_has_prefix(*options, key))
+			return *options + strlen(key);
+	return NULL;
+}
+
+int kist_overlay_places_check(char *const *options, struct kist_error *err)
+{
+	const char *upper = place_of(options, "upperdir="), *work = place_of(options, "workdir=");
+
+	if (!upper && !work)
+		return 0;
+	if (!upper || !work || !kist_strv_has(options, "O"))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "upperdir= and workdir= go together, and with the option O");
+	if (upper[0] != '/' || work[0] != '/')
+		return kist_fail(err, KIST_ERR_INVALID, 0, "upperdir= and workdir= must be absolute paths");
+	return 0;
+}
+
+/* By descriptors: what is in a path needs no escaping then, and has no length. */
+static int named_overlay(const char *source, char *const *options, struct kist_error *err)
+{
+	static const char *const keys[] = { "lowerdir", "upperdir", "workdir" };
+	const char *const paths[] = { source, place_of(options, "upperdir="), place_of(options, "workdir=") };
+	KIST_STRV char **all = NULL;
+	int fds[KIST_COUNT(keys)] = { -1, -1, -1 }, r = 0;
+
+	for (size_t i = 0; r == 0 && i < KIST_COUNT(keys); i++) {
+		fds[i] = open(paths[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fds[i] < 0)
+			r = kist_fail_errno(err, errno, "%s %s", keys[i], paths[i]);
+		kist_strv_take(&all, kist_asprintf("%s=/proc/self/fd/%d", keys[i], fds[i]));
+	}
+	if (r == 0)
+		r = kist_ns_mount_detached("overlay", "overlay", all, err);
+	for (size_t i = 0; i < KIST_COUNT(fds); i++)
+		kist_close_fd(&fds[i]);
+	return r;
+}
+
+int kist_plan_overlay_source(struct plan *p, const char *destination, char *const *options, char **source,
+                             struct kist_error *err)
 {
 	struct kist_overlay *store = NULL;
+
+	if (place_of(options, "upperdir=")) {
+		int named = named_overlay(*source, options, err);
+		if (named < 0)
+			return kist_context(err, "overlay over %s", *source);
+		free(*source);
+		*source = NULL;
+		kist_container_hold(p->c, named, source);
+		return 0;
+	}
 	KIST_FREE char *name = kist_asprintf("overlay-%s", destination);
 
 	for (char *ch = name; *ch; ch++)

@@ -205,3 +205,24 @@ mount_of()
 	kist rm -f -t 0 c
 	clean
 }
+
+@test "-v O,upperdir=,workdir=: what is written stays there" {
+	kist_only
+	mkdir "$STORE"/{lower,upper,work}
+	echo below >"$STORE/lower/f"
+	kist run --rm -v "$STORE/lower:/m:O,upperdir=$STORE/upper,workdir=$STORE/work" busybox sh -c 'echo new >/m/n; echo changed >/m/f'
+	equal below "$(cat "$STORE/lower/f")"
+	equal 'changed new' "$(cat "$STORE/upper/f" "$STORE/upper/n" | paste -sd ' ')"
+	equal changed "$(kist run --rm -v "$STORE/lower:/m:O,upperdir=$STORE/upper,workdir=$STORE/work" busybox cat /m/f)"
+	kist run --rm -v vol:/m:O,upperdir="$STORE/upper",workdir="$STORE/work" busybox sh -c 'cat /m/n; echo by volume >/m/v'
+	equal 'by volume' "$(cat "$STORE/upper/v")"
+	engine_error kist run --rm -v "$STORE/lower:/m:O,upperdir=$STORE/upper" busybox true
+	contains "$stderr" 'upperdir= and workdir= go together'
+	engine_error kist run --rm -v "$STORE/lower:/m:upperdir=$STORE/upper,workdir=$STORE/work" busybox true
+	engine_error kist create -v vol:/m:O,upperdir=x,workdir=y busybox true
+	contains "$stderr" 'absolute'
+	engine_error kist run --rm -v "$STORE/lower:/m:O,upperdir=$STORE/no,workdir=$STORE/work" busybox true
+	contains "$stderr" "upperdir $STORE/no"
+	kist volume rm vol
+	clean
+}
