@@ -18,7 +18,7 @@
 #define NONE     "<none>"
 
 struct images_options {
-	bool all, digests, no_trunc, noheading, quiet;
+	bool all, digests, history, no_trunc, noheading, quiet;
 	char **filter;
 	const char *format, *sort;
 };
@@ -32,8 +32,11 @@ static const struct kist_option images_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Show all images (as always: there are no intermediate ones to hide)"),
 	ROW(FLAG, digests, "digests", 0, .help = "Show digests of manifests"),
 	ROW(LIST, filter, "filter", 'f', .metavar = "key=value",
-	    .help = "Show the images that match: before, dangling, id, label, reference, since, until"),
+	    .help = "Show the images that match: before, dangling, id, intermediate, label, readonly, reference, "
+	            "since, "
+	            "until"),
 	ROW(STRING, format, "format", 0, .metavar = "template", .help = "Print by a Go template, or as json"),
+	ROW(FLAG, history, "history", 0, .help = "Show all names of each image"),
 	ROW(FLAG, no_trunc, "no-trunc", 0, .help = "Show full ids"),
 	ROW(FLAG, noheading, "noheading", 'n', .help = "Leave the header row out"),
 	ROW(FLAG, quiet, "quiet", 'q', .help = "Show ids alone"),
@@ -56,12 +59,13 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 
 /* --- which images ----------------------------------------------------------------------------------------------- */
 
-enum { BY_REFERENCE, BY_LABEL, BY_BEFORE, BY_SINCE, BY_UNTIL, BY_DANGLING, BY_ID, BY_READ_ONLY };
+enum { BY_REFERENCE, BY_LABEL, BY_BEFORE, BY_SINCE, BY_UNTIL, BY_DANGLING, BY_ID, BY_INTERMEDIATE, BY_READ_ONLY };
 
 static const struct kist_filter_key filter_keys[] = {
 	{ .name = "before", .kind = KIST_FILTER_OBJECT, .id = BY_BEFORE },
 	{ .name = "dangling", .kind = KIST_FILTER_BOOL, .id = BY_DANGLING },
 	{ .name = "id", .kind = KIST_FILTER_PREFIX, .id = BY_ID },
+	{ .name = "intermediate", .kind = KIST_FILTER_BOOL, .id = BY_INTERMEDIATE },
 	{ .name = "label", .kind = KIST_FILTER_LABEL, .id = BY_LABEL },
 	{ .name = "readonly", .kind = KIST_FILTER_BOOL, .id = BY_READ_ONLY },
 	{ .name = "reference", .kind = KIST_FILTER_EXACT, .id = BY_REFERENCE, .negatable = true },
@@ -104,6 +108,7 @@ static const char *bare_id(const char *text)
 struct resolved {
 	int64_t *created;
 	const struct kist_filters *filters;
+	char **parents; /* ids of those that another one has all layers of, and more */
 };
 
 static bool match(const struct kist_filter *filter, const void *object, void *context)
@@ -125,6 +130,8 @@ static bool match(const struct kist_filter *filter, const void *object, void *co
 		return kist_filter_time(filter, image->created);
 	case BY_DANGLING:
 		return kist_filter_number(filter, !image->names && !image->repo_digests);
+	case BY_INTERMEDIATE:
+		return kist_filter_number(filter, !image->names && kist_strv_has(resolved->parents, image->id));
 	case BY_READ_ONLY:
 		return kist_filter_number(filter, image->read_only);
 	default:
@@ -170,6 +177,31 @@ static void keep(struct images *images, size_t at, size_t *kept, bool good)
 		kist_image_free(images->items[at]);
 }
 
+static bool is_below(const struct kist_image *image, const struct kist_image *other)
+{
+	size_t n = kist_strv_len(image->layers), more = kist_strv_len(other->layers);
+
+	if (n == 0 || more <= n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!kist_streq(image->layers[i], other->layers[more - n + i]))
+			return false;
+	return true;
+}
+
+static char **parents_of(const struct images *images)
+{
+	char **ids = NULL;
+
+	for (size_t i = 0; i < images->n; i++)
+		for (size_t j = 0; j < images->n; j++)
+			if (is_below(images->items[i], images->items[j])) {
+				kist_strv_add(&ids, images->items[i]->id);
+				break;
+			}
+	return ids;
+}
+
 static int select_images(struct kist_cli *cli, const struct images_options *o, const char *word, struct images *images,
                          struct kist_error *err)
 {
@@ -180,12 +212,14 @@ static int select_images(struct kist_cli *cli, const struct images_options *o, c
 	if (r < 0)
 		return r;
 	KIST_FREE int64_t *created = kist_grow(NULL, filters.n + 1, sizeof(*created));
-	struct resolved resolved = { created, &filters };
+	struct resolved resolved = { created, &filters, NULL };
 	r = resolve(cli, &filters, created, err);
 	if (r == 0)
 		r = kist_image_list(cli->k, &images->items, &images->n, err);
 	if (r < 0)
 		return r;
+	KIST_STRV char **parents = filters.n ? parents_of(images) : NULL;
+	resolved.parents = parents;
 	for (size_t i = 0; i < images->n; i++) {
 		const struct kist_image *image = images->items[i];
 		bool good = kist_filters_match(&filters, match, image, &resolved);
@@ -509,8 +543,9 @@ static int images_run(struct kist_cli *cli, void *options, int argc, char **argv
 	rows_make(&images, o->sort, &rows);
 	/* As podman: a further column where there is something to tell apart. */
 	KIST_FREE char *text =
-	        kist_asprintf("table {{.Repository}}\t{{.Tag}}%s\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}%s",
-	                      o->digests ? "\t{{.Digest}}" : "", any_read_only(&images) ? "\t{{.ReadOnly}}" : "");
+	        kist_asprintf("table {{.Repository}}\t{{.Tag}}%s\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}%s%s",
+	                      o->digests ? "\t{{.Digest}}" : "", any_read_only(&images) ? "\t{{.ReadOnly}}" : "",
+	                      o->history ? "\t{{.History}}" : "");
 	if (o->quiet)
 		return print_quiet(o, &rows, err);
 	r = kist_format_parse("images", o->format ? o->format : text, headers, &format, err);

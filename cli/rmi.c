@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 struct rmi_options {
-	bool all, force, ignore;
+	bool all, force, ignore, no_prune;
 	int missing, in_use, other; /* failures by kind, for the exit code */
 };
 
@@ -18,6 +18,8 @@ static const struct kist_option rmi_rows[] = {
 	ROW(FLAG, force, "force", 'f',
 	    .help = "Remove the containers that use it too, and all its names; a missing image is no error"),
 	ROW(FLAG, ignore, "ignore", 'i', .help = "A missing image is no error"),
+	ROW(FLAG, no_prune, "no-prune", 0,
+	    .help = "Leave images without a name that it was made from (as always: they are images like others)"),
 	{ 0 },
 };
 

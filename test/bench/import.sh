@@ -1,12 +1,12 @@
 #!/bin/bash
 # Part of 'make bench': an image of a whole distribution into the store, beside what 'tar -x' of the same archive takes, both
-# until it is on the disk. ARCHIVE=FILE.tar (default: the tests' Debian image, else 300 MB that are made up), ROUNDS (3).
-# FILE.tar.gz and FILE.tar.zst are used where they are there. Prints medians; judges nothing.
+# until it is on the disk. ARCHIVE=FILE.tar (default: the tests' Debian image, else 300 MB that are made up), IMPORT_ROUNDS (3).
+# IMPORT_DIRECTORY (/var/tmp) is where. FILE.tar.gz and FILE.tar.zst are used where they are there. Prints medians; judges nothing.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 kist=$(realpath "${KIST:-build/static/kist}")
 rounds=${IMPORT_ROUNDS:-3}
-work=$(mktemp -d /var/tmp/kist-bench-import.XXXXXX)
+work=$(mktemp -d "${IMPORT_DIRECTORY:-/var/tmp}/kist-bench-import.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 
 # Files of the sizes that a distribution has, half of what is in them random.

@@ -163,3 +163,24 @@ load helpers
 	sparse=$(find "$ROOT/overlay" -name sparse -printf "%b\n" | awk "\$1 < 1000" | wc -l)
 	equal 2 "$sparse" "sparse files of the two formats that know them"
 }
+
+@test "images: --history, filter intermediate; rmi --no-prune" {
+	kist_only
+	kist create --name c busybox >/dev/null
+	local first
+	first=$(kist commit -q c)
+	kist rm c >/dev/null
+	kist create --name c "$first" >/dev/null
+	kist start -a c >/dev/null 2>&1 || true
+	kist commit -q c child:1 >/dev/null
+	kist rm c >/dev/null
+	equal "${first:0:12}" "$(kist images -q --filter intermediate=true)"
+	lacks "$(kist images -q --filter intermediate=false)" "${first:0:12}"
+	kist tag child:1 child:2
+	run -0 kist images --history child:1
+	contains "${lines[0]}" HISTORY
+	contains "$output" 'localhost/child:1, localhost/child:2'
+	kist rmi --no-prune child:1 child:2 >/dev/null
+	kist image exists "$first"
+	kist rmi "$first" >/dev/null
+}
