@@ -71,7 +71,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 objects := $(sources:%.c=$(obj)/%.o)
 
-.PHONY: install-lib all static check check-unit check-e2e check-crash check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
+.PHONY: install-lib all static check check-unit check-e2e check-crash check-cycles check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
 	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers lib FORCE
 all: $(out)/kist lib
 
@@ -150,6 +150,10 @@ check-crash: static
 	$(Q)export KIST_CRASH_ALL=1; \
 	test/e2e/run -f '^killed' 240-power-cut & killed=$$!; \
 	test/e2e/run -f '^power cut' 240-power-cut && wait $$killed
+
+# A thousand ends and restarts of eight containers that crash-loop: minutes. The e2e suite has eighty.
+check-cycles: static
+	$(Q)KIST_TEST_CYCLES=125 test/e2e/run -f 'crash-loop' 025-restart
 
 # Attacks that win by chance, a minute each, all at once.
 check-race: static

@@ -601,7 +601,9 @@ static int show(struct kist_cli *cli, const struct ps_options *o, const struct k
 	if (r == 0)
 		r = print(cli, o, format, items, kept, &others, err);
 	kist_storage_container_list_free(others.list, others.n);
-	kist_container_list_free(list, n);
+	/* Of thousands that takes a while, and the process ends now. */
+	if (o->watch)
+		kist_container_list_free(list, n);
 	warn_broken(cli, broken);
 	return r;
 }

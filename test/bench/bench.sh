@@ -103,5 +103,24 @@ if [ ${#podman_global[@]} -gt 0 ]; then
 	printf '%-26s %s\n' "$(cat "/proc/$monitor/comm")" "$(private_dirty "$monitor")"
 	"${podman_global[@]}" rm -f -t 0 "$id" >/dev/null
 fi
+
+# What others cost: a list of 10,000, and a start among 1,000 beside one among none. Stores of their own.
+echo
+echo 'many containers'
+many()
+{
+	build/bench/many "$work/$1" "$work/run/$1" "$2" exited || exit 1
+}
+many list 10000
+many thousand 1000
+for store in thousand none; do
+	"$kist" --root "$work/$store" --runroot "$work/run/$store" import "$work/root.tar" busybox >/dev/null || exit 1
+done
+among() { echo "$kist --root $work/$1 --runroot $work/run/$1 run --rm --network none busybox true"; }
+# shellcheck disable=SC2046 # command lines
+"$top/build/bench/timeit" -n "$rounds" ps-10000 "$kist" --root "$work/list" --runroot "$work/run/list" ps -a \
+	-- start-among-1000 $(among thousand) -- start-alone $(among none) |
+	awk '{ printf "%-26s %12.2f ms %9d KiB%s\n", $1, $2 / 1000, $6, ($5 > 0 ? "   " $5 " FAILED" : ""); t[$1] = $2 }
+		END { printf "%-26s %12.2f\n", "start, 1000 others / none", t["start-among-1000"] / t["start-alone"] }'
 echo
 stat -c 'static binary: %s bytes' "$kist"

@@ -2,8 +2,8 @@
  *
  *   timeit [-n ROUNDS] [-w WARM-UP ROUNDS] NAME COMMAND [ARGUMENT...] [-- NAME COMMAND ...]...
  *
- * For each: median, 10th and 90th percentile in microseconds, and the failures. Output of the commands goes to
- * /dev/null.
+ * For each: median, 10th and 90th percentile in microseconds, the failures, and the most memory in KiB. Output of the
+ * commands goes to /dev/null.
  * "%d" inside an argument becomes the number of the round, for commands that need a fresh name. */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ struct command {
 	int64_t *times; /* nanoseconds */
 	size_t count;
 	unsigned failures;
+	long memory; /* KiB: the largest resident set */
 };
 
 static int64_t now(void)
@@ -47,8 +49,9 @@ static void fill_number(char **argv, char **filled, unsigned number)
 	filled[i] = NULL;
 }
 
-static int64_t run(char **argv, unsigned number, int null, int *failed)
+static int64_t run(char **argv, unsigned number, int null, int *failed, long *memory)
 {
+	struct rusage usage = { 0 };
 	char *filled[MAX_ARGUMENTS];
 	int64_t start;
 	int status;
@@ -68,8 +71,9 @@ static int64_t run(char **argv, unsigned number, int null, int *failed)
 		execvp(filled[0], filled);
 		_exit(127);
 	}
-	while (wait4(pid, &status, 0, NULL) < 0 && errno == EINTR)
+	while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR)
 		;
+	*memory = usage.ru_maxrss > *memory ? usage.ru_maxrss : *memory;
 	*failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
 	return now() - start;
 }
@@ -134,7 +138,8 @@ int main(int argc, char **argv)
 	for (long round = -warm_up; round < rounds; round++) {
 		for (size_t i = 0; i < n; i++) {
 			int failed;
-			int64_t took = run(commands[i].argv, (unsigned)(round + warm_up), null, &failed);
+			int64_t took =
+			        run(commands[i].argv, (unsigned)(round + warm_up), null, &failed, &commands[i].memory);
 
 			if (failed)
 				commands[i].failures++;
@@ -146,8 +151,9 @@ int main(int argc, char **argv)
 		struct command *c = &commands[i];
 
 		qsort(c->times, c->count, sizeof(c->times[0]), compare);
-		printf("%s %lld %lld %lld %u\n", c->name, (long long)percentile(c, 50) / 1000,
-		       (long long)percentile(c, 10) / 1000, (long long)percentile(c, 90) / 1000, c->failures);
+		printf("%s %lld %lld %lld %u %ld\n", c->name, (long long)percentile(c, 50) / 1000,
+		       (long long)percentile(c, 10) / 1000, (long long)percentile(c, 90) / 1000, c->failures,
+		       c->memory);
 	}
 	return 0;
 }

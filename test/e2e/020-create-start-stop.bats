@@ -2,6 +2,39 @@
 # The life of a container, call by call.
 load helpers
 
+@test "stop -a: dependents first, so that who shares a PID namespace ends by its own signal" {
+	kist_only
+	local trap='trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done' name
+	kist run -d --name owner busybox sh -c "$trap" >/dev/null
+	kist run -d --name guest --pid container:owner busybox sh -c "$trap" >/dev/null
+	kist run -d --name further --pid container:guest --requires guest busybox sh -c "$trap" >/dev/null
+	for name in owner guest further; do
+		until_true 10 log_has $name ready
+	done
+	run -0 kist stop -a -t 20
+	equal 3 "${#lines[@]}"
+	for name in owner guest further; do
+		equal 'exited 7' "$(kist inspect --format '{{.State.Status}} {{.State.ExitCode}}' $name)"
+	done
+	# Only those that run are restarted, only those are killed.
+	kist start owner >/dev/null
+	run -0 kist restart --running -t 5
+	equal 1 "${#lines[@]}"
+	equal 'running exited exited' "$(state_of owner) $(state_of guest) $(state_of further)"
+	kist start guest >/dev/null
+	kist pause guest >/dev/null
+	run -0 kist kill -a -s KILL
+	equal 2 "${#lines[@]}"
+	kist unpause guest >/dev/null 2>&1 || true
+	for name in owner guest; do in_state $name exited; done
+	# Every state can be waited for by name, and no other word.
+	for name in configured created exited initialized paused removing running stopped stopping unknown; do
+		E2E_TIMEOUT=0.2 kist wait --condition "$name" owner >/dev/null 2>"$STORE/err" || [ $? -eq 124 ] || fail "$(cat "$STORE/err")"
+	done
+	engine_error kist wait --condition healthy owner
+	engine_error kist wait --condition asleep owner
+}
+
 @test "create: makes it, runs nothing" {
 	run -0 kist create --name c busybox touch /made
 	matches "$FULL_ID" "$output"

@@ -61,4 +61,12 @@ load helpers
 		equal "$count" "$(cat "$STORE/out$i")" "lines of client $i"
 	done
 	equal "$count" "$(kist logs c | wc -l)" 'lines of the log'
+	# The longest time in which the container could not write: the bound, and what a busy machine adds.
+	local gap
+	gap=$(awk '{ split(substr($1, 12), t, /[:.Z+]/); now = t[1] * 3600000 + t[2] * 60000 + t[3] * 1000 + substr(t[4] "000", 1, 3) }
+		NR > 1 && now - last > gap { gap = now - last }
+		{ last = now }
+		END { print gap + 0 }' "$path")
+	echo "# the longest pause: $gap ms" >&3
+	[ "$gap" -lt 8000 ] || fail "the container was held up for $gap ms"
 }
