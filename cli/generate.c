@@ -471,6 +471,8 @@ static bool is_own(const char *line)
 		                            "cidfile=",
 		                            "image_name=",
 		                            "volumes_from.",
+		                            "storage_project=",
+		                            "overlay_options.",
 		                            "resources.pids_limit=",
 		                            "pids_limit_default=" };
 
