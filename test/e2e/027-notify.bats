@@ -72,7 +72,7 @@ monitor_of()
 @test "notify: a container tells by itself, and only what is its to say" {
 	NOTIFY_SOCKET=$SOCKET kist run -d --name c -v "$NOTIFY:/notify:ro" --user 1000 --read-only busybox sh -c \
 		'echo "$NOTIFY_SOCKET"; until [ -e /dev/shm/go ]; do sleep 0.05; done; /notify send "$NOTIFY_SOCKET" "READY=1|MAINPID=1|FDSTORE=1|STATUS=well"; sleep 1000' >/dev/null
-	local monitor i
+	local monitor
 	monitor=$(monitor_of c)
 	hears "MAINPID=$monitor|"
 	until_true 5 log_has c /run/notify/notify.sock
@@ -91,7 +91,7 @@ monitor_of()
 	: >"$STORE/heard"
 	kist exec -d c /notify send /run/notify/notify.sock 'WATCHDOG=1' 100000
 	until_true 5 test -s "$STORE/heard"
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		equal hello "$(kist exec c echo hello)"
 	done
 	[ "$(grep -c WATCHDOG "$STORE/heard")" -lt 2000 ] || fail 'a flood'
