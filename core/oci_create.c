@@ -251,6 +251,8 @@ static int launch(struct making *m, bool gated, struct kist_error *err)
 		.init_fd = -1,
 		.no_pivot = m->create->no_pivot,
 		.new_keyring = !m->create->no_new_keyring,
+		.complete = true,
+		.keep_groups = oci_keeps_groups(m->spec),
 		.gate_fd = gated ? m->gate : 0,
 		.seccomp_cache = m->c->oci->dir,
 		.id = m->create->id,

@@ -2,6 +2,7 @@
 #include "core/oci_internal.h"
 
 #include "core/base/fs.h"
+#include "core/base/log.h"
 #include "core/base/proc.h"
 #include "core/base/str.h"
 
@@ -73,6 +74,10 @@ static int add_caps(struct kist_spec_process *process, char *const *names, struc
 	for (; *names; names++) {
 		uint64_t mask;
 		char *const one[] = { *names, NULL };
+		if (!kist_ns_cap_known(*names)) {
+			kist_log(KIST_LOG_WARN, "--cap: '%s' is not a capability, and not granted", *names);
+			continue;
+		}
 		int r = kist_ns_cap_mask(one, &mask, err);
 		if (r < 0)
 			return kist_context(err, "--cap");
@@ -181,6 +186,27 @@ static int check_state(const struct kist_oci_container *c, bool ignore_paused, s
 	return 0;
 }
 
+/* HOME, where the plan has none: from the container's passwd, as other runtimes do. */
+static int fill_home(const struct kist_oci_container *c, struct kist_spec_process *process, struct kist_error *err)
+{
+	struct kist_spec_user user = { 0 };
+	KIST_FREE char *home = NULL;
+	char path[32], uid[16];
+
+	if (kist_env_get(process->env, "HOME"))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/root", c->state.pid);
+	KIST_CLOSE int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return kist_fail_errno(err, errno, "open the container's root");
+	snprintf(uid, sizeof(uid), "%u", process->user.uid);
+	int r = kist_ns_user_lookup(root, uid, NULL, &user, &home, NULL, err);
+	free(user.additional_gids);
+	if (r == 0)
+		kist_env_set(&process->env, "HOME", home);
+	return r;
+}
+
 /* --- the run --------------------------------------------------------------------------------------------------------
  */
 
@@ -197,7 +223,7 @@ static int publish(const struct kist_oci_exec *exec, const struct kist_ns_child 
 }
 
 static int start_in(const struct kist_oci_container *c, const struct kist_oci_exec *exec, const struct kist_spec *spec,
-                    const struct kist_spec_process *process, struct kist_ns_child *child, struct kist_error *err)
+                    struct kist_spec_process *process, struct kist_ns_child *child, struct kist_error *err)
 {
 	const struct kist_proc_id id = { .pid = c->state.pid, .start = c->state.pid_start };
 	struct winsize size = { 0 };
@@ -207,6 +233,9 @@ static int start_in(const struct kist_oci_container *c, const struct kist_oci_ex
 	if (pidfd < 0)
 		return kist_fail(err, KIST_ERR_STATE, ESRCH,
 		                 "cannot exec in a stopped container: container not running");
+	int r = fill_home(c, process, err);
+	if (r < 0)
+		return r;
 	KIST_CLOSE int group = open_group(c, exec->cgroup, &problem);
 	if (kist_error_is_set(&problem)) {
 		*err = problem;
@@ -223,6 +252,7 @@ static int start_in(const struct kist_oci_container *c, const struct kist_oci_ex
 		.rows = size.ws_row,
 		.cols = size.ws_col,
 		.listen_fds = (int)exec->io.preserve_fds,
+		.keep_groups = oci_keeps_groups(spec),
 		.seccomp_cache = c->oci->dir,
 		.id = c->state.id,
 		.bundle = c->state.bundle,

@@ -43,6 +43,8 @@ int oci_send_fd(const char *path, int fd, const char *word, const char *what, st
 int oci_check_preserved(unsigned n, struct kist_error *err);
 /* Where a terminal goes: a socket, or the terminal of this process, or an error. */
 int oci_check_terminal(bool terminal, bool detach, const char *console_socket, struct kist_error *err);
+/* crun's annotation, by which podman asks for --group-add keep-groups. */
+bool oci_keeps_groups(const struct kist_spec *spec);
 /* Makes a relative path absolute, before the directory is changed. NULL stays NULL; the caller frees. */
 char *oci_absolute(const char *path);
 

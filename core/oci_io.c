@@ -79,6 +79,11 @@ int oci_check_preserved(unsigned n, struct kist_error *err)
 	return 0;
 }
 
+bool oci_keeps_groups(const struct kist_spec *spec)
+{
+	return kist_streq(kist_spec_annotation(spec, "run.oci.keep_original_groups"), "1");
+}
+
 int oci_check_terminal(bool terminal, bool detach, const char *console_socket, struct kist_error *err)
 {
 	if (terminal && detach && !console_socket)

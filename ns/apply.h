@@ -29,6 +29,7 @@ struct kist_ns_policy_args {
 	int seccomp_cache;       /* directory fd for compiled filters, -1: none */
 	bool privileged;         /* exec --privileged: every capability of the bounding set, no seccomp */
 	bool joining;            /* exec: the namespaces are another process's, sysctls are left alone */
+	bool keep_groups;        /* supplementary groups stay those of the caller */
 	const char *id, *bundle; /* for the state that a seccomp listener is sent; NULL: "" */
 };
 
@@ -72,6 +73,7 @@ struct kist_ns_policy {
 	uint32_t uid, gid;
 	uint32_t *groups; /* borrowed from the plan */
 	size_t n_groups;
+	bool keep_groups;
 	struct kist_opt umask;
 	bool no_new_privileges;
 

@@ -160,7 +160,9 @@ static int prepare_program(struct kist_ns_plan *plan, struct kist_ns_program *pr
 		plan->sync, program->init_fd, program->proc_fd, plan->policy.seccomp.listener, gate, master
 	};
 	kist_ns_close_others(3 + program->listen_fds, keep, KIST_COUNT(keep));
-	return kist_ns_program_chdir(program, err);
+	if (plan->launch->complete)
+		r = kist_ns_program_fill_env(program, err);
+	return r < 0 ? r : kist_ns_program_chdir(program, err);
 }
 
 static void say_created(const struct kist_ns_plan *plan, int *master)
@@ -202,6 +204,22 @@ static int wait_at_own_gate(struct kist_ns_plan *plan, struct kist_ns_program *p
 	return 0;
 }
 
+/* They run in the container: where they have no environment of their own they get the program's, as with runc. */
+static int run_start_hooks(const struct kist_ns_plan *plan, const struct kist_ns_program *program,
+                           struct kist_error *err)
+{
+	const struct kist_spec_hooks *hooks = plan->spec->hooks;
+	KIST_FREE struct kist_spec_hook *own = NULL;
+
+	own = kist_grow(own, hooks->n_start_container, sizeof(*own));
+	for (size_t i = 0; i < hooks->n_start_container; i++) {
+		own[i] = hooks->start_container[i];
+		if (!own[i].env)
+			own[i].env = (char **)kist_ns_program_env(program); /* not written to */
+	}
+	return run_hooks(plan, own, hooks->n_start_container, "startContainer", err);
+}
+
 static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 {
 	const struct kist_spec_hooks *hooks = plan->spec->hooks;
@@ -241,16 +259,18 @@ static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 		.pause = plan->launch->pause,
 		.proc_fd = kist_ns_program_needs_proc(&plan->policy) ? plan->proc_fd : -1,
 		.in_user_namespace = kist_ns_plan_has_user(plan),
+		.make_cwd = plan->launch->complete,
 	};
 	r = plan->launch->gate_fd > 0 ? wait_at_own_gate(plan, &program, &master, err)
 	                              : wait_for_parent(plan, &program, &master, err);
 	prctl(PR_SET_PDEATHSIG, 0);
 	if (r == 0 && hooks)
-		r = run_hooks(plan, hooks->start_container, hooks->n_start_container, "startContainer", err);
+		r = run_start_hooks(plan, &program, err);
 	if (r < 0)
 		return r;
 	kist_reset_signals();
-	return kist_ns_program_exec(&program, err);
+	r = kist_ns_program_drop(&program, err);
+	return r < 0 ? r : kist_ns_program_run(&program, err);
 }
 
 void kist_ns_child_main(struct kist_ns_plan *plan)

@@ -10,9 +10,11 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int setns(int fd, int nstype); /* <sched.h> and <linux/sched.h> do not go together */
@@ -23,14 +25,13 @@ struct exec_plan {
 	int flags;   /* the container's namespaces */
 	int proc_fd; /* the host's /proc */
 	int null_fd;
-	int sync; /* the child's end */
+	int sync;             /* the child's end */
+	volatile pid_t *born; /* shared with the parent: the process that the container sees; 0: not there yet */
 };
 
 static int join(struct exec_plan *plan, struct kist_error *err)
 {
-	const int flags = plan->flags & ~CLONE_NEWPID; /* the parent saw to that */
-
-	if (flags && setns(plan->exec->pidfd, flags) < 0) {
+	if (plan->flags && setns(plan->exec->pidfd, plan->flags) < 0) {
 		if (errno == ESRCH)
 			return kist_fail(err, KIST_ERR_STATE, ESRCH, "the container has stopped");
 		return kist_fail_errno(err, errno, "join the container's namespaces");
@@ -50,13 +51,35 @@ static int open_console(const struct exec_plan *plan, struct kist_ns_program *pr
 		return kist_fail_errno(err, errno, "open the container's root");
 	int r = kist_ns_console_open(root, given ? exec->rows : (unsigned)box->height,
 	                             given ? exec->cols : (unsigned)box->width, &master, &program->console, err);
-	if (r == 0)
-		r = kist_ns_console_control(program->console, err);
 	if (r < 0)
 		return r;
 	if (kist_ns_stage_send(plan->sync, KIST_NS_STAGE_CREATED, 0, master) < 0)
 		_exit(1);
 	return 0;
+}
+
+/* Until here the container cannot see this process: setns(2) moves only its children into the pid namespace. A program
+ * of the container that may trace (CAP_SYS_PTRACE) can stop what it sees at any instruction, so what it sees has the
+ * rights of the container, its filter and its namespaces from its first instruction on. The new process is the
+ * parent's child, as this one is, and its number is written where the parent finds it: the filter may refuse to tell.
+ */
+static int be_born(struct exec_plan *plan, struct kist_ns_program *program, struct kist_error *err)
+{
+	const unsigned long flags = CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD;
+	long pid = syscall(SYS_clone, flags, NULL, plan->born, NULL, NULL);
+
+	if (pid > 0)
+		_exit(0);
+	if (pid < 0 && errno == ENOMEM) /* pid_namespaces(7): its init is gone */
+		return kist_fail(err, KIST_ERR_STATE, ESRCH, "the container has stopped");
+	if (pid < 0) {
+		kist_fail_errno(err, errno, "clone");
+		return kist_remedy(err, "the container's seccomp profile and limit of processes have to allow it");
+	}
+	int r = setsid() < 0 ? kist_fail_errno(err, errno, "setsid") : 0;
+	if (r == 0 && program->console >= 0)
+		r = kist_ns_console_control(0, err);
+	return r < 0 ? r : kist_ns_program_run(program, err);
 }
 
 static int enter(struct exec_plan *plan, struct kist_error *err)
@@ -85,8 +108,6 @@ static int enter(struct exec_plan *plan, struct kist_error *err)
 	kist_ns_close_others(3 + program.listen_fds, keep, KIST_COUNT(keep));
 	r = join(plan, err);
 	close(plan->exec->pidfd);
-	if (setsid() < 0 && r == 0 && errno != EPERM)
-		r = kist_fail_errno(err, errno, "setsid");
 	if (r == 0 && terminal) {
 		r = open_console(plan, &program, err);
 		if (r == 0)
@@ -109,7 +130,8 @@ static int enter(struct exec_plan *plan, struct kist_error *err)
 	umask(022);
 	prctl(PR_SET_PDEATHSIG, 0);
 	kist_reset_signals();
-	return kist_ns_program_exec(&program, err);
+	r = kist_ns_program_drop(&program, err);
+	return r < 0 ? r : be_born(plan, &program, err);
 }
 
 static void exec_main(struct exec_plan *plan) __attribute__((noreturn));
@@ -123,8 +145,7 @@ static void exec_main(struct exec_plan *plan)
 	_exit(1);
 }
 
-/* The child is in the container's pid namespace from the start: it may be looked at from there, so it is not dumpable.
- */
+/* What enters is not dumpable: of its memory the container sees nothing before execve(2). */
 static int clone_exec(struct exec_plan *plan, struct kist_ns_child *child, struct kist_error *err)
 {
 	struct clone_args args = {
@@ -133,19 +154,10 @@ static int clone_exec(struct exec_plan *plan, struct kist_ns_child *child, struc
 		.pidfd = (uint64_t)(uintptr_t)&child->pidfd,
 	};
 	int dumpable = prctl(PR_GET_DUMPABLE);
-	KIST_CLOSE int own = -1;
 
 	if (plan->exec->cgroup_fd >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (uint64_t)plan->exec->cgroup_fd;
-	}
-	if (plan->flags & CLONE_NEWPID) {
-		own = openat(plan->proc_fd, "self/ns/pid", O_RDONLY | O_CLOEXEC);
-		if (own < 0)
-			return kist_fail_errno(err, errno, "open /proc/self/ns/pid");
-		if (setns(plan->exec->pidfd, CLONE_NEWPID) < 0)
-			return errno == ESRCH ? kist_fail(err, KIST_ERR_STATE, ESRCH, "the container has stopped")
-			                      : kist_fail_errno(err, errno, "join the container's pid namespace");
 	}
 	prctl(PR_SET_DUMPABLE, 0);
 	pid_t pid = kist_clone3(&args, sizeof(args));
@@ -155,15 +167,23 @@ static int clone_exec(struct exec_plan *plan, struct kist_ns_child *child, struc
 	}
 	if (dumpable >= 0)
 		prctl(PR_SET_DUMPABLE, dumpable);
-	int r = own >= 0 && setns(own, CLONE_NEWPID) < 0 ? -errno : 0;
-	if (pid > 0)
-		child->pid = pid;
-	else if (pid == -ENOMEM && plan->flags & CLONE_NEWPID)
-		return kist_fail(err, KIST_ERR_STATE, ESRCH,
-		                 "the container has stopped"); /* pid_namespaces(7): its init is gone */
-	else
+	if (pid < 0)
 		return kist_fail_errno(err, -pid, "clone");
-	return r < 0 ? kist_fail_errno(err, -r, "return to the own pid namespace") : 0;
+	child->pid = pid;
+	return 0;
+}
+
+/* From the process that entered to the one that was born of it, a child of this process too: its number stays its own
+ * until it is waited for. */
+static int find_born(struct exec_plan *plan, struct kist_ns_child *child, struct kist_error *err)
+{
+	kist_wait_pid(child->pid);
+	kist_close_fd(&child->pidfd);
+	child->pid = *plan->born > 0 ? *plan->born : -1;
+	if (child->pid < 0)
+		return kist_fail(err, KIST_ERR_SYSTEM, 0, "the process was killed while it entered the container");
+	child->pidfd = kist_pidfd_open(child->pid);
+	return child->pidfd < 0 ? kist_fail_errno(err, -child->pidfd, "open process %d", child->pid) : 0;
 }
 
 static int exec_prepare(struct exec_plan *plan, struct kist_error *err)
@@ -176,6 +196,7 @@ static int exec_prepare(struct exec_plan *plan, struct kist_error *err)
 		.seccomp_cache = exec->seccomp_cache,
 		.privileged = exec->privileged,
 		.joining = true,
+		.keep_groups = exec->keep_groups,
 		.id = exec->id,
 		.bundle = exec->bundle,
 	};
@@ -199,9 +220,16 @@ static int exec_accompany(struct exec_plan *plan, struct kist_ns_child *child, s
 	plan->sync = pair[1];
 	int r = clone_exec(plan, child, err);
 	kist_close_fd(&plan->sync);
-	if (r == 0 && plan->exec->process->terminal)
+	if (r < 0)
+		return r;
+	if (plan->exec->process->terminal)
 		r = kist_ns_stage_expect(child->sync, KIST_NS_STAGE_CREATED, NULL, &child->console, err);
-	return r < 0 ? r : kist_ns_stage_expect_exec(child->sync, err);
+	if (r == 0)
+		r = kist_ns_stage_expect_exec(child->sync, err);
+	if (r < 0)
+		kist_pidfd_signal(child->pidfd, SIGKILL);
+	int found = find_born(plan, child, r == 0 ? err : NULL);
+	return r < 0 ? r : found;
 }
 
 int kist_ns_exec(const struct kist_ns_exec *exec, struct kist_ns_child *child, struct kist_error *err)
@@ -212,8 +240,14 @@ int kist_ns_exec(const struct kist_ns_exec *exec, struct kist_ns_child *child, s
 	struct kist_ns_child made = KIST_NS_CHILD_INIT;
 	int r = exec_prepare(&plan, err);
 
-	if (r == 0)
+	if (r == 0) {
+		plan.born = mmap(NULL, sizeof(*plan.born), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		r = plan.born == MAP_FAILED ? kist_fail_errno(err, errno, "map a page") : 0;
+	}
+	if (r == 0) {
 		r = exec_accompany(&plan, &made, err);
+		munmap((void *)plan.born, sizeof(*plan.born));
+	}
 	kist_ns_policy_free(&plan.policy);
 	kist_close_fd(&plan.proc_fd);
 	kist_close_fd(&plan.null_fd);

@@ -106,6 +106,7 @@ static int prepare(struct kist_ns_plan *plan, struct kist_error *err)
 		.seccomp_cache = launch->seccomp_cache,
 		.id = launch->id,
 		.bundle = launch->bundle,
+		.keep_groups = launch->keep_groups,
 	};
 	int r = check_hooks(launch, err);
 

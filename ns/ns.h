@@ -54,6 +54,8 @@ struct kist_ns_launch {
 	int init_fd;       /* --init: fd of the binary that is pid 1 (executed as 'kist-init -- args'), -1: none */
 	bool no_pivot;     /* move-mount and chroot even where pivot_root works */
 	bool new_keyring;  /* join a new session keyring */
+	bool complete;     /* HOME and the working directory are made where the plan leaves them out */
+	bool keep_groups;  /* supplementary groups: the caller's, not the plan's */
 	int gate_fd;       /* of kist_ns_gate_listen: the child waits there once it is released; 0: none */
 	int seccomp_cache; /* directory fd for compiled filters, -1: none */
 	const uint64_t *default_seccomp_caps; /* the built-in profile for these capabilities (kist_ns_cap_mask),
@@ -109,7 +111,8 @@ struct kist_ns_exec {
 	int stdio[3];
 	unsigned rows, cols;
 	int listen_fds;
-	bool privileged; /* all capabilities, no seccomp */
+	bool privileged;  /* all capabilities, no seccomp */
+	bool keep_groups; /* as in kist_ns_launch */
 	int seccomp_cache;
 	const uint64_t *default_seccomp_caps; /* as in kist_ns_launch */
 	const char *id, *bundle;

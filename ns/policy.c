@@ -128,6 +128,7 @@ int kist_ns_policy_prepare(const struct kist_ns_policy_args *args, struct kist_n
 	struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
 	policy.last_cap = kist_ns_cap_last();
 	policy.no_new_privileges = args->process->no_new_privileges;
+	policy.keep_groups = args->keep_groups;
 	policy.oci_version = args->spec->oci_version;
 	policy.id = kist_strdup(args->id ? args->id : "");
 	policy.bundle = kist_strdup(args->bundle ? args->bundle : "");
@@ -170,7 +171,7 @@ void kist_ns_policy_free(struct kist_ns_policy *policy)
 static int groups_apply(const struct kist_ns_policy *policy, struct kist_error *err)
 {
 	/* The raw calls: glibc's wrappers exist to change all threads. */
-	if (syscall(SYS_setgroups, policy->n_groups, policy->groups) < 0) {
+	if (!policy->keep_groups && syscall(SYS_setgroups, policy->n_groups, policy->groups) < 0) {
 		int errnum = errno;
 		/* A user namespace where setgroups is denied, and nothing to set or drop. */
 		if (errnum != EPERM || policy->n_groups || getgroups(0, NULL) != 0) {

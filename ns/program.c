@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/keyctl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
@@ -120,6 +122,11 @@ int kist_ns_program_chdir(const struct kist_ns_program *program, struct kist_err
 	char path[PATH_MAX];
 	int r = chdir(cwd) < 0 ? -errno : 0;
 
+	if (r == -ENOENT && program->make_cwd) {
+		KIST_CLOSE int made = kist_mkdirs(cwd, 0755);
+		if (made >= 0)
+			r = fchdir(made) < 0 ? -errno : 0;
+	}
 	if (r == -EACCES)
 		r = chdir_as_user(cwd, process->user.uid, process->user.gid);
 	if (r < 0)
@@ -131,6 +138,38 @@ int kist_ns_program_chdir(const struct kist_ns_program *program, struct kist_err
 	if (n < 0 || path[0] != '/')
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "working directory '%s' is outside of the container",
 		                 cwd);
+	return 0;
+}
+
+/* --- what the plan leaves to the runtime
+ * ------------------------------------------------------------------------------
+ */
+
+char *const *kist_ns_program_env(const struct kist_ns_program *program)
+{
+	static char *const no_env[] = { NULL };
+
+	return program->env ? program->env : program->process->env ? program->process->env : no_env;
+}
+
+int kist_ns_program_fill_env(struct kist_ns_program *program, struct kist_error *err)
+{
+	struct kist_spec_user user = { 0 };
+	KIST_FREE char *home = NULL;
+	char uid[16];
+
+	if (kist_env_get(program->process->env, "HOME"))
+		return 0;
+	KIST_CLOSE int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return kist_fail_errno(err, errno, "open the container's root");
+	snprintf(uid, sizeof(uid), "%u", program->process->user.uid);
+	int r = kist_ns_user_lookup(root, uid, NULL, &user, &home, NULL, err);
+	free(user.additional_gids);
+	if (r < 0)
+		return r;
+	program->env = kist_strv_copy(program->process->env);
+	kist_env_set(&program->env, "HOME", home);
 	return 0;
 }
 
@@ -170,13 +209,10 @@ static int try_look(const char *file, char *const *argv KIST_UNUSED, char *const
 static int search(const char *name, char *const *argv, char *const *env,
                   int (*try)(const char *file, char *const *argv, char *const *env))
 {
-	static char *const no_env[] = { NULL };
 	const char *path = kist_env_get(env, "PATH");
 	char file[PATH_MAX];
 	int refused = 0;
 
-	if (!env)
-		env = no_env;
 	if (strchr(name, '/') || !*name)
 		return try(name, argv, env);
 	for (const char *dir = path ? path : DEFAULT_PATH; dir;) {
@@ -204,13 +240,12 @@ int kist_ns_program_check(const struct kist_ns_program *program, struct kist_err
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "process.args is empty");
 	if (program->init_fd >= 0 || program->pause)
 		return 0;
-	int r = search(args[0], args, program->process->env, try_look);
+	int r = search(args[0], args, kist_ns_program_env(program), try_look);
 	return r ? fail_exec(args[0], r, err) : 0;
 }
 
 static int exec_init(const struct kist_ns_program *program, struct kist_error *err)
 {
-	static char *const no_env[] = { NULL };
 	char *const *args = program->process->args;
 	size_t n = kist_strv_len(args);
 	KIST_FREE char **argv = kist_alloc((n + 3) * sizeof(*argv));
@@ -218,8 +253,7 @@ static int exec_init(const struct kist_ns_program *program, struct kist_error *e
 	argv[0] = (char *)"kist-init";
 	argv[1] = (char *)"--";
 	memcpy(argv + 2, args, n * sizeof(*argv));
-	syscall(SYS_execveat, program->init_fd, "", argv, program->process->env ? program->process->env : no_env,
-	        AT_EMPTY_PATH);
+	syscall(SYS_execveat, program->init_fd, "", argv, kist_ns_program_env(program), AT_EMPTY_PATH);
 	return kist_fail(err, KIST_ERR_EXEC_ACCESS, errno, "cannot execute the init program: %s", strerror(errno));
 }
 
@@ -244,7 +278,7 @@ static int start_pause(const struct kist_ns_program *program, struct kist_error 
 	return kist_fail(err, KIST_ERR_EXEC_ACCESS, errno, "cannot execute the pause program: %s", strerror(errno));
 }
 
-int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err)
+int kist_ns_program_drop(struct kist_ns_program *program, struct kist_error *err)
 {
 	char *const *args = program->process->args;
 
@@ -258,11 +292,17 @@ int kist_ns_program_exec(struct kist_ns_program *program, struct kist_error *err
 	if (r < 0)
 		return r;
 	/* An open directory of the host would be a way out for a command like /proc/self/fd/N/... */
-	if (program->proc_fd >= 0)
-		close(program->proc_fd);
+	kist_close_fd(&program->proc_fd);
+	return 0;
+}
+
+int kist_ns_program_run(const struct kist_ns_program *program, struct kist_error *err)
+{
+	char *const *args = program->process->args;
+
 	if (program->pause)
 		return start_pause(program, err);
 	if (program->init_fd >= 0)
 		return exec_init(program, err);
-	return fail_exec(args[0], search(args[0], args, program->process->env, try_exec), err);
+	return fail_exec(args[0], search(args[0], args, kist_ns_program_env(program), try_exec), err);
 }

@@ -26,34 +26,6 @@ static int check_user(const struct kist_spec_user *user, const char *path, struc
 	return 0;
 }
 
-/* Names the kernel does not know are left out by the executor, with a warning (config.md, Process); what cannot be a
- * name at all is a mistake. */
-static bool is_cap_name(const char *name)
-{
-	return strncmp(name, "CAP_", 4) == 0 && name[4] &&
-	       strspn(name + 4, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(name + 4);
-}
-
-static int check_caps(const struct kist_spec_caps *caps, const char *path, struct kist_error *err)
-{
-	const struct {
-		const char *name;
-		char *const *list;
-	} sets[] = {
-		{ "bounding", caps->bounding },       { "effective", caps->effective },
-		{ "inheritable", caps->inheritable }, { "permitted", caps->permitted },
-		{ "ambient", caps->ambient },
-	};
-
-	for (size_t s = 0; s < KIST_COUNT(sets); s++)
-		for (size_t i = 0; sets[s].list && sets[s].list[i]; i++)
-			if (!is_cap_name(sets[s].list[i]))
-				return KIST_BAD(err,
-				                "%s.capabilities.%s[%zu]: '%.40s' is not a capability like CAP_CHOWN",
-				                path, sets[s].name, i, sets[s].list[i]);
-	return 0;
-}
-
 static int check_rlimits(const struct kist_spec_process *process, const char *path, struct kist_error *err)
 {
 	static const char *const types[] = {
@@ -202,8 +174,6 @@ int kist_spec_check_process(const struct kist_spec_process *process, const char 
 		return KIST_BAD(err, "%s.oomScoreAdj: %lld is not in -1000 to 1000", path,
 		                (long long)process->oom_score_adj.value);
 	r = check_user(&process->user, path, err);
-	if (!r && process->capabilities)
-		r = check_caps(process->capabilities, path, err);
 	if (!r)
 		r = check_rlimits(process, path, err);
 	if (!r)

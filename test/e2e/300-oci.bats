@@ -187,8 +187,10 @@ refused()
 	refused "executable file 'nosuch' not found in \$PATH" oci create --bundle "$B" bad
 	plan '.process.args = ["/etc/text"]'
 	refused "cannot execute '/etc/text': Permission denied" oci create --bundle "$B" bad
-	plan '.process.cwd = "/no/such"'
+	plan '.process.cwd = "/no/such" | .root.readonly = true'
 	refused "/no/such" oci create --bundle "$B" bad
+	plan '.process.cwd = "/etc/text"'
+	refused "/etc/text" oci create --bundle "$B" bad
 	plan '.linux.namespaces[0].type = "nonsense"'
 	refused "linux.namespaces[0].type: 'nonsense' is not a namespace" oci create --bundle "$B" bad
 	plan '.linux.intelRdt = {"closID": "x"}'
@@ -201,6 +203,15 @@ refused()
 	refused 'needs at least 1 argument' oci create
 	equal '' "$(oci list -q)"
 	equal '' "$(leftovers)"
+}
+
+@test "what a plan leaves out is made: the working directory, HOME; unknown capabilities are warned of" {
+	plan '.process.cwd = "/not/there" | .process.args = ["sh", "-c", "pwd; echo $HOME; grep CapBnd /proc/self/status"] | .process.env = ["PATH=/bin"]
+		| .process.capabilities = {bounding: ["CAP_KILL", "UNKNOWN_CAP"]}'
+	run -0 --separate-stderr oci run --bundle "$B" made
+	equal "$(printf '/not/there\n%s\nCapBnd:\t%016x' "$(awk -F: '$1 == "root" { print $6 }' "$B/rootfs/etc/passwd")" 32)" "$output"
+	contains "$stderr" "'UNKNOWN_CAP' is not a capability"
+	rm -r "$B/rootfs/not"
 }
 
 @test "errors go to the log as JSON for callers that parse them" {
@@ -277,6 +288,9 @@ refused()
 	refused 'expected UID' oci exec --user 1x e id
 	refused 'expected UID' oci exec --user 4294967295 e id
 	equal value "$(oci exec --env NAME=value e sh -c 'echo $NAME')"
+	# HOME by the container's own passwd, unless the plan has it.
+	run -0 oci exec --user 0:0 e sh -c 'test "$HOME" = "$(grep ^root: /etc/passwd | cut -d : -f 6)"'
+	equal /given "$(oci exec --env HOME=/given e sh -c 'echo $HOME')"
 	equal /data "$(oci exec --cwd /data e pwd)"
 	contains "$(oci exec -g 7,8 e id -G)" '7 8'
 	lacks "$(oci exec e grep CapEff /proc/self/status)" "$(oci exec --cap CAP_SYS_PTRACE e grep CapEff /proc/self/status)"

@@ -108,6 +108,27 @@ docker_archive()
 	equal ok "$(kist run --rm busybox echo ok)"
 }
 
+@test "race: a container that may trace finds in exec no more rights than it has" {
+	attackers
+	local tries=0 end name
+	kist run -d --name s --cap-add SYS_PTRACE -v "$ATTACK:/attack:ro" busybox /attack/stalk "$(seconds 5)" "$CANARY" "$(stat -c %d:%i "$KIST")" >/dev/null
+	end=$((SECONDS + $(seconds 5) + 1))
+	while [ "$SECONDS" -lt "$end" ] && [ "$(state_of s)" = running ]; do
+		kist exec s true || true
+		kist exec -d s sleep 0.01 || true
+		kist exec -t s true >/dev/null || true
+		tries=$((tries + 1))
+	done >/dev/null 2>&1
+	in_state s exited
+	enough "$tries"
+	kist logs s >"$STORE/out"
+	for name in richer canary exe; do
+		equal 0 "$(counted $name "$STORE/out")" "$name ($(cat "$STORE/out"))"
+	done
+	[ "$(counted seized "$STORE/out")" -gt 0 ] || fail "nothing was traced: $(cat "$STORE/out")"
+	unharmed
+}
+
 @test "race: CVE-2019-5736: nor through the start of a container that shares the pid namespace" {
 	attackers
 	local end

@@ -8,7 +8,9 @@
  * its memory is read, it is traced (CVE-2016-9962). At the end, one line each: "seen", "tries", "refused" (by EACCES or
  * EPERM), and what must be 0: "canary", "exe" (the engine's file was written), "memory", "traced" (both: of a process
  * that may more than this one, or is the engine; what the container itself runs is no prey, even if that is the
- * engine's init or /proc/self/exe). */
+ * engine's init or /proc/self/exe). With CAP_SYS_PTRACE "traced" is no escape; then "seized" counts what was stopped,
+ * and "richer" must be 0: what was stopped has capabilities, a mount namespace or an unfiltered system call that this
+ * one has not. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -27,6 +29,7 @@
 #include <unistd.h>
 
 static unsigned long seen, tries, refused, canary_hits, exe_hits, memory_hits, traced_hits;
+static unsigned long seized, richer;
 static const char *canary;
 static dev_t engine_dev;
 static ino_t engine_ino;
@@ -170,6 +173,42 @@ static void try_fds(int proc)
 		closedir(d);
 }
 
+static void own_and_its(int proc, const char *what, char own[64], char its[64])
+{
+	ssize_t n = readlink(what, own, 63), m = readlinkat(proc, what + strlen("/proc/self/"), its, 63);
+
+	own[n > 0 ? n : 0] = '\0';
+	its[m > 0 ? m : 0] = '\0';
+}
+
+static char seccomp_mode(int proc)
+{
+	char text[4096];
+	const char *line = read_at(proc, "status", text, sizeof(text)) ? strstr(text, "\nSeccomp:\t") : NULL;
+
+	return line ? line[10] : '?';
+}
+
+/* Stopped, it cannot shed anything while it is looked at. */
+static void compare_rights(pid_t pid, int proc)
+{
+	char own[64], its[64];
+
+	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 || waitpid(pid, NULL, __WALL) != pid)
+		return;
+	seized++;
+	own_and_its(proc, "/proc/self/ns/mnt", own, its);
+	int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	unsigned long long more = capabilities(proc) & ~own_capabilities;
+	char mode = seccomp_mode(proc), own_mode = seccomp_mode(self);
+	if (more || (*its && strcmp(own, its) != 0) || (mode != '?' && mode != own_mode)) {
+		printf("richer: capabilities %llx, %s instead of %s, filter %c instead of %c\n", more, its, own, mode,
+		       own_mode);
+		richer++;
+	}
+	close(self);
+}
+
 static void try_memory(pid_t pid, int proc)
 {
 	char byte;
@@ -192,13 +231,12 @@ static void try_memory(pid_t pid, int proc)
 		close(fd);
 	tries++;
 	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0) {
+		compare_rights(pid, proc);
 		if (is_prey(proc)) {
 			printf("escape: traced\n");
 			traced_hits++;
 		}
-		/* Stopped for the detach, which nothing else allows. */
-		ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
-		waitpid(pid, NULL, __WALL);
+		/* It is stopped, which the detach needs. */
 		ptrace(PTRACE_DETACH, pid, NULL, NULL);
 	} else if (errno == EPERM || errno == EACCES) {
 		refused++;
@@ -259,6 +297,7 @@ int main(int argc, char **argv)
 			closedir(d);
 	}
 	printf("seen %lu\ntries %lu\nrefused %lu\n", seen, tries, refused);
+	printf("seized %lu\nricher %lu\n", seized, richer);
 	printf("canary %lu\nexe %lu\nmemory %lu\ntraced %lu\n", canary_hits, exe_hits, memory_hits, traced_hits);
 	return 0;
 }
