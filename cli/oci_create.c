@@ -235,7 +235,8 @@ static const struct kist_option kill_rows[] = {
 static int kill_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct kill_options *o = options;
-	int number = argc > 2 ? kist_parse_signal(argv[2]) : SIGTERM;
+	/* 0 asks whether it is there, as kill(2) has it. */
+	int number = argc <= 2 ? SIGTERM : kist_streq(argv[2], "0") ? 0 : kist_parse_signal(argv[2]);
 
 	if (number < 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "'%.40s' is not a signal", argv[2]);

@@ -119,6 +119,8 @@ static int build(struct kist_ns_plan *plan, int *master, int *slave, struct kist
 		if (r == 0 && !plan->dev_foreign)
 			r = kist_ns_console_bind(plan->rootfs, *slave, err);
 	}
+	if (r == 0)
+		r = kist_ns_mounts_seal(plan, err);
 	return r < 0 ? r : kist_ns_paths_apply(plan, err);
 }
 

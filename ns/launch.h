@@ -49,9 +49,10 @@ struct kist_ns_plan {
 	int child_make;   /* namespaces the child makes by unshare(2) */
 	int child_join;   /* namespaces the child joins; the parent or the joiner did the others */
 	/* The child's, while it works. */
-	int dev;          /* the tmpfs on /dev, -1: none of ours */
-	bool dev_foreign; /* /dev is a bind mount: it is not filled */
-	pid_t host_pid;   /* as the parent sees it; 0: unknown */
+	int dev;           /* the tmpfs on /dev, -1: none of ours */
+	bool dev_foreign;  /* /dev is a bind mount: it is not filled */
+	bool dev_readonly; /* it becomes read-only once it is filled */
+	pid_t host_pid;    /* as the parent sees it; 0: unknown */
 };
 
 /* True when a user namespace is made or joined: mknod and some mounts are refused then. */
@@ -83,6 +84,7 @@ int kist_ns_mounts_prepare(struct kist_ns_plan *plan, struct kist_error *err); /
 int kist_ns_mounts_idmap(const struct kist_ns_plan *plan, pid_t pid,
                          struct kist_error *err);                           /* parent, user maps are written */
 int kist_ns_mounts_make(struct kist_ns_plan *plan, struct kist_error *err); /* child */
+int kist_ns_mounts_seal(struct kist_ns_plan *plan, struct kist_error *err); /* child: after the devices are made */
 void kist_ns_mounts_free(struct kist_ns_plan *plan);
 /* mounts_cgroup.c: for a container that shares the cgroup namespace, a detached copy of its own group's directory. */
 int kist_ns_mounts_cgroup_source(const struct kist_ns_plan *plan, struct kist_error *err);

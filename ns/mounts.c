@@ -433,6 +433,10 @@ static int make_one(struct kist_ns_plan *plan, const struct kist_spec_mount *mou
 	}
 	int r = 0;
 	const struct kist_ns_mount_options *o = &prepared->options;
+	if (is_dev) {
+		plan->dev_readonly = o->set & MOUNT_ATTR_RDONLY;
+		prepared->options.set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
+	}
 	KIST_CLOSE int fd = make_new(plan, mount, &prepared->options, point, err);
 	if (fd == -ENOSYS)
 		fd = make_old(plan, mount, &prepared->options, point, destination, err);
@@ -455,6 +459,16 @@ static int make_one(struct kist_ns_plan *plan, const struct kist_spec_mount *mou
 		plan->dev_foreign = false;
 	}
 	return 0;
+}
+
+int kist_ns_mounts_seal(struct kist_ns_plan *plan, struct kist_error *err)
+{
+	if (!plan->dev_readonly || plan->dev < 0)
+		return 0;
+	int r = kist_ns_mount_setattr(plan->dev, false, MOUNT_ATTR_RDONLY, 0, 0);
+	if (r == -ENOSYS)
+		r = kist_ns_mount_remount(plan->dev, false, MOUNT_ATTR_RDONLY, 0, 0);
+	return r < 0 ? kist_fail_errno(err, -r, "mount /dev: read-only") : 0;
 }
 
 int kist_ns_mounts_make(struct kist_ns_plan *plan, struct kist_error *err)

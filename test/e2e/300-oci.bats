@@ -214,6 +214,16 @@ refused()
 	rm -r "$B/rootfs/not"
 }
 
+@test "a read-only /dev is filled before it becomes so; signal 0 asks whether a container is there" {
+	program 'grep " /dev tmpfs ro," /proc/mounts && echo >/dev/null && ! touch /dev/x && test -d /dev/pts' \
+		'(.mounts[] | select(.destination == "/dev") | .options) += ["ro"]'
+	run -0 oci run --bundle "$B" ro
+	waiting z
+	oci kill z 0
+	oci delete -f z
+	refused 'does not exist' oci kill z 0
+}
+
 @test "errors go to the log as JSON for callers that parse them" {
 	run -1 oci --log "$STORE/log" --log-format json state nosuch
 	equal 'container "nosuch" does not exist' "$(jq -r 'select(.level == "error") | .msg' "$STORE/log")"
