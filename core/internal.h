@@ -33,7 +33,7 @@ struct kist {
 	int volumes, secrets; /* -1 until used: volumes/NAME/, secrets/ID/ beside containers/ */
 	int events;           /* -1 until used: the file that they are appended to (event.c) */
 	int networks;         /* -1 until used: networks/NAME beside containers/ */
-	bool no_spawn;        /* in a monitor: a container whose monitor died is cleaned up, and not taken over */
+	bool no_spawn;        /* in a monitor: a container whose monitor died is left to the next command */
 	int pods;             /* -1 until used: pods/ID/ beside containers/ */
 	struct {
 		int control; /* -1: none */

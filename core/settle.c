@@ -278,7 +278,10 @@ int kist_container_settle(struct kist_container *c, struct kist_error *err)
 	/* A monitor that is alive waits for the lock to clean up itself, or for the next run. */
 	if (monitored)
 		return 0;
-	if (!c->k->no_spawn && kist_restart_wanted(c)) {
+	if (kist_restart_wanted(c)) {
+		/* A monitor takes over no other's container: the next command does. */
+		if (c->k->no_spawn)
+			return 0;
 		struct kist_error problem = { 0 };
 		if (kist_restart_adopt(c, &problem) == 0)
 			return 0;
