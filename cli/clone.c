@@ -68,7 +68,7 @@ static int clone_run(struct kist_cli *cli, void *options, int argc, char **argv,
 		r = kist_image_open(cli->k, argv[3], &image, err);
 	if (r == 0 && image) {
 		how.image = image;
-		how.image_name = image->names && image->names[0] ? image->names[0] : image->id;
+		how.image_name = create_image_name(image, argv[3]);
 	}
 	if (r == 0)
 		r = kist_container_open(cli->k, argv[1], &c, err);

@@ -9,7 +9,7 @@ struct create_options {
 	/* identity and process */
 	const char *name, *entrypoint, *user, *workdir, *hostname;
 	char **env, **env_file, **unset_env, **label, **label_file, **annotation, **group_add;
-	bool env_host, unset_env_all, http_proxy, tty, interactive, remove, replace, init, rootfs, quiet;
+	bool env_host, unset_env_all, http_proxy, tty, interactive, remove, remove_image, replace, init, rootfs, quiet;
 	struct cli_registry registry;
 	struct cli_platform platform;
 	const char *pull, *cidfile, *pidfile, *stop_signal, *umask, *timezone;
@@ -78,6 +78,7 @@ int create_pod(struct kist_cli *cli, struct create_options *o, struct kist_pod *
 int create_pod_check(const struct create_options *o, const struct kist_pod *pod, struct kist_error *err);
 
 /* Parts of create_config. */
+const char *create_image_name(const struct kist_image *image, const char *word);           /* belongs to the image */
 int create_labels(const struct create_options *o, char ***labels, struct kist_error *err); /* --label, --label-file */
 int create_namespaces(struct kist_cli *cli, const struct create_options *o, struct kist_container_config *config,
                       struct kist_error *err);

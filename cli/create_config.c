@@ -192,6 +192,27 @@ static int get_image(struct kist_cli *cli, const struct create_options *o, const
 	return r;
 }
 
+/* The one of its names that the user's word means, "docker.io/library/x:latest" for x; else the first, else its id. */
+const char *create_image_name(const struct kist_image *image, const char *word)
+{
+	static const char local[] = "localhost/";
+	KIST_FREE char *reference = NULL;
+
+	if (!image->names || !image->names[0])
+		return image->id;
+	if (kist_image_reference(word, &reference, NULL) < 0)
+		return image->names[0];
+	for (size_t i = 0; image->names[i]; i++)
+		if (kist_streq(image->names[i], reference))
+			return image->names[i];
+	KIST_FREE char *end =
+	        kist_has_prefix(reference, local) ? kist_asprintf("/%s", reference + strlen(local)) : NULL;
+	for (size_t i = 0; end && image->names[i]; i++)
+		if (kist_has_suffix(image->names[i], end))
+			return image->names[i];
+	return image->names[0];
+}
+
 static int set_image(struct kist_cli *cli, const struct create_options *o, const char *name, struct kist_image **image,
                      struct kist_container_config *config, struct kist_error *err)
 {
@@ -211,7 +232,7 @@ static int set_image(struct kist_cli *cli, const struct create_options *o, const
 	if (r < 0)
 		return r;
 	config->image = kist_strdup((*image)->id);
-	config->image_name = kist_strdup((*image)->names && (*image)->names[0] ? (*image)->names[0] : (*image)->id);
+	config->image_name = kist_strdup(create_image_name(*image, name));
 	config->layers = kist_strv_copy((*image)->layers);
 	return 0;
 }
@@ -384,7 +405,8 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 	config->no_hosts = o->no_hosts;
 	config->tty = o->tty;
 	config->open_stdin = o->interactive;
-	config->auto_remove = o->remove;
+	config->auto_remove = o->remove || o->remove_image;
+	config->auto_remove_image = o->remove_image;
 	config->init = o->init;
 	config->read_only = o->read_only;
 	config->read_only_tmpfs = o->read_only_tmpfs;

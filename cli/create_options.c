@@ -68,6 +68,8 @@ const struct kist_option create_option_rows[] = {
 	OPT(COMMAS, required, "requires", 0, .metavar = "container", .completes = KIST_COMPLETE_CONTAINER,
 	    .help = "A container that is started before this one, and must run while it starts"),
 	OPT(FLAG, remove, "rm", 0, .help = "Remove the container when it exits"),
+	OPT(FLAG, remove_image, "rmi", 0,
+	    .help = "Remove the container when it exits, and its image unless something else uses it"),
 	OPT(FLAG, rootfs, "rootfs", 0,
 	    .help = "The argument is a directory or a squashfs or erofs file, not an image; DIR:O puts an overlay over "
 	            "it"),

@@ -339,7 +339,7 @@ static void add_process(char ***words, const struct kist_container_config *confi
 	add_flag(words, "interactive", config->open_stdin);
 	add_flag(words, "tty", config->tty);
 	add_flag(words, "init", config->init);
-	add_flag(words, "rm", config->auto_remove);
+	add_flag(words, config->auto_remove_image ? "rmi" : "rm", config->auto_remove);
 	/* What the host, the settings and the image add is in the record already. */
 	add(words, "http-proxy", "false");
 	add_flag(words, "unsetenv-all", config->unset_env_all);

@@ -146,6 +146,19 @@ int kist_container_remove_files(struct kist_container *c)
 	return r;
 }
 
+void kist_container_drop_image(struct kist_container *c)
+{
+	const char *image = c->config.image_name ? c->config.image_name : c->config.image;
+	struct kist_error problem = { 0 };
+	KIST_STRV char **removed = NULL;
+
+	if (!c->config.auto_remove_image || !image)
+		return;
+	if (kist_image_remove(c->k, image, 0, &removed, &problem) < 0 && problem.kind != KIST_ERR_IN_USE &&
+	    problem.kind != KIST_ERR_NOT_FOUND)
+		kist_log(KIST_LOG_ERROR, "%s", problem.text);
+}
+
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err)
 {
 	struct kist *k = c->k;

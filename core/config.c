@@ -160,6 +160,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(BOOL, tty),
 	CONFIG(BOOL, open_stdin),
 	CONFIG(BOOL, auto_remove, .flags = KIST_FIELD_BRIEF),
+	CONFIG(BOOL, auto_remove_image),
 	CONFIG(BOOL, init),
 	CONFIG(STRING, pid_ns, .fallback = "private"),
 	CONFIG(STRING, ipc_ns, .fallback = "shareable"),

@@ -512,7 +512,7 @@ const struct view_row view_host_rows[] = {
 	VIEW_FROM("PortBindings", view_port_bindings),
 	VIEW_ROWS("RestartPolicy", restart_rows),
 	VIEW_MEMBER("AutoRemove", BOOL, auto_remove),
-	VIEW_CONSTANT("AutoRemoveImage", FALSE),
+	VIEW_MEMBER("AutoRemoveImage", BOOL, auto_remove_image),
 	VIEW_MEMBER("Annotations", MAP, annotations),
 	VIEW_CONSTANT("VolumeDriver", EMPTY),
 	VIEW_FROM("VolumesFrom", volumes_from),

@@ -337,6 +337,8 @@ int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *e
 int kist_container_free_run(struct kist_container *c, struct kist_error *err);
 /* Record, name, directories. Needs the lock, which is gone afterwards. The container must be dead. */
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err);
+/* The image of one that removed itself, if it was to go too and nothing else uses it. Without the lock. */
+void kist_container_drop_image(struct kist_container *c);
 /* The rest of a removal: its volumes are given up, its directory, which has a temporary name by now, is deleted. */
 int kist_container_remove_finish(struct kist *k, const char *gone);
 /* With files_later: its directories and links, when those who waited for its end have been told. */

@@ -106,6 +106,7 @@ struct kist_container_config {
 	char **groups;      /* --group-add */
 	char *hostname;     /* NULL: the short id */
 	bool tty, open_stdin, auto_remove, init;
+	bool auto_remove_image; /* with auto_remove: its image goes too, unless something else uses it */
 	char *pid_ns, *ipc_ns, *uts_ns, *user_ns, *cgroup_ns, *net_ns;
 	struct kist_spec_id_map *uid_map, *gid_map; /* with user_ns private; others are worked out by create */
 	size_t n_uid_map, n_gid_map;

@@ -117,6 +117,7 @@ bool kist_container_settle_unwatched(struct kist_container *c)
 	bool ended = live && c->state.status == KIST_EXITED;
 	bool remove = c->config.auto_remove && c->state.status == KIST_EXITED;
 	if (remove && kist_container_remove_locked(c, NULL) == 0) {
+		kist_container_drop_image(c);
 		kist_pod_after_exit(c);
 		return false;
 	}

@@ -318,7 +318,10 @@ static bool clean_up(struct monitor *m)
 		if (r < 0)
 			kist_log(KIST_LOG_ERROR, "%s", err.text);
 	}
+	bool removed = r == 0 && !again && c->gone;
 	kist_container_unlock(c);
+	if (removed)
+		kist_container_drop_image(c);
 	return again;
 }
 

@@ -184,3 +184,25 @@ load helpers
 	kist image exists "$first"
 	kist rmi "$first" >/dev/null
 }
+
+@test "images: run --rmi takes the image with the container, unless another uses it" {
+	kist_only
+	kist import --change LABEL=once=1 "$E2E_CACHE/busybox.tar" once >/dev/null
+	run -3 kist run --rmi once sh -c 'exit 3'
+	run -1 kist image exists once
+	equal '' "$(kist ps -aq)"
+	kist import --change LABEL=once=2 "$E2E_CACHE/busybox.tar" once >/dev/null
+	kist create --name other once true >/dev/null
+	kist run --rmi once true
+	run -0 kist image exists once
+	equal "true true" "$(kist inspect --format '{{.HostConfig.AutoRemove}} {{.HostConfig.AutoRemoveImage}}' "$(kist create --rmi once true)")"
+	kist rm -a >/dev/null
+	# One that runs in the background, and whose name is one of two.
+	kist tag once twice
+	kist run -d --rmi twice true >/dev/null
+	gone() { ! kist image exists twice; }
+	until_true 10 gone
+	run -0 kist image exists once
+	run -125 kist run --rmi --restart always once true
+	kist rmi once >/dev/null
+}
