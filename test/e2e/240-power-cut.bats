@@ -14,7 +14,7 @@ setup()
 	kist_only
 	command -v strace >/dev/null || skip 'strace is not installed'
 	setup_store
-	WAY=kill
+	WAY='kill'
 	mkdir "$STORE/tree"
 	(cd "$STORE/tree" && mkdir -p a/b && echo one >a/one && ln a/one a/b/hard && ln -s one a/soft && echo two >two)
 	tar -C "$STORE/tree" -cf "$STORE/small.tar" .
