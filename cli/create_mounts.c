@@ -152,7 +152,7 @@ static int add_tmpfs_options(struct kist_mount_config *mount, char *const *optio
 		                             "dev",      "noexec",     "exec",        "sync",       "async",
 		                             "dirsync",  "noatime",    "atime",       "nodiratime", "diratime",
 		                             "relatime", "norelatime", "strictatime", "tmpcopyup",  "notmpcopyup",
-		                             "noswap" };
+		                             "noswap",   "U" };
 	static const char *const values[] = { "size=",      "mode=",      "uid=",  "gid=",
 		                              "nr_inodes=", "nr_blocks=", "huge=", "mpol=" };
 	bool suid = false, dev = false, exec = false, copy = false;

@@ -211,6 +211,15 @@ static void tmpfs_mode(const struct plan *p, const struct kist_mount_config *mou
 	*options = kept;
 }
 
+/* Nothing is in it yet whose owner could be another's; what is copied up stays as it was. */
+static void tmpfs_owner(const struct plan *p, char ***options)
+{
+	if (p->rootfs < 0)
+		return;
+	kist_strv_take(options, kist_asprintf("uid=%u", p->spec->process->user.uid));
+	kist_strv_take(options, kist_asprintf("gid=%u", p->spec->process->user.gid));
+}
+
 static int mount_user(struct plan *p, const struct kist_mount_config *mount, struct kist_error *err)
 {
 	KIST_FREE char *source = kist_strdup(mount->source);
@@ -233,6 +242,8 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 			            : kist_plan_overlay_source(p, mount->destination, mount->options, &source, err);
 		else if (bind && kist_is_overlay_place(*option))
 			continue;
+		else if (kist_streq(mount->type, "tmpfs") && kist_streq(*option, "U"))
+			tmpfs_owner(p, &options);
 		else
 			kist_strv_add(&options, *option);
 	}

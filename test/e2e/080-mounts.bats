@@ -179,6 +179,13 @@ mount_of()
 	run -125 kist run --rm -w relative busybox true
 }
 
+@test "--mount type=tmpfs,U: belongs to the container's user" {
+	kist_only
+	equal '1000:1001' "$(kist run --rm -u 1000:1001 --mount type=tmpfs,dst=/new,U=true busybox stat -c %u:%g /new)"
+	equal '1000:1001' "$(kist run --rm -u 1000:1001 --mount type=tmpfs,dst=/new,chown,notmpcopyup --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox stat -c %u:%g /new)"
+	equal '0:0' "$(kist run --rm -u 1000:1001 --mount type=tmpfs,dst=/new,U=false busybox stat -c %u:%g /new)"
+}
+
 @test "overlay options of kist.conf" {
 	kist_only
 	local id mount
