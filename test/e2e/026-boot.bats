@@ -349,7 +349,7 @@ ps_beside()
 	kist ps -a
 }
 
-@test "what is asked beside a stop in flight takes as long as without it, and 50 ms at most more" {
+@test "what is asked beside a stop in flight takes about as long as without it" {
 	local n name what plain beside code
 	local -A commands=([ps]=ps_beside [inspect]='kist inspect' [kill]='kist kill -s CONT' [stop]='kist stop -t 0' [rm]='kist rm -f -t 0') pids=()
 	# Four of each kind: 'a' are stopped by the second command alone, 'b' are being stopped already.
@@ -372,7 +372,8 @@ ps_beside()
 		plain=$(least_of "$([ $what = rm ] && echo c || echo a)" ${commands[$what]}) \
 			beside=$(least_of "$([ $what = rm ] && echo d || echo b)" ${commands[$what]})
 		echo "# $what: $plain us alone, $beside us beside a stop" >&3
-		[ "$beside" -le $((plain * 2 + 50000)) ] || fail "$what: $plain us alone, $beside us beside a stop"
+		# Who waited for the stop would wait for minutes; a busy machine stretches both.
+		[ "$beside" -le $((plain * 4 + 50000)) ] || fail "$what: $plain us alone, $beside us beside a stop"
 	done
 	# The first stops return, each with success: what they wanted is so.
 	for name in "${!pids[@]}"; do
