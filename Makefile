@@ -71,7 +71,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 objects := $(sources:%.c=$(obj)/%.o)
 
-.PHONY: install-lib all static check check-unit check-e2e check-crash check-cycles check-race check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
+.PHONY: install-lib all static check check-unit check-e2e check-crash check-cycles check-race check-oci-suites check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
 	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers lib FORCE
 all: $(out)/kist lib
 
@@ -158,6 +158,10 @@ check-cycles: static
 # Attacks that win by chance, a minute each, all at once.
 check-race: static
 	$(Q)test/e2e/races
+
+# The suites of crun and runc against kist-oci: sources from Debian, minutes.
+check-oci-suites: static
+	$(Q)test/oci/suites
 
 # A Debian kernel in QEMU, emulated, on an initramfs root: minutes, so not part of 'check'.
 check-vm: static

@@ -301,6 +301,7 @@ struct rule {
 	uint32_t action;
 	const struct kist_spec_syscall *source;
 	enum compare ops[6];
+	bool any; /* each condition is a rule of its own */
 };
 
 /* A rule for one number; sorted by number, then by the profile's order. */
@@ -351,11 +352,9 @@ static int rule_resolve(const struct kist_spec_syscall *source, size_t index, st
 		if (arg->index > 5)
 			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.args[%zu].index: %u is not in 0 to 5",
 			                 where, i, arg->index);
-		/* Runtimes disagree whether such conditions are joined by 'and' or by 'or'. */
+		/* runc and crun join the conditions of such a rule by 'or': the profiles that have some mean that. */
 		if (seen & (1U << arg->index))
-			return kist_fail(err, KIST_ERR_INVALID, EINVAL,
-			                 "%s.args[%zu]: a second condition on argument %u; write two rules", where, i,
-			                 arg->index);
+			rule->any = true;
 		if (kist_value_of(compares, arg->op, &op) < 0)
 			return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.args[%zu].op: '%s' is not a comparison",
 			                 where, i, arg->op ? arg->op : "");
@@ -481,24 +480,33 @@ static void segments_build(struct compiler *c, bool x86_64_alone)
 	}
 }
 
+static void emit_rule(struct program *p, const struct rule *rule, size_t first, size_t n)
+{
+	size_t start = p->len;
+
+	for (size_t a = first; a < first + n; a++)
+		emit_condition(p, &rule->source->args[a], rule->ops[a]);
+	emit_return(p, rule->action);
+	for (size_t at = start; at < p->len; at++) {
+		struct sock_filter *f = &p->code[at];
+		if (BPF_CLASS(f->code) != BPF_JMP)
+			continue;
+		if (f->jt == TO_END)
+			f->jt = (uint8_t)(p->len - at - 1);
+		if (f->jf == TO_END)
+			f->jf = (uint8_t)(p->len - at - 1);
+	}
+}
+
 static void emit_rules(struct compiler *c, const struct segment *segment)
 {
 	struct program *p = &c->program;
 	for (size_t i = segment->first; i < segment->first + segment->n; i++) {
 		const struct rule *rule = &c->rules[c->entries[i].rule];
-		size_t start = p->len;
-		for (size_t a = 0; a < rule->source->n_args; a++)
-			emit_condition(p, &rule->source->args[a], rule->ops[a]);
-		emit_return(p, rule->action);
-		for (size_t at = start; at < p->len; at++) {
-			struct sock_filter *f = &p->code[at];
-			if (BPF_CLASS(f->code) != BPF_JMP)
-				continue;
-			if (f->jt == TO_END)
-				f->jt = (uint8_t)(p->len - at - 1);
-			if (f->jf == TO_END)
-				f->jf = (uint8_t)(p->len - at - 1);
-		}
+		if (!rule->any)
+			emit_rule(p, rule, 0, rule->source->n_args);
+		for (size_t a = 0; rule->any && a < rule->source->n_args; a++)
+			emit_rule(p, rule, a, 1);
 	}
 	emit_return(p, segment->action);
 }

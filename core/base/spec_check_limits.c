@@ -382,8 +382,6 @@ static int check_listener(const struct kist_spec_seccomp *s, struct kist_error *
 		notify = notify || kist_streq(s->syscalls[i].action, "SCMP_ACT_NOTIFY");
 	if (fault)
 		return KIST_BAD(err, "linux.seccomp.listenerPath: %s", fault);
-	if (s->listener_path && !notify)
-		return KIST_BAD(err, "linux.seccomp.listenerPath: no rule has SCMP_ACT_NOTIFY");
 	if (notify && !s->listener_path)
 		return KIST_BAD(err, "linux.seccomp.listenerPath: is required by SCMP_ACT_NOTIFY");
 	if (s->listener_metadata && !s->listener_path)

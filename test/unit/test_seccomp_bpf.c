@@ -118,6 +118,24 @@ static void test_order(void **state KIST_UNUSED)
 	kist_ns_seccomp_free(profile);
 }
 
+/* Two conditions on one argument are joined by 'or', as in runc and crun, and with them the rule's others. */
+static void test_any(void **state KIST_UNUSED)
+{
+	struct kist_spec_seccomp *profile = profile_new("SCMP_ACT_ALLOW");
+	struct kist_spec_syscall *rule = rule_add(profile, "write", "SCMP_ACT_ERRNO", 2);
+	arg_add(rule, 0, "SCMP_CMP_EQ", 5, 0);
+	arg_add(rule, 0, "SCMP_CMP_EQ", 7, 0);
+	arg_add(rule, 1, "SCMP_CMP_EQ", 9, 0);
+	struct kist_ns_seccomp program = program_of(profile);
+	for (uint64_t value = 4; value < 9; value++)
+		assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 1, 0, value),
+		                 value == 5 || value == 7 ? SECCOMP_RET_ERRNO | 2 : SECCOMP_RET_ALLOW);
+	assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 1, 1, 9), SECCOMP_RET_ERRNO | 2);
+	assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 1, 1, 8), SECCOMP_RET_ALLOW);
+	kist_ns_seccomp_program_free(&program);
+	kist_ns_seccomp_free(profile);
+}
+
 /* More than conditional jumps can span. */
 static void test_long_jumps(void **state KIST_UNUSED)
 {
@@ -207,9 +225,13 @@ int main(void)
 		return 0;
 	}
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_comparisons),      cmocka_unit_test(test_order),
-		cmocka_unit_test(test_long_jumps),       cmocka_unit_test(test_x32),
-		cmocka_unit_test(test_newer_and_direct), cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_comparisons),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_long_jumps),
+		cmocka_unit_test(test_x32),
+		cmocka_unit_test(test_newer_and_direct),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_any),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
