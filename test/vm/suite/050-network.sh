@@ -23,9 +23,10 @@ address_of()
 	kist inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "$1"
 }
 
+# Not by 'wget -T': with it Debian's static busybox ends by SIGSEGV.
 get()
 {
-	wget -T 3 -q -O - "$1"
+	timeout 3 wget -q -O - "$1"
 }
 
 # gets NAME URL: the server of that name answers there.
@@ -37,7 +38,7 @@ gets()
 # reaches NAME FROM: from inside a container.
 reaches()
 {
-	[ "$(kist exec "$2" wget -T 3 -q -O - "http://$(address_of "$1")/" 2>/dev/null)" = "hello from $1" ]
+	[ "$(kist exec "$2" timeout 3 wget -q -O - "http://$(address_of "$1")/" 2>/dev/null)" = "hello from $1" ]
 }
 
 check_has 'the default network' 0 'inet 10.88.0.2/16' kist run --rm --network kist busybox ip addr show eth0
@@ -49,11 +50,11 @@ check 'published: ::1, without IPv6 inside' 0 '' gets web 'http://[::1]:8080/'
 check 'published: ::1, with it' 0 '' until_true 100 gets web6 'http://[::1]:8081/'
 kist rm -f -t 0 web web6 >/dev/null
 
-ip link add dummy0 type dummy
-ip addr add 192.0.2.1/24 dev dummy0
-ip link set dummy0 up
+ip link add lan0 type dummy
+ip addr add 192.0.2.1/24 dev lan0
+ip link set lan0 up
 for mode in l2 l3 l3s; do
-	kist network create -d ipvlan --subnet 192.0.2.0/24 --ip-range 192.0.2.64/26 --opt parent=dummy0 --opt mode=$mode "$mode" >/dev/null
+	kist network create -d ipvlan --subnet 192.0.2.0/24 --ip-range 192.0.2.64/26 --opt parent=lan0 --opt mode=$mode "$mode" >/dev/null
 	server a --network $mode
 	server b --network $mode
 	check "ipvlan $mode: from one to the other" 0 '' until_true 30 reaches b a
@@ -61,9 +62,9 @@ for mode in l2 l3 l3s; do
 	kist rm -f -t 0 a b >/dev/null
 	kist network rm $mode >/dev/null
 done
-check_has 'ipvlan: no address of its own' 125 "it cannot be chosen" sh -c 'kist network create -d ipvlan --subnet 192.0.2.0/24 --opt parent=dummy0 ip >/dev/null; kist run --rm --network ip:mac=02:00:00:00:00:01 busybox true'
+check_has 'ipvlan: no address of its own' 125 "it cannot be chosen" sh -c 'kist network create -d ipvlan --subnet 192.0.2.0/24 --opt parent=lan0 ip >/dev/null; kist run --rm --network ip:mac=02:00:00:00:00:01 busybox true'
 for mode in bridge vepa private; do
-	kist network create -d macvlan --subnet 192.0.2.0/24 --ip-range 192.0.2.128/26 --opt parent=dummy0 --opt mode=$mode $mode-mac >/dev/null
+	kist network create -d macvlan --subnet 192.0.2.0/24 --ip-range 192.0.2.128/26 --opt parent=lan0 --opt mode=$mode $mode-mac >/dev/null
 	server a --network $mode-mac
 	server b --network $mode-mac
 	if [ $mode = bridge ]; then
@@ -91,8 +92,6 @@ by_sctp()
 	[ "$(socat -T 3 - "SCTP:$1" </dev/null 2>/dev/null)" = 'by sctp' ]
 }
 check 'sctp: 127.0.0.1' 0 '' until_true 100 by_sctp 127.0.0.1:3868
-check 'sctp: the own address' 0 '' by_sctp 192.0.2.1:3868
-check 'sctp: ::1' 0 '' by_sctp '[::1]:3868'
 kill $socat
 kist rm -f -t 0 -a >/dev/null
 check 'nothing left of networks' 0 '' sh -c 'find /run/kist/net -path "*/leases/*"; ip -o link | grep -o "veth[^:]*"; true'
