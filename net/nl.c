@@ -315,7 +315,8 @@ static int read_answers(struct kist_nl *nl, kist_nl_answer answer, void *arg)
 		}
 		if (len < 0)
 			return result ? result : len == -EAGAIN && lost ? lost : len == -EAGAIN ? -EIO : (int)len;
-		for (const struct nlmsghdr *message = (const void *)nl->in; NLMSG_OK(message, (size_t)len);
+		/* Negative after one whose padding is cut off. */
+		for (const struct nlmsghdr *message = (const void *)nl->in; len > 0 && NLMSG_OK(message, (size_t)len);
 		     message = NLMSG_NEXT(message, len)) {
 			int r = take_message(nl, message, answer, arg, &result);
 

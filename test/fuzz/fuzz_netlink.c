@@ -20,10 +20,11 @@ static void answer(int fd, const uint8_t *data, size_t size)
 
 	for (size_t at = 0; at < size && at < 8 * sizeof(packet); at += sizeof(packet)) {
 		size_t len = size - at < sizeof(packet) ? size - at : sizeof(packet);
+		ssize_t left = (ssize_t)len;
 		memcpy(packet, data + at, len);
-		for (struct nlmsghdr *m = (void *)packet; NLMSG_OK(m, len); m = NLMSG_NEXT(m, len))
+		for (struct nlmsghdr *m = (void *)packet; left > 0 && NLMSG_OK(m, (size_t)left);
+		     m = NLMSG_NEXT(m, left))
 			m->nlmsg_seq = SEQ;
-		len = size - at < sizeof(packet) ? size - at : sizeof(packet);
 		if (send(fd, packet, len, MSG_DONTWAIT) < 0)
 			break;
 	}
