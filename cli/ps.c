@@ -627,8 +627,10 @@ static int run(struct kist_cli *cli, void *options, int argc, char **argv, struc
 		r = show(cli, o, &filters, &format, err);
 		if (!o->watch)
 			break;
-		if (r == 0)
-			sleep((unsigned)o->watch);
+		if (r == 0) {
+			fflush(stdout);
+			kist_sleep_ns((int64_t)o->watch * KIST_NSEC_PER_SEC);
+		}
 	}
 	kist_format_clear(&format);
 	return r;

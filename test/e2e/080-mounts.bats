@@ -221,7 +221,7 @@ mount_of()
 	equal below "$(cat "$STORE/lower/f")"
 	equal 'changed new' "$(cat "$STORE/upper/f" "$STORE/upper/n" | paste -sd ' ')"
 	equal changed "$(kist run --rm -v "$STORE/lower:/m:O,upperdir=$STORE/upper,workdir=$STORE/work" busybox cat /m/f)"
-	kist run --rm -v vol:/m:O,upperdir="$STORE/upper",workdir="$STORE/work" busybox sh -c 'cat /m/n; echo by volume >/m/v'
+	kist run --rm -v "vol:/m:O,upperdir=$STORE/upper,workdir=$STORE/work" busybox sh -c 'cat /m/n; echo by volume >/m/v'
 	equal 'by volume' "$(cat "$STORE/upper/v")"
 	engine_error kist run --rm -v "$STORE/lower:/m:O,upperdir=$STORE/upper" busybox true
 	contains "$stderr" 'upperdir= and workdir= go together'

@@ -328,7 +328,7 @@ two_layers()
 	run -0 kist system reset --force
 	equal '' "$output"
 	equal foreign "$(ls -A "$ROOT")"
-	equal '' "$(ls -A "$RUNROOT" | grep -v '^boot')"
+	equal '' "$(find "$RUNROOT" -mindepth 1 -maxdepth 1 ! -name 'boot*')"
 	[ ! -e /sys/class/net/kist0 ]
 	lacks "$(nft list ruleset 2>/dev/null)" 10.88.
 	clean
