@@ -18,7 +18,8 @@ STRIP := $(CROSS_COMPILE)strip
 PKG_CONFIG ?= $(CROSS_COMPILE)pkg-config
 # The static file is for small devices: what it does is system calls and libraries, and size is what it has to spare.
 comma := ,
-CFLAGS ?= $(if $(filter static,$(variant)),-Os,-O2) -g
+# What the sanitizers add is not made faster by -O2, and the compilation is slower.
+CFLAGS ?= $(if $(filter static,$(variant)),-Os,$(if $(filter asan,$(variant)),-O1,-O2)) -g
 WERROR ?=
 
 # Folder lists: <folder>-sources. Explicit, so that a stray file is never built.

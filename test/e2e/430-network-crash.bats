@@ -93,7 +93,7 @@ kill_some()
 }
 
 @test 'kill -9 of the command or the monitor while a network is set up or taken down' {
-	local i rounds=${KIST_TEST_FULL:+100}
+	local i rounds=${KIST_TEST_FULL:+50}
 	for i in $(seq "${rounds:-10}"); do
 		$(kist_command) run -d --name k --network front --network kist -p 8080:80 -p 5353:53/udp busybox sleep 1000 >/dev/null 2>&1 3>&- &
 		kill_some $! 200
