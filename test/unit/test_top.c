@@ -45,7 +45,7 @@ static pid_t contained(const char *root, pid_t *outer)
 				pause();
 				_exit(0);
 			}
-			if (write(ready[1], "r", 1) != 1)
+			if (write(ready[1], &(pid_t){ 0 }, sizeof(pid)) != sizeof(pid))
 				_exit(1);
 			pause();
 			_exit(0);
@@ -55,15 +55,12 @@ static pid_t contained(const char *root, pid_t *outer)
 		waitpid(pid, NULL, 0);
 		_exit(0);
 	}
-	/* Two messages by two writers: the pid is four bytes, the other one. */
-	char bytes[sizeof(pid) + 1];
-	size_t got = 0;
-	while (got < sizeof(bytes)) {
-		ssize_t n = read(ready[0], bytes + got, sizeof(bytes) - got);
-		assert_true(n > 0);
-		got += (size_t)n;
+	/* Two messages by two writers, in either order: the pid, and 0 from the process that has come to its place. */
+	for (int i = 0; i < 2; i++) {
+		pid_t said;
+		assert_int_equal(read(ready[0], &said, sizeof(said)), sizeof(said));
+		pid = said ? said : pid;
 	}
-	memcpy(&pid, bytes[0] == 'r' ? bytes + 1 : bytes, sizeof(pid));
 	close(ready[0]);
 	close(ready[1]);
 	return pid;
