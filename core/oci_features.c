@@ -7,19 +7,19 @@
 
 /* Those that ns/ executes; others go to the file system as its own parameters. */
 static const char *const mount_options[] = {
-	"async",       "atime",       "bind",           "defaults",   "dev",
-	"diratime",    "dirsync",     "exec",           "idmap",      "lazytime",
-	"loud",        "mand",        "noatime",        "nodev",      "nodiratime",
-	"noexec",      "nolazytime",  "nomand",         "norelatime", "nostrictatime",
-	"nosuid",      "nosymfollow", "notmpcopyup",    "private",    "ratime",
-	"rbind",       "rdev",        "rdiratime",      "relatime",   "remount",
-	"rexec",       "ridmap",      "rnoatime",       "rnodev",     "rnodiratime",
-	"rnoexec",     "rnorelatime", "rnostrictatime", "rnosuid",    "rnosymfollow",
-	"ro",          "rprivate",    "rrelatime",      "rro",        "rrw",
-	"rshared",     "rslave",      "rstrictatime",   "rsuid",      "rsymfollow",
-	"runbindable", "rw",          "shared",         "silent",     "slave",
-	"strictatime", "suid",        "symfollow",      "sync",       "tmpcopyup",
-	"unbindable",  NULL,
+	"async",      "atime",         "bind",        "defaults",    "dev",
+	"diratime",   "dirsync",       "exec",        "idmap",       "iversion",
+	"lazytime",   "loud",          "mand",        "noatime",     "nodev",
+	"nodiratime", "noexec",        "noiversion",  "nolazytime",  "nomand",
+	"norelatime", "nostrictatime", "nosuid",      "nosymfollow", "notmpcopyup",
+	"private",    "ratime",        "rbind",       "rdev",        "rdiratime",
+	"relatime",   "remount",       "rexec",       "ridmap",      "rnoatime",
+	"rnodev",     "rnodiratime",   "rnoexec",     "rnorelatime", "rnostrictatime",
+	"rnosuid",    "rnosymfollow",  "ro",          "rprivate",    "rrelatime",
+	"rro",        "rrw",           "rshared",     "rslave",      "rstrictatime",
+	"rsuid",      "rsymfollow",    "runbindable", "rw",          "shared",
+	"silent",     "slave",         "strictatime", "suid",        "symfollow",
+	"sync",       "tmpcopyup",     "unbindable",  NULL,
 };
 static const char *const hooks[] = {
 	"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop", NULL

@@ -114,6 +114,18 @@ static int make_defaults(const struct kist_ns_plan *plan, int dir, struct kist_e
 	return 0;
 }
 
+/* What the image has in that place must be the device (config-linux, Devices), or the empty file that a bind mount of
+ * an earlier run was put over. */
+static bool is_something_else(int dir, const char *name, const struct kist_spec_device *device)
+{
+	KIST_CLOSE int there = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (there < 0 || is_device(there, device))
+		return false;
+	return fstat(there, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > 0;
+}
+
 /* A device of the plan. Its path is split, so that the node itself is made by a single name. */
 static int make_planned(const struct kist_ns_plan *plan, const struct kist_spec_device *device)
 {
@@ -126,6 +138,8 @@ static int make_planned(const struct kist_ns_plan *plan, const struct kist_spec_
 	KIST_CLOSE int dir = kist_mkdirs_in_root(plan->rootfs, *parent ? parent : "/", 0755, 0, 0);
 	if (dir < 0)
 		return dir;
+	if (is_something_else(dir, name, device))
+		return -EEXIST;
 	return make_device(dir, name, device->path, device, kist_ns_plan_has_user(plan));
 }
 

@@ -402,7 +402,8 @@ int kist_ns_limits_prepare(const struct kist_ns_policy_args *args, struct kist_n
 	if (r >= 0)
 		r = ioprio_prepare(process->io_priority, out, err);
 	if (r >= 0)
-		r = affinity_prepare(process->exec_cpu_affinity, out, err);
+		/* Not for the first process (config.md, Linux Process). */
+		r = affinity_prepare(args->joining ? process->exec_cpu_affinity : NULL, out, err);
 	if (r >= 0)
 		r = personality_prepare(args->spec->linux_.personality, out, err);
 	if (r >= 0)

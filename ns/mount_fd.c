@@ -148,10 +148,8 @@ static const struct {
 	const char *parameter;
 	unsigned long mount;
 } super_table[] = {
-	{ "sync", MS_SYNCHRONOUS },
-	{ "dirsync", MS_DIRSYNC },
-	{ "mand", MS_MANDLOCK },
-	{ "lazytime", MS_LAZYTIME },
+	{ "sync", MS_SYNCHRONOUS },  { "dirsync", MS_DIRSYNC },    { "mand", MS_MANDLOCK },
+	{ "lazytime", MS_LAZYTIME }, { "iversion", MS_I_VERSION },
 };
 
 int kist_ns_mount_old(const char *type, const char *source, char *const *parameters, uint64_t attributes, int target,

@@ -47,10 +47,27 @@ static int prepare_source(const struct kist_ns_plan *plan, const struct kist_spe
 	return out->source < 0 ? kist_fail_errno(err, -out->source, "source %s", mount->source) : 0;
 }
 
+/* linux.mountLabel, for what is made for the container alone. procfs, sysfs, mqueue and cgroup have labels of the
+ * policy's own. */
+static void add_label(const struct kist_spec_mount *mount, const char *label, struct kist_ns_mount_options *options)
+{
+	static const char *const labelled[] = { "proc", "sysfs", "mqueue", "cgroup", "cgroup2" };
+
+	for (size_t i = 0; i < KIST_COUNT(labelled); i++)
+		if (kist_streq(mount->type, labelled[i]))
+			return;
+	if (!options->bind && !options->remount && !kist_env_get(options->parameters, "context"))
+		kist_strv_take(&options->parameters, kist_asprintf("context=%s", label));
+}
+
 int kist_ns_mounts_prepare(struct kist_ns_plan *plan, struct kist_error *err)
 {
+	const char *label = plan->spec->linux_.mount_label;
 	size_t n = plan->spec->n_mounts;
 
+	if (!kist_empty(label) && access("/sys/fs/selinux", F_OK) < 0)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                 "linux.mountLabel: '%s' is asked for but this host has no SELinux", label);
 	plan->mounts = kist_grow(NULL, n ? n : 1, sizeof(*plan->mounts));
 	for (size_t i = 0; i < n; i++)
 		plan->mounts[i] = (struct kist_ns_mount){ .source = -1 };
@@ -61,6 +78,8 @@ int kist_ns_mounts_prepare(struct kist_ns_plan *plan, struct kist_error *err)
 		int r = kist_ns_mount_options_parse(mount->options, mount->type, what, &plan->mounts[i].options, err);
 		if (r < 0)
 			return r;
+		if (!kist_empty(label))
+			add_label(mount, label, &plan->mounts[i].options);
 		/* Maps of its own mean an idmapped mount, whether the option is there or not (config.md, Mounts). */
 		if (mount->n_uid_mappings && plan->mounts[i].options.idmap == KIST_NS_IDMAP_NONE)
 			plan->mounts[i].options.idmap = KIST_NS_IDMAP;
@@ -93,6 +112,9 @@ static int idmap_one(const struct kist_ns_plan *plan, size_t i, pid_t pid, struc
 		                                  mount->gid_mappings, mount->n_gid_mappings, err);
 		if (user < 0)
 			return user;
+	} else if (!kist_ns_plan_has_user(plan)) {
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
+		                 "idmap: neither the mount has maps nor the container a user namespace");
 	} else {
 		snprintf(name, sizeof(name), "%d/ns/user", pid);
 		user = openat(plan->proc_fd, name, O_RDONLY | O_CLOEXEC);
@@ -274,6 +296,8 @@ static int make_new(struct kist_ns_plan *plan, const struct kist_spec_mount *mou
 
 	if (kist_streq(type, "tmpfs"))
 		inherit_mode(options, point);
+	if (kist_strv_has(options->parameters, "iversion"))
+		return -ENOSYS; /* fsconfig(2) has no word for it, mount(2) has */
 	KIST_CLOSE int fd = kist_ns_mount_new(type, mount->source, options->parameters, now, &own);
 	if (fd == -EPERM && kist_ns_plan_has_user(plan)) {
 		int bound = bind_host(mount, attributes);

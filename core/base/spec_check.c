@@ -231,7 +231,8 @@ static int check_mounts(const struct kist_spec *spec, struct kist_error *err)
 {
 	for (size_t i = 0; i < spec->n_mounts; i++) {
 		const struct kist_spec_mount *mount = &spec->mounts[i];
-		const char *fault = kist_path_fault(mount->destination);
+		/* A relative one is below the root, as the tools before 1.0 wrote it (config.md, Mounts). */
+		const char *fault = kist_text_fault(mount->destination);
 		int r;
 
 		if (fault)
@@ -367,6 +368,9 @@ static int check_devices(const struct kist_spec *spec, struct kist_error *err)
 			return KIST_BAD(err, "linux.devices[%zu].type: is not c, b, u or p", i);
 		if (device->type[0] == 'p' && (device->major || device->minor))
 			return KIST_BAD(err, "linux.devices[%zu].major: a FIFO has no device number", i);
+		/* No node that can be opened has major 0: it is what a plan without the number gives. */
+		if (device->type[0] != 'p' && device->major == 0)
+			return KIST_BAD(err, "linux.devices[%zu].major: is required, and not 0", i);
 		if (device->major < 0 || device->major > MAJOR_MAX)
 			return KIST_BAD(err, "linux.devices[%zu].major: %lld is not in 0 to %d", i,
 			                (long long)device->major, MAJOR_MAX);

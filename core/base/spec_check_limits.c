@@ -113,6 +113,8 @@ static int check_blkio(const struct kist_spec_blkio *b, struct kist_error *err)
 		if (!is_device(device->major, device->minor))
 			return KIST_BAD(err, RESOURCES "blockIO.weightDevice[%zu].major: not the number of a device",
 			                i);
+		if (!device->weight.set && !device->leaf_weight.set)
+			return KIST_BAD(err, RESOURCES "blockIO.weightDevice[%zu]: needs weight or leafWeight", i);
 		if (outside(device->weight, 10, 1000))
 			return KIST_BAD(err, RESOURCES "blockIO.weightDevice[%zu].weight: is not in 10 to 1000", i);
 		if (above_zero(device->leaf_weight))

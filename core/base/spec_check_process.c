@@ -167,7 +167,8 @@ int kist_spec_check_process(const struct kist_spec_process *process, const char 
 
 	if (r)
 		return r;
-	if (size && (size->height > USHRT_MAX || size->width > USHRT_MAX))
+	/* Without a terminal it is ignored (config.md, Process). */
+	if (process->terminal && size && (size->height > USHRT_MAX || size->width > USHRT_MAX))
 		return KIST_BAD(err, "%s.consoleSize.%s: is above %d", path,
 		                size->height > USHRT_MAX ? "height" : "width", USHRT_MAX);
 	if (process->oom_score_adj.set && (process->oom_score_adj.value < -1000 || process->oom_score_adj.value > 1000))

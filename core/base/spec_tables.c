@@ -48,7 +48,7 @@ static const struct kist_table scheduler_table = KIST_TABLE("scheduler", struct 
 
 static const struct kist_field io_priority_rows[] = {
 	KIST_FIELD(struct kist_spec_io_priority, STRING, class, REQUIRED),
-	KIST_FIELD(struct kist_spec_io_priority, INT, priority, .flags = KIST_FIELD_ALWAYS),
+	KIST_FIELD(struct kist_spec_io_priority, INT, priority, NUMBER),
 };
 static const struct kist_table io_priority_table =
         KIST_TABLE("I/O priority", struct kist_spec_io_priority, io_priority_rows);

@@ -201,8 +201,44 @@ refused()
 	refused 'config.json' oci create --bundle "$B" bad
 	refused 'only letters' oci create --bundle "$B" ../bad
 	refused 'needs at least 1 argument' oci create
+	plan '.linux.devices = [{path: "/etc/text", type: "c", major: 1, minor: 3}]'
+	refused 'device /etc/text: File exists' oci create --bundle "$B" bad
+	plan '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/no/such", syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}'
+	refused 'linux.seccomp.listenerPath: connect to /no/such' oci create --bundle "$B" bad
+	plan '.linux.namespaces[0].path = "/proc/self/ns/uts"'
+	refused 'another kind' oci create --bundle "$B" bad
+	plan 'del(.process)'
+	refused 'process: is required' oci create --bundle "$B" bad
+	local command
+	for command in state start kill delete; do
+		refused 'needs at least 1 argument' oci "$command"
+		refused 'container "nobody" does not exist' oci "$command" nobody
+	done
 	equal '' "$(oci list -q)"
 	equal '' "$(leftovers)"
+}
+
+@test "the environment is as the plan says: namespaces, mounts in order, devices, limits; what it leaves out is the caller's" {
+	mkdir -p "$B/one" "$B/two"
+	echo one >"$B/one/file"
+	echo two >"$B/two/file"
+	# Two mounts in one place, the second is seen; a destination of old tools; a source of the bundle; properties of a
+	# later version, a size without a terminal.
+	program 'for n in uts ipc net; do readlink /proc/self/ns/$n; done; cat /proc/self/oom_score_adj /in/order/file
+		ulimit -Sn; ulimit -Hn; umask; id -G; stat -c "%t:%T %a %u:%g" /opt/zero; head -c 3 /opt/zero | wc -c; head -c 1 /opt/null
+		for d in null zero full random urandom tty; do test -c /dev/$d || echo no $d; done; readlink /dev/ptmx
+		test -e /dev/console && echo console; touch /x || echo root; uname -n; cat /proc/sys/kernel/domainname' \
+		".root.readonly = true | .hostname = \"told\" | .domainname = \"a.test\" | .later = {a: 1} | .linux.later = [] | .process.later = 0
+		| .process.consoleSize = {height: 70000, width: 70000} | .process.rlimits = [{type: \"RLIMIT_NOFILE\", soft: 77, hard: 99}]
+		| .process.user = {uid: 0, gid: 0, umask: 63, additionalGids: [5, 6]} | .process.oomScoreAdj = null
+		| .linux.namespaces |= [.[] | select(.type != \"ipc\") | if .type == \"network\" then .path = \"/proc/self/ns/net\" else . end]
+		| .mounts += [{destination: \"in/order\", source: \"one\", options: [\"bind\"]}, {destination: \"/in/order\", type: \"none\", source: \"$B/two\", options: [\"rbind\"]}]
+		| .linux.devices = [{path: \"/opt/zero\", type: \"c\", major: 1, minor: 5, fileMode: 420, uid: 7, gid: 8}, {path: \"/opt/null\", type: \"u\", major: 1, minor: 3}]"
+	run -0 --separate-stderr oci run --bundle "$B" told
+	lacks "${lines[0]}" "$(readlink /proc/self/ns/uts)"
+	equal "$(readlink /proc/self/ns/ipc; readlink /proc/self/ns/net; cat /proc/self/oom_score_adj)" "$(sed -n 2,4p <<<"$output")"
+	equal "$(printf '%s\n' two 77 99 0077 '0 5 6' '1:5 644 7:8' 3 pts/ptmx root told a.test)" "$(sed 1,4d <<<"$output")"
+	rm -r "$B/rootfs/in" "$B/rootfs/opt"
 }
 
 @test "what a plan leaves out is made: the working directory, HOME; unknown capabilities are warned of" {
@@ -246,7 +282,9 @@ refused()
 	cat >"$STORE/hook" <<-EOF
 		#!/bin/sh
 		read -r state
-		echo "\$1 \$(echo "\$state" | jq -r '.status + " " + .id + " " + .bundle') ENV=\$HOOK" >>$STORE/hooks
+		where=container
+		[ "\$(readlink /proc/self/ns/uts)" != "$(readlink /proc/self/ns/uts)" ] || where=host
+		echo "\$1 \$(echo "\$state" | jq -r '.status + " " + .id + " " + .bundle') ENV=\$HOOK \$where" >>$STORE/hooks
 	EOF
 	chmod +x "$STORE/hook"
 	local hook
@@ -261,9 +299,9 @@ refused()
 	oci start h
 	until_true 5 status_is h stopped
 	oci delete h
-	equal "$(printf '%s\n' "prestart creating h $B ENV=prestart" "createRuntime creating h $B ENV=createRuntime" \
-		"createContainer creating h $B ENV=createContainer" "poststart running h $B ENV=poststart" \
-		"poststop stopped h $B ENV=poststop")" "$(cat "$STORE/hooks")"
+	equal "$(printf '%s\n' "prestart creating h $B ENV=prestart host" "createRuntime creating h $B ENV=createRuntime host" \
+		"createContainer creating h $B ENV=createContainer container" "poststart running h $B ENV=poststart host" \
+		"poststop stopped h $B ENV=poststop host")" "$(cat "$STORE/hooks")"
 	equal "$(printf 'startContainer\nprogram')" "$(cat "$B/rootfs/hooks")"
 }
 
@@ -282,9 +320,11 @@ refused()
 	oci delete f
 	program 'sleep 100' '.hooks = {poststart: [{path: "/bin/false"}], poststop: [{path: "/bin/false"}]}'
 	created f
-	oci start f
+	run -0 --separate-stderr oci start f
+	contains "$stderr" 'poststart hook /bin/false: exit code 1'
 	equal running "$(status_of f)"
-	oci delete -f f
+	run -0 --separate-stderr oci delete -f f
+	contains "$stderr" 'poststop hook /bin/false: exit code 1'
 	program 'true' '.hooks = {prestart: [{path: "/bin/sh", args: ["sh", "-c", "sleep 100 & sleep 100"], timeout: 1}]}'
 	refused 'did not end within 1 s' oci create --bundle "$B" slow
 	run ! pgrep -f '^sleep 100$'

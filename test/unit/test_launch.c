@@ -41,6 +41,10 @@ static void test_mounts(void **state)
 	kist_spec_add_mount(box->spec, "/data", "bind", "/etc", (const char *[]){ "rbind", "ro", "nosuid", NULL });
 	kist_spec_add_mount(box->spec, "/new/deep/file", "bind", "/etc/passwd", (const char *[]){ "bind", "ro", NULL });
 	kist_spec_add_mount(box->spec, "/tmp", "tmpfs", "tmpfs", (const char *[]){ "size=64k", NULL });
+	/* What fsconfig(2) has no word for goes by mount(2). */
+	kist_spec_add_mount(box->spec, "work", "tmpfs", "tmpfs",
+	                    (const char *[]){ "iversion", "sync", "dirsync", "nosuid", NULL });
+	kist_spec_add_mount(box->spec, "/work", "tmpfs", "tmpfs", (const char *[]){ "remount", "noexec", NULL });
 	RUN(box, "mount; ls /data/passwd; cat /new/deep/file | grep -c root:; touch /data/x || echo refused; stat -c "
 	         "%a /tmp");
 	has(box, "proc on /proc type proc (rw,relatime)");
@@ -54,7 +58,13 @@ static void test_mounts(void **state)
 	has(box, "/data/passwd\n");
 	has(box, "refused");
 	has(box, "1777\n"); /* a tmpfs keeps the mode of what it covers */
+	has(box, "tmpfs on /work type tmpfs (rw,sync,dirsync,nosuid,noexec,");
 	has_not(box, box->dir);
+	if (access("/sys/fs/selinux", F_OK) < 0) {
+		box->spec->linux_.mount_label = kist_strdup("system_u:object_r:container_file_t:s0");
+		assert_true(run(box) < 0);
+		assert_non_null(strstr(box->err.text, "linux.mountLabel: 'system_u:"));
+	}
 }
 
 static void test_devices(void **state)
@@ -76,6 +86,11 @@ static void test_devices(void **state)
 	has(box, "pipe fifo 0:0 600 0:0\n");
 	has(box, "/dev/ptmx -> pts/ptmx");
 	has(box, "/dev/fd -> /proc/self/fd");
+
+	/* What the image has there is not the device, and is not hidden. */
+	kist_spec_add_device(box->spec, "/bin/sh", 'c', 1, 3, 0666, 0, 0);
+	assert_true(run(box) < 0);
+	assert_non_null(strstr(box->err.text, "device /bin/sh: File exists"));
 }
 
 static void test_masked_and_readonly(void **state)
@@ -487,6 +502,10 @@ static void test_propagation(void **state)
 	box->spec->linux_.rootfs_propagation = kist_strdup("shared");
 	RUN(box, "cat /proc/self/mountinfo");
 	has(box, " / rw,relatime shared:");
+	free(box->spec->linux_.rootfs_propagation);
+	box->spec->linux_.rootfs_propagation = kist_strdup("unbindable");
+	RUN(box, "cat /proc/self/mountinfo");
+	has(box, " / rw,relatime unbindable");
 }
 
 static void test_idmap(void **state)
@@ -506,6 +525,11 @@ static void test_idmap(void **state)
 	mount->n_uid_mappings = mount->n_gid_mappings = 1;
 	RUN(box, "stat -c '%n %u:%g' /data/file /work/file");
 	has(box, "/data/file 0:0\n/work/file 4000:5000\n");
+	/* Without maps there are those of the user namespace, and here is none. */
+	mount->n_uid_mappings = mount->n_gid_mappings = 0;
+	assert_true(run(box) < 0);
+	assert_non_null(strstr(box->err.text, "mount /work: idmap"));
+	mount->n_uid_mappings = mount->n_gid_mappings = 1;
 }
 
 static void test_init_program(void **state)

@@ -25,7 +25,7 @@ static struct kist_spec spec = { .linux_ = { .namespaces = spaces, .n_namespaces
 
 static void refused(const struct kist_spec_process *process, const char *text)
 {
-	struct kist_ns_policy_args args = { .spec = &spec, .process = process, .seccomp_cache = -1 };
+	struct kist_ns_policy_args args = { .spec = &spec, .process = process, .seccomp_cache = -1, .joining = true };
 	struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
 	struct kist_error err = { 0 };
 	int r = kist_ns_limits_prepare(&args, &policy, &err);
@@ -155,7 +155,7 @@ static int64_t oom_now(void)
 	return strtoll(kist_str_get(&text), NULL, 10);
 }
 
-static void child_applied(const struct kist_ns_policy *policy)
+static void child_applied(const struct kist_ns_policy *policy, bool joining)
 {
 	struct kist_error err = { 0 };
 	struct rlimit limit;
@@ -171,8 +171,11 @@ static void child_applied(const struct kist_ns_policy *policy)
 	CHECK(oom_now() == 500);
 	CHECK(sched_getscheduler(0) == SCHED_BATCH && getpriority(PRIO_PROCESS, 0) == 5);
 	CHECK(syscall(SYS_ioprio_get, 1, 0) == (2 << 13 | 6));
-	CHECK(sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1 && CPU_ISSET(0, &cpus));
 	CHECK(personality(0xffffffff) == PER_LINUX32);
+	if (joining) {
+		CHECK(sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1 && CPU_ISSET(0, &cpus));
+		return;
+	}
 	KIST_STR struct kist_str text = { 0 };
 	CHECK(kist_read_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", 16, &text) == 0 &&
 	      kist_streq(kist_str_get(&text), "1\n"));
@@ -204,15 +207,20 @@ static void test_applied(void **state KIST_UNUSED)
 		                             .io_priority = &io,
 		                             .exec_cpu_affinity = &cpus };
 	struct kist_ns_policy_args args = { .spec = &plan, .process = &process, .seccomp_cache = -1 };
-	struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
-	assert_int_equal(kist_ns_policy_prepare(&args, &policy, NULL), 0);
-	pid_t pid = fork();
-	if (pid == 0) {
-		child_applied(&policy);
-		_exit(0);
+	/* Sysctls are for the container's first process, execCPUAffinity is for all others. */
+	for (int joining = 0; joining < 2; joining++) {
+		struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
+		args.joining = joining;
+		assert_int_equal(kist_ns_policy_prepare(&args, &policy, NULL), 0);
+		assert_int_equal(policy.cpus_initial.mask != NULL, joining);
+		pid_t pid = fork();
+		if (pid == 0) {
+			child_applied(&policy, joining);
+			_exit(0);
+		}
+		assert_int_equal(kist_wait_pid(pid), 0);
+		kist_ns_policy_free(&policy);
 	}
-	assert_int_equal(kist_wait_pid(pid), 0);
-	kist_ns_policy_free(&policy);
 }
 
 /* The parent sets them for a child that may not. */

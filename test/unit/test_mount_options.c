@@ -76,6 +76,12 @@ static const struct {
 	{ "rnostrictatime", 0, 0, 0, MOUNT_ATTR__ATIME },
 	{ "async", 0, 0, 0, 0 },
 	{ "nomand", 0, 0, 0, 0 },
+	{ "nolazytime", 0, 0, 0, 0 },
+	{ "noiversion", 0, 0, 0, 0 },
+	{ "silent", 0, 0, 0, 0 },
+	{ "loud", 0, 0, 0, 0 },
+	{ "nostrictatime", 0, 0, 0, 0 },
+	{ "norelatime", 0, MOUNT_ATTR__ATIME, 0, 0 },
 	{ "defaults", 0, 0, 0, 0 },
 };
 
@@ -163,6 +169,10 @@ static void test_bind_and_parameters(void **state)
 
 	o = PARSE("none", "remount", "bind", "ro");
 	assert_true(o.remount);
+
+	o = PARSE("tmpfs", "dirsync", "mand", "lazytime", "iversion");
+	assert_int_equal(kist_strv_len(o.parameters), 4);
+	kist_ns_mount_options_free(&o);
 }
 
 static void test_refusals(void **state)

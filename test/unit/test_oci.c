@@ -335,7 +335,8 @@ static void test_features(void **state KIST_UNUSED)
 		struct kist_ns_mount_options out = { 0 };
 		struct kist_error err = { 0 };
 		char *one[] = { (char *)json_object_get_string(json_object_array_get_idx(options, i)), NULL };
-		static const char *const file_system[] = { "tmpcopyup", "sync", "dirsync", "mand", "lazytime" };
+		static const char *const file_system[] = { "tmpcopyup", "sync",     "dirsync",
+			                                   "mand",      "lazytime", "iversion" };
 		const char *type = "bind";
 		for (size_t k = 0; k < KIST_COUNT(file_system); k++)
 			if (kist_streq(one[0], file_system[k]))
@@ -344,6 +345,114 @@ static void test_features(void **state KIST_UNUSED)
 			fail_msg("%s: %s", one[0], err.text);
 		kist_ns_mount_options_free(&out);
 	}
+}
+
+/* The properties that features.md and features-linux.md of version 1.2 have, and those that they require. */
+static void test_features_document(void **state KIST_UNUSED)
+{
+	static const char *const top[] = { "ociVersionMin", "ociVersionMax", "hooks", "mountOptions",
+		                           "linux",         "annotations",   NULL };
+	static const char *const linux_keys[] = { "namespaces", "capabilities",    "cgroup",
+		                                  "seccomp",    "apparmor",        "selinux",
+		                                  "intelRdt",   "mountExtensions", NULL };
+	KIST_JSON struct json_object *json = kist_oci_features();
+	struct json_object *l = json_object_object_get(json, "linux"), *of[] = { json, l };
+	const char *const *known[] = { top, linux_keys };
+
+	for (size_t i = 0; i < KIST_COUNT(of); i++) {
+		json_object_object_foreach(of[i], key, value)
+		{
+			size_t k = 0;
+			while (known[i][k] && !kist_streq(known[i][k], key))
+				k++;
+			if (!known[i][k] || !value)
+				fail_msg("'%s' is not a property of version 1.2, or has no value", key);
+		}
+		assert_int_equal(json_object_object_length(of[i]), i ? 8 : 6);
+	}
+	json_object_object_foreach(json_object_object_get(json, "annotations"), name, text)
+	{
+		assert_true(*name && json_object_is_type(text, json_type_string));
+	}
+}
+
+/* The template with one value of the document in its place must pass. */
+static void takes(const char *pattern, const char *value)
+{
+	KIST_FREE char *template = kist_oci_spec_text(false);
+	KIST_JSON struct json_object *json = NULL, *extra = NULL;
+	KIST_SPEC struct kist_spec *spec = kist_spec_new();
+	KIST_STR struct kist_str text = { 0 };
+	struct kist_error err = { 0 };
+
+	for (const char *p = pattern; *p; p++)
+		if (*p == '@')
+			kist_str_add(&text, value);
+		else
+			kist_str_addf(&text, "%c", *p);
+	assert_int_equal(kist_json_parse(template, strlen(template), &json, NULL), 0);
+	assert_int_equal(kist_json_parse(text.data, text.len, &extra, NULL), 0);
+	json_object_object_foreach(extra, key, part)
+	{
+		struct json_object *section = json_object_object_get(json, key);
+		if (!section || !json_object_is_type(part, json_type_object)) {
+			json_object_object_add(json, key, json_object_get(part));
+			continue;
+		}
+		json_object_object_foreach(part, inner, inner_value)
+		{
+			json_object_object_add(section, inner, json_object_get(inner_value));
+		}
+	}
+	if (kist_json_read(&kist_spec_table, json, spec, "", &err) < 0 || kist_spec_check(spec, &err) < 0)
+		fail_msg("features has '%s': %s", value, err.text);
+}
+
+static void take_each(struct json_object *list, const char *pattern)
+{
+	assert_true(json_object_array_length(list) > 0);
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		takes(pattern, json_object_get_string(json_object_array_get_idx(list, i)));
+}
+
+/* What the document names must be recognized in config.json. */
+static void test_features_are_taken(void **state KIST_UNUSED)
+{
+	KIST_JSON struct json_object *json = kist_oci_features();
+	struct json_object *l = json_object_object_get(json, "linux"), *s = json_object_object_get(l, "seccomp"),
+	                   *caps = json_object_object_get(l, "capabilities"),
+	                   *spaces = json_object_object_get(l, "namespaces"), *actions;
+
+	takes("{\"ociVersion\":\"@\"}", text_of(json, "ociVersionMin"));
+	takes("{\"ociVersion\":\"@\"}", text_of(json, "ociVersionMax"));
+	assert_true(strcmp(text_of(json, "ociVersionMin"), text_of(json, "ociVersionMax")) <= 0);
+	take_each(json_object_object_get(json, "hooks"), "{\"hooks\":{\"@\":[{\"path\":\"/bin/true\"}]}}");
+	for (size_t i = 0; i < json_object_array_length(caps); i++)
+		assert_true(kist_ns_cap_known(json_object_get_string(json_object_array_get_idx(caps, i))));
+	for (size_t i = 0; i < json_object_array_length(spaces); i++) {
+		const char *type = json_object_get_string(json_object_array_get_idx(spaces, i));
+		if (kist_streq(type, "user")) /* needs maps */
+			takes("{\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"uts\"},{\"type\":\"@\"}],"
+			      "\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}],"
+			      "\"gidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":1}]}}",
+			      type);
+		else
+			takes(kist_streq(type, "mount") || kist_streq(type, "uts")
+			              ? "{\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"uts\"}]}}"
+			              : "{\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"uts\"},"
+			                "{\"type\":\"@\"}]}}",
+			      type);
+	}
+#define SECCOMP "{\"linux\":{\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\","
+	actions = json_object_object_get(s, "actions");
+	take_each(actions,
+	          SECCOMP "\"listenerPath\":\"/l\",\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"@\"}]}}}");
+	take_each(json_object_object_get(s, "operators"),
+	          SECCOMP "\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_LOG\","
+	                  "\"args\":[{\"index\":0,\"value\":1,\"op\":\"@\"}]}]}}}");
+	take_each(json_object_object_get(s, "archs"), SECCOMP "\"architectures\":[\"@\"]}}}");
+	take_each(json_object_object_get(s, "knownFlags"), SECCOMP "\"flags\":[\"@\"]}}}");
+	take_each(json_object_object_get(s, "supportedFlags"), SECCOMP "\"flags\":[\"@\"]}}}");
 }
 
 int main(void)
@@ -359,6 +468,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gate_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spec, setup, teardown),
 		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_features_document),
+		cmocka_unit_test(test_features_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

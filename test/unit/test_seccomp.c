@@ -292,7 +292,10 @@ static int agent(int server)
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &request) < 0 || request.data.nr != SYS_mkdir)
 		return 3;
 	struct seccomp_notif_resp response = { .id = request.id, .error = -77 };
-	return ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0 ? 4 : 0;
+	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &response) < 0)
+		return 4;
+	/* One state for a connection, and then its end. */
+	return recv(sock, text, sizeof(text), 0) == 0 ? 0 : 5;
 }
 
 static void test_listener(void **state)
@@ -316,6 +319,7 @@ static void test_listener(void **state)
 	policy.id = (char *)"web";
 	pid_t answerer = fork();
 	if (answerer == 0) {
+		kist_close_fd(&policy.seccomp.listener);
 		alarm(20);
 		_exit(agent(server));
 	}
@@ -327,6 +331,7 @@ static void test_listener(void **state)
 			_exit(1);
 		_exit(mkdir("/nonexistent/x", 0) == -1 && errno == 77 ? 0 : 2);
 	}
+	kist_close_fd(&policy.seccomp.listener);
 	assert_int_equal(kist_wait_pid(pid), 0);
 	assert_int_equal(kist_wait_pid(answerer), 0);
 	close(server);
