@@ -160,7 +160,13 @@ static int kill_one(struct kist_cli *cli, struct kist_container *c, void *arg, s
 	const struct act_options *o = arg;
 
 	(void)cli;
-	return kist_container_kill(c, o->signal_number, err);
+	int r = kist_container_kill(c, o->signal_number, err);
+	/* Of all, some may have ended of another's end meanwhile: who shares a PID namespace, say. */
+	if (r < 0 && o->all && (err->kind == KIST_ERR_STATE || err->errnum == ESRCH)) {
+		kist_error_clear(err);
+		return 0;
+	}
+	return r;
 }
 
 static int kill_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)

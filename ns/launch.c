@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -361,18 +362,33 @@ static int run_hooks(const struct kist_ns_plan *plan, pid_t pid, struct kist_err
 	return r;
 }
 
+/* What the caller does to the new process fails if that has died: then its own reason is the one to tell, if it left
+ * one. */
+static int prefer_reason(const struct kist_ns_child *child, int r, struct kist_error *err)
+{
+	struct pollfd said = { .fd = child->sync, .events = POLLIN };
+	struct kist_error own = { 0 };
+
+	if (r == 0 || poll(&said, 1, 0) <= 0)
+		return r;
+	int told = kist_ns_stage_expect(child->sync, KIST_NS_STAGE_MOUNTED, NULL, NULL, &own);
+	if (told < 0 && err)
+		*err = own;
+	return told < 0 ? told : r;
+}
+
 static int accompany(const struct kist_ns_plan *plan, struct kist_ns_child *child, struct kist_error *err)
 {
 	const struct kist_ns_launch *launch = plan->launch;
 	int r = set_up_user(plan, child, err);
 
-	if (r == 0 && launch->meanwhile)
-		r = launch->meanwhile(launch->meanwhile_arg, err);
 	if (r == 0 && plan->wait_mapped && kist_ns_stage_send(child->sync, KIST_NS_STAGE_MAPPED, 0, -1) < 0)
 		return kist_ns_stage_expect(child->sync, KIST_NS_STAGE_CREATED, NULL, NULL, err);
 	/* The child makes its mounts meanwhile. */
 	if (r == 0 && launch->at)
-		r = launch->at(launch->at_arg, KIST_NS_NAMESPACES, child->pid, err);
+		r = prefer_reason(child, launch->at(launch->at_arg, KIST_NS_NAMESPACES, child->pid, err), err);
+	if (r == 0 && launch->meanwhile)
+		r = launch->meanwhile(launch->meanwhile_arg, err);
 	if (r == 0 && plan->wait_pivot) {
 		r = kist_ns_stage_expect(child->sync, KIST_NS_STAGE_MOUNTED, NULL, NULL, err);
 		if (r == 0)
