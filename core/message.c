@@ -22,13 +22,17 @@ ssize_t kist_msg_recv(int sock, char *type, void *data, size_t room)
 {
 	struct iovec parts[2] = { { type, 1 }, { data, room } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	bool reset = false;
 	ssize_t n;
 
-	do
-		n = recvmsg(sock, &message, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
+	/* A peer that ends with a message of ours unread leaves a reset, which the kernel tells once and before what
+	 * the peer had sent: the container's end may be there. */
+	while ((n = recvmsg(sock, &message, MSG_CMSG_CLOEXEC)) < 0) {
+		if (errno == ECONNRESET && !reset)
+			reset = true;
+		else if (errno != EINTR)
+			return -errno;
+	}
 	if (message.msg_flags & MSG_TRUNC)
 		return -EMSGSIZE;
 	if (n == 0) {

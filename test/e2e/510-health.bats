@@ -127,8 +127,9 @@ becomes()
 	engine_error kist update --health-cmd true
 	equal 'true' "$(kist inspect --format '{{index .Config.Healthcheck.Test 1}}' c)"
 	# Stopped: from the next start on.
+	kist update --no-healthcheck c >/dev/null
 	kist stop -t 0 c >/dev/null
-	kist update --health-startup-cmd true --health-interval 100ms c >/dev/null
+	kist update --health-cmd true --health-startup-cmd true --health-startup-interval 50ms --health-interval 100ms c >/dev/null
 	kist start c >/dev/null
 	becomes c healthy
 }

@@ -148,6 +148,16 @@ static void test_packets(void **state)
 	/* No SIGPIPE: it would have ended the test. */
 	assert_int_equal(kist_msg_send(pair[1], KIST_MSG_EOF, NULL, 0), -EPIPE);
 	close(pair[1]);
+	/* A peer that ends with a message of ours unread: what it had said is heard all the same. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(kist_msg_send(pair[0], KIST_MSG_EOF, NULL, 0), 0);
+	assert_int_equal(kist_msg_send(pair[1], KIST_MSG_EXITED, &(int32_t){ 5 }, sizeof(int32_t)), 0);
+	close(pair[1]);
+	assert_int_equal(kist_msg_recv(pair[0], &type, got, sizeof(got)), sizeof(int32_t));
+	assert_int_equal(type, KIST_MSG_EXITED);
+	assert_int_equal(kist_msg_recv(pair[0], &type, got, sizeof(got)), 0);
+	assert_int_equal(type, 0);
+	close(pair[0]);
 }
 
 int main(void)
