@@ -39,9 +39,12 @@ int main(int argc, char **argv)
 				return 1;
 			}
 			swaps++;
-			/* Now and then long enough for a whole mount to happen in one of the two states. */
-			if (swaps % 16 == 0)
-				usleep((useconds_t)(swaps / 16 % 7) * 100);
+			/* In turn bursts, and each state for as long as a mount or the making of a directory takes. The
+			 * divisors are odd, so that both states are waited in. */
+			if (swaps / 2048 % 2 == 0 && swaps % 17 == 0)
+				usleep((useconds_t)(swaps / 17 % 7) * 100);
+			if (swaps / 2048 % 2 == 1)
+				usleep((useconds_t)(swaps % 7) * 50);
 		}
 	}
 	printf("swaps %lu\n", swaps);
