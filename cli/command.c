@@ -410,6 +410,8 @@ static int run_checked(const struct kist_program *program, struct kist_cli *cli,
 		return r;
 	if (kist_error_is_set(&err) && !program->complain)
 		kist_complain(program, &err);
+	if (command->exit_failure)
+		return command->exit_failure;
 	return program->exit_failure ? program->exit_failure : kist_command_exit_code(&err);
 }
 

@@ -47,6 +47,7 @@ struct kist_command {
 	enum kist_complete completes_first; /* the first positional argument */
 	enum kist_complete completes_rest;  /* those after it; ignored with stop_at_positional and max_args 1 */
 	unsigned needs;                     /* bits for program->before; the front end gives them their meaning */
+	int exit_failure;                   /* in place of the program's; 0: that */
 
 	/* argv[0] is the command's name as written, argv[1..argc-1] the positional arguments, argv[argc] NULL. Returns
 	 * the exit code, or a negative errno with err set: it is then printed once and mapped by

@@ -39,14 +39,20 @@ static const struct kist_command *const commands[] = {
 	&oci_command_mounts_add, &oci_command_mounts_remove, NULL,
 };
 
+/* The destination may begin with the word for its kind, as crun has it. */
 static int open_log(struct oci_cli *cli, struct kist_error *err)
 {
 	enum kist_log_level level = cli->debug ? KIST_LOG_DEBUG : KIST_LOG_WARN;
+	const char *path = cli->log && kist_has_prefix(cli->log, "file:") ? cli->log + strlen("file:") : cli->log;
 
-	if (cli->log && !kist_streq(cli->log, "/dev/stderr")) {
-		cli->log_fd = open(cli->log, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0644);
+	if (path && (kist_has_prefix(path, "journald:") || kist_has_prefix(path, "syslog:"))) {
+		kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "--log '%.80s': the log is written to files alone", path);
+		return kist_remedy(err, "name a file, or a pipe that is read by a log daemon");
+	}
+	if (path && !kist_streq(path, "/dev/stderr")) {
+		cli->log_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0644);
 		if (cli->log_fd < 0)
-			return kist_fail_errno(err, errno, "open log %s", cli->log);
+			return kist_fail_errno(err, errno, "open log %s", path);
 	}
 	kist_log_setup(level, kist_streq(cli->log_format, "json"), cli->log_fd >= 0 ? cli->log_fd : STDERR_FILENO);
 	return 0;

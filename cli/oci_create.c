@@ -14,7 +14,7 @@
 
 struct create_options {
 	const char *bundle, *config, *pid_file, *console_socket, *pidfd_socket;
-	bool no_pivot, no_new_keyring, detach, keep;
+	bool no_pivot, no_new_keyring, no_subreaper, detach, keep;
 	int preserve_fds;
 };
 #define CREATE(type, member, name, letter, ...)                                                                        \
@@ -28,6 +28,8 @@ static const struct kist_option create_rows[] = {
 	CREATE(STRING, console_socket, "console-socket", 0, .metavar = "path", .completes = KIST_COMPLETE_FILE,
 	       .help = "Send the terminal's master over this unix socket"),
 	CREATE(FLAG, no_new_keyring, "no-new-keyring", 0, .help = "Keep the caller's session keyring"),
+	CREATE(FLAG, no_subreaper, "no-subreaper", 0,
+	       .help = "Nothing changes: orphans of a container are never taken in"),
 	CREATE(FLAG, no_pivot, "no-pivot", 0, .help = "Move the root into place and chroot instead of pivot_root"),
 	CREATE(STRING, pid_file, "pid-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	       .help = "Write the pid of the container's first process to this file"),
@@ -134,7 +136,7 @@ const struct kist_command oci_command_start = {
  */
 
 struct exec_options {
-	const char *process, *cwd, *user, *apparmor, *pid_file, *console_socket, *pidfd_socket, *cgroup;
+	const char *process, *cwd, *user, *apparmor, *label, *pid_file, *console_socket, *pidfd_socket, *cgroup;
 	char **env, **gids, **caps;
 	bool tty, detach, no_new_privs, ignore_paused;
 	int preserve_fds;
@@ -160,6 +162,7 @@ static const struct kist_option exec_rows[] = {
 	     .help = "Send a pidfd of the process over this unix socket"),
 	EXEC(INT, preserve_fds, "preserve-fds", 0, .metavar = "n", .fallback = "0",
 	     .help = "Pass file descriptors 3 to 3+n-1 on"),
+	EXEC(STRING, label, "process-label", 0, .metavar = "label", .help = "Run under this label of SELinux"),
 	EXEC(STRING, process, "process", 'p', .metavar = "file", .completes = KIST_COMPLETE_FILE,
 	     .help = "The plan of the process, as 'process' of config.json"),
 	EXEC(FLAG, tty, "tty", 't', .help = "Give the process a terminal"),
@@ -188,6 +191,7 @@ static int exec_run(struct kist_cli *cli, void *options, int argc KIST_UNUSED, c
 		.env = o->env,
 		.cwd = o->cwd,
 		.apparmor = o->apparmor,
+		.selinux_label = o->label,
 		.user = o->user,
 		.additional_gids = o->gids,
 		.caps = o->caps,
@@ -211,12 +215,14 @@ const struct kist_command oci_command_exec = {
 	.parent = "",
 	.synopsis = "[options] ID [COMMAND [ARG...]]",
 	.summary = "Run a further process in a container",
-	.description = "The exit code is the program's, 128+n when signal n ended it, 1 when it could not be started.",
+	.description =
+	        "The exit code is the program's, 128+n when signal n ended it, 255 when it could not be started.",
 	.options = (const struct kist_option_set[]){ { exec_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct exec_options),
 	.max_args = -1,
 	.stop_at_positional = true,
 	.needs = OCI_NEEDS_STATE | OCI_NEEDS_PROTECTED,
+	.exit_failure = 255,
 	.check = exec_check,
 	.run = exec_run,
 };
@@ -224,23 +230,77 @@ const struct kist_command oci_command_exec = {
 /* --- kill and delete ------------------------------------------------------------------------------------------------
  */
 
+/* What is done to one container, or to all whose ids match. */
+typedef int oci_action(struct kist_oci *oci, const char *id, const void *options, struct kist_error *err);
+
+static int each_matching(struct kist_oci *oci, const char *pattern, oci_action *action, const void *options,
+                         struct kist_error *err)
+{
+	struct kist_oci_container **list;
+	size_t n;
+	regex_t regex;
+
+	if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "'%.80s' is not a regular expression", pattern);
+	int r = kist_oci_list(oci, &list, &n, err);
+	if (r < 0) {
+		regfree(&regex);
+		return r;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct kist_error problem = { 0 };
+		if (regexec(&regex, list[i]->state.id, 0, NULL, 0) == 0 &&
+		    action(oci, list[i]->state.id, options, &problem) < 0) {
+			/* The others have their turn all the same. */
+			if (r == 0)
+				r = kist_fail(err, problem.kind, problem.errnum, "%s", problem.text);
+			else
+				kist_log(KIST_LOG_ERROR, "%s", problem.text);
+		}
+		kist_oci_container_free(list[i]);
+	}
+	free(list);
+	regfree(&regex);
+	return r;
+}
+
 struct kill_options {
-	bool all;
+	bool all, regex;
 };
 static const struct kist_option kill_rows[] = {
 	KIST_OPTION(struct kill_options, FLAG, all, "all", 'a', .help = "Send it to every process of the container"),
+	KIST_OPTION(struct kill_options, FLAG, regex, "regex", 'r',
+	            .help = "Send it to all containers whose ids match this extended regular expression"),
 	{ 0 },
 };
+
+struct kill_action {
+	int number;
+	bool all;
+};
+
+static int kill_one(struct kist_oci *oci, const char *id, const void *options, struct kist_error *err)
+{
+	const struct kill_action *action = options;
+
+	return kist_oci_kill(oci, id, action->number, action->all, err);
+}
 
 static int kill_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct kill_options *o = options;
+	struct kist_oci *oci = oci_of(cli)->oci;
 	/* 0 asks whether it is there, as kill(2) has it. */
-	int number = argc <= 2 ? SIGTERM : kist_streq(argv[2], "0") ? 0 : kist_parse_signal(argv[2]);
+	const struct kill_action action = {
+		.number = argc <= 2                  ? SIGTERM
+		          : kist_streq(argv[2], "0") ? 0
+		                                     : kist_parse_signal(argv[2]),
+		.all = o->all,
+	};
 
-	if (number < 0)
+	if (action.number < 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "'%.40s' is not a signal", argv[2]);
-	return kist_oci_kill(oci_of(cli)->oci, argv[1], number, o->all, err);
+	return o->regex ? each_matching(oci, argv[1], kill_one, &action, err) : kill_one(oci, argv[1], &action, err);
 }
 
 const struct kist_command oci_command_kill = {
@@ -267,31 +327,9 @@ static const struct kist_option delete_rows[] = {
 	{ 0 },
 };
 
-static int delete_matching(struct kist_oci *oci, const char *pattern, bool force, struct kist_error *err)
+static int delete_one(struct kist_oci *oci, const char *id, const void *options, struct kist_error *err)
 {
-	struct kist_oci_container **list;
-	size_t n;
-	regex_t regex;
-	int r = 0;
-
-	if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0, "'%.80s' is not a regular expression", pattern);
-	r = kist_oci_list(oci, &list, &n, err);
-	for (size_t i = 0; i < n; i++) {
-		struct kist_error problem = { 0 };
-		if (regexec(&regex, list[i]->state.id, 0, NULL, 0) == 0 &&
-		    kist_oci_delete(oci, list[i]->state.id, force, &problem) < 0) {
-			/* The others go all the same. */
-			if (r == 0)
-				r = kist_fail(err, problem.kind, problem.errnum, "%s", problem.text);
-			else
-				kist_log(KIST_LOG_ERROR, "%s", problem.text);
-		}
-		kist_oci_container_free(list[i]);
-	}
-	free(list);
-	regfree(&regex);
-	return r;
+	return kist_oci_delete(oci, id, ((const struct delete_options *)options)->force, err);
 }
 
 static int delete_run(struct kist_cli *cli, void *options, int argc KIST_UNUSED, char **argv, struct kist_error *err)
@@ -299,7 +337,7 @@ static int delete_run(struct kist_cli *cli, void *options, int argc KIST_UNUSED,
 	const struct delete_options *o = options;
 	struct kist_oci *oci = oci_of(cli)->oci;
 
-	return o->regex ? delete_matching(oci, argv[1], o->force, err) : kist_oci_delete(oci, argv[1], o->force, err);
+	return o->regex ? each_matching(oci, argv[1], delete_one, o, err) : delete_one(oci, argv[1], o, err);
 }
 
 const struct kist_command oci_command_delete = {

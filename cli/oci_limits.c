@@ -49,7 +49,7 @@ const struct kist_command oci_command_resume = {
  */
 
 struct update_options {
-	const char *resources, *cpus, *mems;
+	const char *resources, *cpus, *mems, *l3_cache, *memory_bandwidth;
 	struct kist_opt blkio_weight, cpu_period, cpu_quota, cpu_burst, cpu_share, cpu_idle, rt_period, rt_runtime;
 	struct kist_opt memory, reservation, swap, kernel, kernel_tcp, pids;
 };
@@ -70,6 +70,9 @@ static const struct kist_option update_rows[] = {
 	UPDATE(STRING, mems, "cpuset-mems", 0, .metavar = "list", .help = "Memory nodes to use"),
 	BYTES(kernel, "kernel-memory", "Refused above 0: cgroup v2 has no such limit"),
 	BYTES(kernel_tcp, "kernel-memory-tcp", "Refused above 0: cgroup v2 has no such limit"),
+	UPDATE(STRING, l3_cache, "l3-cache-schema", 0, .metavar = "schema", .help = "Refused: Intel RDT is not driven"),
+	UPDATE(STRING, memory_bandwidth, "mem-bw-schema", 0, .metavar = "schema",
+	       .help = "Refused: Intel RDT is not driven"),
 	BYTES(memory, "memory", "Memory limit in bytes, -1: unlimited"),
 	BYTES(reservation, "memory-reservation", "Memory that is kept for the container, in bytes"),
 	BYTES(swap, "memory-swap", "Limit of memory and swap together, -1: unlimited"),
@@ -138,6 +141,9 @@ static int update_run(struct kist_cli *cli, void *options, int argc KIST_UNUSED,
 	const struct update_options *o = options;
 	struct kist_spec_resources resources;
 
+	if (o->l3_cache || o->memory_bandwidth)
+		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "--%s: Intel RDT is not driven",
+		                 o->l3_cache ? "l3-cache-schema" : "mem-bw-schema");
 	kist_table_init(&kist_spec_resources_table, &resources);
 	int r = o->resources ? read_resources(o->resources, &resources, err) : 0;
 	if (r == 0) {

@@ -89,11 +89,11 @@ int kist_oci_delete(struct kist_oci *oci, const char *id, bool force, struct kis
 
 struct kist_oci_exec {
 	const char *id;
-	const char *process_file;   /* JSON; NULL: the container's own process with these changes */
-	char *const *args;          /* not with a file */
-	char *const *env;           /* added */
-	const char *cwd, *apparmor; /* NULL: unchanged */
-	const char *user;           /* "UID[:GID]", NULL: unchanged */
+	const char *process_file;                   /* JSON; NULL: the container's own process with these changes */
+	char *const *args;                          /* not with a file */
+	char *const *env;                           /* added */
+	const char *cwd, *apparmor, *selinux_label; /* NULL: unchanged */
+	const char *user;                           /* "UID[:GID]", NULL: unchanged */
 	char *const *additional_gids;
 	char *const *caps; /* added to all sets but the inheritable one */
 	bool no_new_privileges, tty;

@@ -119,6 +119,7 @@ static int plan_process(const struct kist_oci_exec *exec, const struct kist_spec
 	process->no_new_privileges |= exec->no_new_privileges;
 	replace(&process->cwd, exec->cwd);
 	replace(&process->apparmor_profile, exec->apparmor);
+	replace(&process->selinux_label, exec->selinux_label);
 	for (char *const *entry = exec->env; entry && *entry; entry++) {
 		if (!strchr(*entry, '=') || **entry == '=')
 			return kist_fail(err, KIST_ERR_INVALID, 0, "--env '%.80s': expected NAME=value", *entry);

@@ -22,15 +22,15 @@ struct kist_hooks_subject {
 	bool has_bind_mounts;     /* asked for by the user, beyond the defaults */
 };
 
-/* Reads *.json of each directory, NULL-terminated, later ones over earlier ones with the same file name. A missing
- * directory is skipped; a file that is wrong is an error that names it, since a hook that is left out silently may have
- * been a defence. */
+/* Reads *.json of each directory, NULL-terminated, later ones over earlier ones with the same file name, which are then
+ * not read at all. A missing directory is skipped; a file that is wrong is an error that names it, since a hook that is
+ * left out silently may have been a defence. */
 int kist_hooks_read(const char *const *directories, struct kist_hooks **out, struct kist_error *err);
 void kist_hooks_free(struct kist_hooks *hooks); /* NULL is fine */
 size_t kist_hooks_count(const struct kist_hooks *hooks);
 
-/* Appends the hooks that apply to the plan, in the order of their file names, for the stages of the runtime
- * specification; those of the extension stage 'precreate' are returned in *precreate (the caller frees with
+/* Appends the hooks that apply to the plan, in the order of their file names in lower case, for the stages of the
+ * runtime specification; those of the extension stage 'precreate' are returned in *precreate (the caller frees with
  * kist_spec_hook_list_free). */
 int kist_hooks_apply(const struct kist_hooks *hooks, const struct kist_hooks_subject *subject, struct kist_spec *spec,
                      struct kist_spec_hook **precreate, size_t *n_precreate, struct kist_error *err);

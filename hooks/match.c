@@ -42,9 +42,10 @@ static bool applies(const struct hook_when *when, const struct kist_hooks_subjec
 		if (!when->always.value)
 			return false;
 	}
+	/* One that is set to false never holds, as 'always': oci-hooks(5) knows no hook for containers without. */
 	if (when->has_bind_mounts.set) {
 		conditions++;
-		if ((when->has_bind_mounts.value != 0) != subject->has_bind_mounts)
+		if (!when->has_bind_mounts.value || !subject->has_bind_mounts)
 			return false;
 	}
 	for (size_t i = 0; when->annotations && when->annotations[i]; i++) {

@@ -12,6 +12,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define FILE_MAX (1u << 20)
@@ -61,13 +62,32 @@ static int check_regex(const char *what, const char *pattern, struct kist_error 
 	return kist_fail(err, KIST_ERR_INVALID, 0, "when.%s: bad regular expression '%s': %s", what, pattern, text);
 }
 
+/* Before anything else: files of another schema have other types in other places. */
+static int check_version(struct json_object *json, struct kist_error *err)
+{
+	struct json_object *version = NULL;
+
+	if (!json_object_is_type(json, json_type_object))
+		return 0; /* told by the reader */
+	bool is_there = json_object_object_get_ex(json, "version", &version);
+	if (is_there && kist_streq(json_object_get_string(version), "1.0.0"))
+		return 0;
+	kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "version '%.20s' is not supported",
+	          is_there ? json_object_get_string(version) : "0.1.0");
+	return kist_remedy(err, "write it by schema 1.0.0: its conditions are all required, where 0.1.0 took any");
+}
+
+static int check_env(char *const *env, struct kist_error *err)
+{
+	for (size_t i = 0; env && env[i]; i++)
+		if (!strchr(env[i], '=') || env[i][0] == '=')
+			return kist_fail(err, KIST_ERR_INVALID, 0, "hook.env[%zu] '%.80s': expected NAME=value", i,
+			                 env[i]);
+	return 0;
+}
+
 static int check_file(const struct hook_file *file, struct kist_error *err)
 {
-	if (!kist_streq(file->version, "1.0.0")) {
-		kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "version '%s' is not supported", file->version);
-		return kist_remedy(err,
-		                   "write it by schema 1.0.0: its conditions are all required, where 0.1.0 took any");
-	}
 	if (file->hook.path[0] != '/')
 		return kist_fail(err, KIST_ERR_INVALID, 0, "hook.path '%s': expected an absolute path",
 		                 file->hook.path);
@@ -75,6 +95,8 @@ static int check_file(const struct hook_file *file, struct kist_error *err)
 		return kist_fail_errno(err, errno, "hook.path %s", file->hook.path);
 	if (file->hook.timeout.set && file->hook.timeout.value < 1)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "hook.timeout must be at least 1 second");
+	if (check_env(file->hook.env, err) < 0)
+		return -EINVAL;
 	if (kist_strv_len(file->stages) == 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "stages is empty");
 	for (size_t i = 0; file->stages[i]; i++) {
@@ -113,26 +135,26 @@ static int read_file(int dir, const char *name, struct hook_file *file, struct k
 		return kist_fail_errno(err, -r, "read");
 	r = kist_json_parse(kist_str_get(&text), text.len, &json, err);
 	if (r == 0)
+		r = check_version(json, err);
+	if (r == 0)
 		r = kist_json_read(&hook_file_table, json, file, "", err);
 	if (r == 0)
 		r = check_file(file, err);
 	return r;
 }
 
-/* A later directory's file of the same name takes the place of an earlier one. */
-static struct hook_file *place_for(struct kist_hooks *hooks, const char *name)
+/* A file of the same name in a later directory takes the place of this one. */
+static bool is_masked(const char *const *later, const char *name)
 {
-	for (size_t i = 0; i < hooks->n; i++)
-		if (kist_streq(hooks->files[i].name, name)) {
-			free(hooks->files[i].name);
-			kist_table_release(&hook_file_table, &hooks->files[i]);
-			return &hooks->files[i];
-		}
-	hooks->files = kist_grow(hooks->files, hooks->n + 1, sizeof(*hooks->files));
-	return &hooks->files[hooks->n++];
+	for (; *later; later++) {
+		KIST_CLOSE int dir = open(*later, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (dir >= 0 && faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return true;
+	}
+	return false;
 }
 
-static int read_directory(struct kist_hooks *hooks, const char *path, struct kist_error *err)
+static int read_directory(struct kist_hooks *hooks, const char *path, const char *const *later, struct kist_error *err)
 {
 	DIR *dir = opendir(path);
 	int r = 0;
@@ -140,7 +162,8 @@ static int read_directory(struct kist_hooks *hooks, const char *path, struct kis
 	if (!dir)
 		return errno == ENOENT ? 0 : kist_fail_errno(err, errno, "open hooks directory %s", path);
 	for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
-		if (!kist_has_suffix(entry->d_name, ".json") || entry->d_name[0] == '.')
+		if (!kist_has_suffix(entry->d_name, ".json") || entry->d_name[0] == '.' ||
+		    is_masked(later, entry->d_name))
 			continue;
 		struct hook_file file = { 0 };
 		r = read_file(dirfd(dir), entry->d_name, &file, err);
@@ -149,17 +172,21 @@ static int read_directory(struct kist_hooks *hooks, const char *path, struct kis
 			kist_context(err, "hook %s/%s", path, entry->d_name);
 			break;
 		}
-		struct hook_file *place = place_for(hooks, entry->d_name);
-		*place = file;
-		place->name = kist_strdup(entry->d_name);
+		file.name = kist_strdup(entry->d_name);
+		hooks->files = kist_grow(hooks->files, hooks->n + 1, sizeof(*hooks->files));
+		hooks->files[hooks->n++] = file;
 	}
 	closedir(dir);
 	return r;
 }
 
+/* By lower case, as oci-hooks(5) has it; names that differ in case alone keep one order all the same. */
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct hook_file *)a)->name, ((const struct hook_file *)b)->name);
+	const char *one = ((const struct hook_file *)a)->name, *two = ((const struct hook_file *)b)->name;
+	int r = strcasecmp(one, two);
+
+	return r ? r : strcmp(one, two);
 }
 
 int kist_hooks_read(const char *const *directories, struct kist_hooks **out, struct kist_error *err)
@@ -167,7 +194,7 @@ int kist_hooks_read(const char *const *directories, struct kist_hooks **out, str
 	struct kist_hooks *hooks = kist_alloc(sizeof(*hooks));
 
 	for (size_t i = 0; directories && directories[i]; i++) {
-		int r = read_directory(hooks, directories[i], err);
+		int r = read_directory(hooks, directories[i], &directories[i + 1], err);
 		if (r < 0) {
 			kist_hooks_free(hooks);
 			return r;

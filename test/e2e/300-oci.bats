@@ -77,12 +77,14 @@ waiting()
 	created "$1" && oci start "$1"
 }
 
+# 255 is exec's own: 1 may be the program's.
 refused()
 {
-	local want=$1
+	local want=$1 code=1
 	shift
+	[ "$1 $2" != 'oci exec' ] || code=255
 	run --separate-stderr "$@"
-	equal 1 "$status" "exit code of '$*' ($stderr)"
+	equal "$code" "$status" "exit code of '$*' ($stderr)"
 	contains "$stderr" "$want"
 }
 
@@ -264,6 +266,9 @@ refused()
 	run -1 oci --log "$STORE/log" --log-format json state nosuch
 	equal 'container "nosuch" does not exist' "$(jq -r 'select(.level == "error") | .msg' "$STORE/log")"
 	matches '^[0-9]{4}-' "$(jq -r .time "$STORE/log")"
+	run -1 oci --log "file:$STORE/named" state nosuch
+	contains "$(cat "$STORE/named")" 'does not exist'
+	refused 'to files alone' oci --log syslog:x state nosuch
 	refused 'systemd is not driven' oci --systemd-cgroup list
 	refused 'systemd is not driven' oci --cgroup-manager systemd list
 	contains "$(oci --version)" 'spec: 1.2.0'
@@ -347,6 +352,7 @@ refused()
 	matches 'CapInh:.0+$' "$(oci exec --cap SYS_PTRACE e grep CapInh /proc/self/status)"
 	matches 'NoNewPrivs:.1' "$(oci exec --no-new-privs e grep NoNewPrivs /proc/self/status)"
 	refused "'nosuch' not found" oci exec e nosuch
+	refused 'SELinux' oci exec --process-label system_u:system_r:x_t:s0 e true
 	oci exec --detach --pid-file "$STORE/pid" e sleep 50 </dev/null >/dev/null 2>&1 3>&-
 	contains " $(oci ps --format json e | jq -r 'join(" ")') " " $(cat "$STORE/pid") "
 	echo '{"args": ["sh", "-c", "echo $X; exit 4"], "cwd": "/", "env": ["X=file", "PATH=/bin"]}' >"$STORE/process"
@@ -461,6 +467,8 @@ refused()
 		refused 'pids' oci update --resources - l <<<'{"pids": {"limit": 44}}'
 	fi
 	refused 'cgroup v2 has no such limit' oci update --cpu-rt-period 5 l
+	refused 'Intel RDT is not driven' oci update --l3-cache-schema L3:0=f l
+	refused 'Intel RDT is not driven' oci update --mem-bw-schema MB:0=20 l
 	equal stats "$(oci events --stats l | jq -r .type)"
 	[ "$(oci events --stats l | jq .data.cpu.usage.total)" -ge 0 ]
 	[ "$(oci events --stats l | jq .data.pids.current)" -ge 1 ]
@@ -554,9 +562,22 @@ refused()
 	refused 'unknown command' oci nonsense
 }
 
-@test "delete --regex takes all that match" {
+@test "kill --regex and delete --regex take all that match" {
+	waiting left
+	waiting right
+	waiting other
+	oci kill --regex '^(left|right)$'
+	until_true 5 status_is left stopped
+	until_true 5 status_is right stopped
+	equal running "$(status_of other)"
+	# One that cannot be killed is an error, and the others have their turn.
+	refused 'container not running' oci kill --regex . KILL
+	until_true 5 status_is other stopped
+	refused 'not a regular expression' oci kill --regex '(' KILL
+	oci delete --regex .
+	equal '' "$(oci list -q)"
 	program 'true'
-	created one
+	created --no-subreaper one
 	created two
 	created other
 	oci delete --regex '^(one|two)$'

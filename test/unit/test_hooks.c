@@ -118,6 +118,7 @@ static void matching(void **state)
 		{ "{\"hasBindMounts\":true}", 1 },
 		{ "{\"hasBindMounts\":false}", 0 },
 		{ "{\"always\":true,\"commands\":[\"ruby\"]}", 0 },
+		{ "{\"always\":true,\"hasBindMounts\":false}", 0 },
 	};
 
 	for (size_t i = 0; i < KIST_COUNT(rows); i++) {
@@ -125,6 +126,10 @@ static void matching(void **state)
 		if (applied(p, &subject) != rows[i].n)
 			fail_msg("when %s: expected %zu", rows[i].when, rows[i].n);
 	}
+	/* False is no word for 'without': such a hook never applies. */
+	subject.has_bind_mounts = false;
+	hook_file(p, p->one, "a.json", "{\"hasBindMounts\":false}", "[\"prestart\"]");
+	assert_int_equal(applied(p, &subject), 0);
 }
 
 static void override_and_order(void **state)
@@ -134,18 +139,22 @@ static void override_and_order(void **state)
 	struct kist_spec_hook *pre;
 	size_t n_pre;
 
-	hook_file(p, p->one, "20-b.json", "{\"always\":true}", "[\"poststop\"]");
 	hook_file(p, p->one, "10-a.json", "{\"always\":true}", "[\"prestart\"]");
 	hook_file(p, p->two, "10-a.json", "{\"always\":true}", "[\"poststop\",\"precreate\"]");
+	hook_file(p, p->one, "10-Z.json", "{\"always\":true}", "[\"poststop\"]");
 	put(p->one, "ignored.txt", "not a hook", 0644);
+	/* One that is masked is not looked at. */
+	put(p->one, "20-b.json", "{", 0644);
+	hook_file(p, p->two, "20-b.json", "{\"always\":true}", "[\"poststop\"]");
 	struct kist_hooks *hooks = read_both(p);
 	KIST_SPEC struct kist_spec *spec = kist_spec_new();
-	assert_int_equal(kist_hooks_count(hooks), 2);
+	assert_int_equal(kist_hooks_count(hooks), 3);
 	assert_int_equal(kist_hooks_apply(hooks, &subject, spec, &pre, &n_pre, NULL), 0);
 	assert_int_equal(spec->hooks->n_prestart, 0); /* the later directory's file took its place */
-	assert_int_equal(spec->hooks->n_poststop, 2);
+	assert_int_equal(spec->hooks->n_poststop, 3);
 	assert_string_equal(spec->hooks->poststop[0].args[0], "10-a.json");
-	assert_string_equal(spec->hooks->poststop[1].args[0], "20-b.json");
+	assert_string_equal(spec->hooks->poststop[1].args[0], "10-Z.json"); /* in lower case */
+	assert_string_equal(spec->hooks->poststop[2].args[0], "20-b.json");
 	assert_int_equal(n_pre, 1);
 	kist_spec_hook_list_free(pre, n_pre);
 	kist_hooks_free(hooks);
@@ -161,6 +170,11 @@ static void bad_files(void **state)
 		{ "{", "bad.json" },
 		{ "{\"version\":\"0.1.0\",\"hook\":{\"path\":\"/bin/sh\"},\"when\":{},\"stages\":[\"prestart\"]}",
 		  "version '0.1.0'" },
+		{ "{\"hook\":\"/bin/sh\",\"cmds\":[\"x\"],\"stages\":[\"prestart\"]}", "version '0.1.0'" },
+		{ "[]", "bad.json" },
+		{ "{\"version\":\"1.0.0\",\"hook\":{\"path\":\"/bin/"
+		  "sh\",\"env\":[\"A\"]},\"when\":{},\"stages\":[\"prestart\"]}",
+		  "hook.env[0] 'A'" },
 		{ "{\"version\":\"1.0.0\",\"hook\":{\"path\":\"sh\"},\"when\":{},\"stages\":[\"prestart\"]}",
 		  "absolute" },
 		{ "{\"version\":\"1.0.0\",\"hook\":{\"path\":\"/nonexistent\"},\"when\":{},\"stages\":[\"prestart\"]}",
