@@ -101,6 +101,16 @@ static void find_host_pid(struct kist_ns_plan *plan)
 		plan->host_pid = plan->policy.host_pid = (pid_t)pid;
 }
 
+/* A read-only root takes no directory later. What fails here is told when the directory is entered. */
+static void make_cwd(const struct kist_ns_plan *plan)
+{
+	if (!plan->launch->complete || !plan->spec->root_readonly || kist_empty(plan->process->cwd))
+		return;
+	int made = kist_mkdirs_in_root(plan->rootfs, plan->process->cwd, 0755, 0, 0);
+	if (made >= 0)
+		close(made);
+}
+
 /* Everything up to the pivot. */
 static int build(struct kist_ns_plan *plan, int *master, int *slave, struct kist_error *err)
 {
@@ -121,7 +131,10 @@ static int build(struct kist_ns_plan *plan, int *master, int *slave, struct kist
 	}
 	if (r == 0)
 		r = kist_ns_mounts_seal(plan, err);
-	return r < 0 ? r : kist_ns_paths_apply(plan, err);
+	if (r < 0)
+		return r;
+	make_cwd(plan);
+	return kist_ns_paths_apply(plan, err);
 }
 
 static int pivot(struct kist_ns_plan *plan, struct kist_error *err)

@@ -189,8 +189,8 @@ refused()
 	refused "executable file 'nosuch' not found in \$PATH" oci create --bundle "$B" bad
 	plan '.process.args = ["/etc/text"]'
 	refused "cannot execute '/etc/text': Permission denied" oci create --bundle "$B" bad
-	plan '.process.cwd = "/no/such" | .root.readonly = true'
-	refused "/no/such" oci create --bundle "$B" bad
+	plan '.process.cwd = "/dev/null/such" | .root.readonly = true'
+	refused "/dev/null/such" oci create --bundle "$B" bad
 	plan '.process.cwd = "/etc/text"'
 	refused "/etc/text" oci create --bundle "$B" bad
 	plan '.linux.namespaces[0].type = "nonsense"'
@@ -249,7 +249,11 @@ refused()
 	run -0 --separate-stderr oci run --bundle "$B" made
 	equal "$(printf '/not/there\n%s\nCapBnd:\t%016x' "$(awk -F: '$1 == "root" { print $6 }' "$B/rootfs/etc/passwd")" 32)" "$output"
 	contains "$stderr" "'UNKNOWN_CAP' is not a capability"
-	rm -r "$B/rootfs/not"
+	# In a root that is read-only for the program too.
+	plan '.process.cwd = "/nor/here" | .process.args = ["sh", "-c", "pwd; touch x || echo read-only"] | .root.readonly = true'
+	run -0 --separate-stderr oci run --bundle "$B" made
+	equal "$(printf '/nor/here\nread-only')" "$output"
+	rm -r "$B/rootfs/not" "$B/rootfs/nor"
 }
 
 @test "a read-only /dev is filled before it becomes so; signal 0 asks whether a container is there" {
