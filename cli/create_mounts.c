@@ -21,8 +21,9 @@ int create_check_bind_option(const char *option, struct kist_error *err)
 	for (size_t i = 0; i < KIST_COUNT(known); i++)
 		if (kist_streq(known[i], option))
 			return 0;
-	/* Of the option O: that it is given is checked with the rest. */
-	if (kist_has_prefix(option, "upperdir=") || kist_has_prefix(option, "workdir="))
+	/* Of the option O: that it is given is checked with the rest, as is what the map says. */
+	if (kist_has_prefix(option, "upperdir=") || kist_has_prefix(option, "workdir=") ||
+	    kist_has_prefix(option, "idmap="))
 		return 0;
 	if (kist_streq(option, "nocreate"))
 		return 1; /* a host path is never created */
@@ -182,6 +183,29 @@ static int add_tmpfs_options(struct kist_mount_config *mount, char *const *optio
 		kist_strv_add(&mount->options, "noexec");
 	if (!copy)
 		kist_strv_add(&mount->options, "tmpcopyup");
+	return 0;
+}
+
+/* The kernel ignores what ramfs does not know. */
+static int add_ramfs_options(struct kist_mount_config *mount, char *const *options, struct kist_error *err)
+{
+	static const char *const flags[] = { "rw",       "ro",          "nosuid", "suid",    "nodev",
+		                             "dev",      "noexec",      "exec",   "noatime", "nodiratime",
+		                             "relatime", "strictatime", "U" };
+
+	for (; options && *options; options++) {
+		bool known = kist_has_prefix(*options, "mode=");
+		for (size_t i = 0; i < KIST_COUNT(flags); i++)
+			known |= kist_streq(flags[i], *options);
+		if (kist_has_prefix(*options, "size=")) {
+			kist_fail(err, KIST_ERR_INVALID, 0, "mount %s: a ramfs has no size limit", mount->destination);
+			return kist_remedy(err, "type=tmpfs has one");
+		}
+		if (!known)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "mount %s: option '%s' is not for a ramfs",
+			                 mount->destination, *options);
+		kist_strv_add(&mount->options, *options);
+	}
 	return 0;
 }
 
@@ -350,7 +374,11 @@ static int mount_of_type(struct kist_cli *cli, struct kist_container_config *con
 			return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': a tmpfs has no source", text);
 		return add_tmpfs_options(add_mount(config, "tmpfs", "tmpfs", place), m->options, "mount", err);
 	}
-	if (kist_streq(type, "ramfs") || kist_streq(type, "devpts")) {
+	if ((kist_streq(type, "ramfs") || kist_streq(type, "devpts")) && m->source)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "mount '%s': a %s has no source", text, type);
+	if (kist_streq(type, "ramfs"))
+		return add_ramfs_options(add_mount(config, type, type, place), m->options, err);
+	if (kist_streq(type, "devpts")) {
 		struct kist_mount_config *mount = add_mount(config, type, type, place);
 		mount->options = kist_strv_copy(m->options);
 		return 0;

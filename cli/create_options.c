@@ -46,7 +46,7 @@ const struct kist_option create_option_rows[] = {
 	OPT(LIST, log_opt, "log-opt", 0, .metavar = "key=value",
 	    .help = "path=, max-size=, max-file= or tag= of the log"),
 	OPT(LIST, mount, "mount", 0, .metavar = "type=TYPE,...",
-	    .help = "Mount a file system: type=bind|volume|tmpfs|ramfs|devpts,destination=..."),
+	    .help = "Mount a file system: type=bind|volume|image|tmpfs|ramfs|devpts,destination=..."),
 	OPT(STRING, name, "name", 0, .metavar = "name", .help = "Name of the container; empty: one is generated"),
 	OPT(OPT_I64, oom_score_adj, "oom-score-adj", 0, .metavar = "number",
 	    .help = "OOM preference of the process, -1000 to 1000"),

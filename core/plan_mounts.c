@@ -7,6 +7,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
+#include "ns/ns.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -220,6 +221,45 @@ static void tmpfs_owner(const struct plan *p, char ***options)
 	kist_strv_take(options, kist_asprintf("gid=%u", p->spec->process->user.gid));
 }
 
+/* A ramfs knows no option for its owner: it is made here, and becomes a bind mount of the plan. */
+static int ramfs_owned(struct plan *p, char *const *modes, char **source, struct kist_error *err)
+{
+	const struct kist_spec_user *user = &p->spec->process->user;
+
+	KIST_CLOSE int tree = kist_ns_mount_detached("ramfs", "ramfs", modes, err);
+	if (tree < 0)
+		return tree;
+	KIST_CLOSE int top = kist_reopen(tree, O_RDONLY | O_DIRECTORY);
+	if (top < 0 ||
+	    fchown(top, kist_plan_host_uid(p->config, user->uid), kist_plan_host_gid(p->config, user->gid)) < 0)
+		return kist_fail_errno(err, top < 0 ? -top : errno, "set its owner");
+	free(*source);
+	*source = NULL;
+	kist_container_hold(p->c, kist_steal_fd(&tree), source);
+	return 0;
+}
+
+static int mount_ramfs(struct plan *p, const struct kist_mount_config *mount, struct kist_error *err)
+{
+	KIST_FREE char *source = kist_strdup(mount->source);
+	KIST_STRV char **modes = NULL, **flags = NULL;
+
+	for (char **option = mount->options; option && *option; option++)
+		if (!kist_streq(*option, "U"))
+			kist_strv_add(kist_has_prefix(*option, "mode=") ? &modes : &flags, *option);
+	if (!kist_strv_has(mount->options, "U")) {
+		for (char **mode = modes; mode && *mode; mode++)
+			kist_strv_add(&flags, *mode);
+		add_mount(p, mount->destination, "ramfs", source, (const char *const *)flags);
+		return 0;
+	}
+	int r = p->rootfs >= 0 ? ramfs_owned(p, modes, &source, err) : 0;
+	if (r < 0)
+		return kist_context(err, "mount %s", mount->destination);
+	add_mount(p, mount->destination, "bind", source, (const char *const *)flags);
+	return 0;
+}
+
 static int mount_user(struct plan *p, const struct kist_mount_config *mount, struct kist_error *err)
 {
 	KIST_FREE char *source = kist_strdup(mount->source);
@@ -228,6 +268,8 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 	struct stat st;
 	int r = 0;
 
+	if (kist_streq(mount->type, "ramfs"))
+		return mount_ramfs(p, mount, err);
 	if (bind && stat(mount->source, &st) < 0)
 		return kist_fail_errno(err, errno, "mount %s: host path %s", mount->destination, mount->source);
 	if (bind)
@@ -240,7 +282,7 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 			r = p->rootfs < 0
 			            ? 0
 			            : kist_plan_overlay_source(p, mount->destination, mount->options, &source, err);
-		else if (bind && kist_is_overlay_place(*option))
+		else if (bind && (kist_is_overlay_place(*option) || kist_is_idmap(*option)))
 			continue;
 		else if (kist_streq(mount->type, "tmpfs") && kist_streq(*option, "U"))
 			tmpfs_owner(p, &options);
@@ -259,8 +301,10 @@ static int mount_user(struct plan *p, const struct kist_mount_config *mount, str
 	}
 	if (kist_streq(mount->type, "tmpfs") && p->rootfs >= 0)
 		tmpfs_mode(p, mount, &options);
-	add_mount(p, mount->destination, mount->type, source, (const char *const *)options);
-	return 0;
+	struct kist_spec_mount *planned =
+	        kist_spec_add_mount(p->spec, mount->destination, mount->type, source, (const char *const *)options);
+	r = bind ? kist_idmap_plan(mount->options, p->config, planned, err) : 0;
+	return r < 0 ? kist_context(err, "mount %s", mount->destination) : 0;
 }
 
 /* Outer places first, so that an inner one is not hidden. */

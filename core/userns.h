@@ -40,4 +40,17 @@ void kist_userns_release(struct kist *k, const struct kist_container_config *con
 /* init: the namespace that is joined still has the maps that the container was made with. */
 int kist_userns_verify(const struct kist_container_config *config, struct kist_error *err);
 
+/* --- idmap.c: the option idmap=MAP of mounts
+ * ----------------------------------------------------------------------- */
+
+/* MAP is "uids=RANGES;gids=RANGES", one or both; RANGES are "[@]STORED-SHOWN-SIZE" joined by '#', as podman-run(1) has
+ * them: ids in the file system, ids of the host that they are shown as, or after '@' of the container. Sets the maps of
+ * the mount. */
+int kist_idmap_parse(const char *text, const struct kist_container_config *config, struct kist_spec_mount *mount,
+                     struct kist_error *err);
+bool kist_is_idmap(const char *option);
+/* The same of a mount's options, if one of them is that. */
+int kist_idmap_plan(char *const *options, const struct kist_container_config *config, struct kist_spec_mount *mount,
+                    struct kist_error *err);
+
 #endif

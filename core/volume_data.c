@@ -86,6 +86,11 @@ int kist_volume_check_options(const struct kist_volume *v, struct kist_error *er
 	}
 	if (!*type)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "volume option type is missing, as in type=ext4 or o=bind");
+	if (kist_streq(type, "ramfs") &&
+	    (kist_has_prefix(option(v, "o"), "size=") || strstr(option(v, "o"), ",size="))) {
+		kist_fail(err, KIST_ERR_INVALID, 0, "volume option o: a ramfs has no size limit");
+		return kist_remedy(err, "type=tmpfs has one");
+	}
 	if (!*device && !kist_volume_is_memory(v))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "volume option device is missing");
 	return 0;

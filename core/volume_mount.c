@@ -4,6 +4,7 @@
  * never replaced (CVE-2020-1726). Names in the image and in the volume are resolved inside of them, by descriptors. */
 #include "core/container_root.h"
 #include "core/plan.h"
+#include "core/userns.h"
 #include "core/volume.h"
 
 #include "core/base/fs.h"
@@ -66,7 +67,7 @@ char **kist_volume_mount_options(const struct kist_volume_mount_config *mount)
 	char **out = NULL;
 
 	for (char **option = mount->options; option && *option; option++) {
-		bool skip = kist_is_overlay_place(*option);
+		bool skip = kist_is_overlay_place(*option) || kist_is_idmap(*option);
 		for (size_t i = 0; i < KIST_COUNT(ours); i++)
 			skip |= kist_streq(ours[i], *option);
 		if (skip)
@@ -276,10 +277,12 @@ int kist_volume_plan(struct plan *p, const struct kist_volume_mount_config *moun
 		source = kist_volume_mountpoint(p->c->k, mount->name ? mount->name : "anonymous");
 	if (r == 0 && p->rootfs >= 0 && has_option(mount->options, "O"))
 		r = kist_plan_overlay_source(p, mount->destination, mount->options, &source, err);
-	if (r < 0)
-		return kist_context(err, "volume %s at %s", mount->name ? mount->name : "", mount->destination);
-	kist_spec_add_mount(p->spec, mount->destination, "bind", source, (const char *const *)options);
-	return 0;
+	if (r == 0)
+		r = kist_idmap_plan(
+		        mount->options, p->config,
+		        kist_spec_add_mount(p->spec, mount->destination, "bind", source, (const char *const *)options),
+		        err);
+	return r < 0 ? kist_context(err, "volume %s at %s", mount->name ? mount->name : "", mount->destination) : 0;
 }
 
 /* --- options of bind mounts ----------------------------------------------------------------------------------------

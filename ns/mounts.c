@@ -100,6 +100,16 @@ void kist_ns_mounts_free(struct kist_ns_plan *plan)
 	plan->mounts = NULL;
 }
 
+static int fail_idmap(int error, struct kist_error *err)
+{
+	kist_fail_errno(err, error, "idmap");
+	return error == EINVAL || error == ENOSYS
+	               ? kist_remedy(err,
+	                             "id-mapped mounts need Linux 5.12 and a file system that knows them: not overlay, "
+	                             "tmpfs from 6.3 on")
+	               : -error;
+}
+
 static int idmap_one(const struct kist_ns_plan *plan, size_t i, pid_t pid, struct kist_error *err)
 {
 	const struct kist_spec_mount *mount = &plan->spec->mounts[i];
@@ -124,7 +134,7 @@ static int idmap_one(const struct kist_ns_plan *plan, size_t i, pid_t pid, struc
 	attr.userns_fd = (uint64_t)user;
 	int recursive = plan->mounts[i].options.idmap == KIST_NS_IDMAP_RECURSIVE ? AT_RECURSIVE : 0;
 	if (mount_setattr(plan->mounts[i].source, "", (unsigned)(AT_EMPTY_PATH | recursive), &attr, sizeof(attr)) < 0)
-		return kist_fail_errno(err, errno, "idmap");
+		return fail_idmap(errno, err);
 	return 0;
 }
 

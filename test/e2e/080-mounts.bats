@@ -184,6 +184,11 @@ mount_of()
 	equal '1000:1001' "$(kist run --rm -u 1000:1001 --mount type=tmpfs,dst=/new,U=true busybox stat -c %u:%g /new)"
 	equal '1000:1001' "$(kist run --rm -u 1000:1001 --mount type=tmpfs,dst=/new,chown,notmpcopyup --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox stat -c %u:%g /new)"
 	equal '0:0' "$(kist run --rm -u 1000:1001 --mount type=tmpfs,dst=/new,U=false busybox stat -c %u:%g /new)"
+	equal '1000:1001 700' "$(kist run --rm -u 1000:1001 --mount type=ramfs,dst=/new,U,mode=700 busybox stat -c '%u:%g %a' /new)"
+	equal '1000:1001' "$(kist run --rm -u 1000:1001 --mount type=ramfs,dst=/new,U=true --uidmap 0:100000:65536 busybox stat -c %u:%g /new)"
+	equal '0:0' "$(kist run --rm -u 1000:1001 --mount type=ramfs,dst=/new busybox stat -c %u:%g /new)"
+	contains "$(mount_of /new --mount type=ramfs,dst=/new,U,ro,noexec)" 'ro,noexec'
+	contains "$(mount_of /new --mount type=ramfs,dst=/new,U,ro,noexec)" '- ramfs'
 }
 
 @test "overlay options of kist.conf" {
@@ -213,6 +218,18 @@ mount_of()
 	clean
 }
 
+@test "--mount type=ramfs: what the kernel would ignore is refused" {
+	kist_only
+	local option
+	for option in size=5m uid=3 nosuch tmpcopyup source=x; do
+		engine_error kist create --mount "type=ramfs,dst=/new,$option" busybox true
+		contains "$stderr" ramfs
+	done
+	engine_error kist volume create -o type=ramfs -o o=mode=700,size=5m v
+	contains "$stderr" tmpfs
+	clean
+}
+
 @test "-v O,upperdir=,workdir=: what is written stays there" {
 	kist_only
 	mkdir "$STORE"/{lower,upper,work}
@@ -231,5 +248,40 @@ mount_of()
 	engine_error kist run --rm -v "$STORE/lower:/m:O,upperdir=$STORE/no,workdir=$STORE/work" busybox true
 	contains "$stderr" "upperdir $STORE/no"
 	kist volume rm vol
+	clean
+}
+
+@test "-v, --mount: idmap= shows owners by a map of its own" {
+	mkdir "$STORE/d"
+	echo x >"$STORE/d/f"
+	chown 1000:1001 "$STORE/d" "$STORE/d/f"
+	local map='idmap=uids=1000-33-1;gids=1001-34-2'
+	run -0 kist run --rm -u 33:34 -v "$STORE/d:/d:$map" -v "v:/v:idmap=uids=33-7-1" busybox \
+		sh -c 'stat -c "%u %g" /d/f /v; echo new >/d/new'
+	equal $'33 34\n7 34' "$output"
+	equal '1000 1001' "$(stat -c '%u %g' "$STORE/d/new")"
+	# What no range names can be seen, but not made.
+	run ! kist run --rm -v "$STORE/d:/d:$map" busybox sh -c 'stat -c %u /d/f && touch /d/root'
+	contains "$output" 33
+	run -0 kist run --rm --mount "type=bind,source=$STORE/d,destination=/d,$map" busybox stat -c '%u %g' /d/f
+	equal '33 34' "$output"
+	run -0 kist run --rm --uidmap 0:100000:100 --mount "type=volume,source=v,destination=/v,idmap=uids=@33-50-1" busybox stat -c '%u %g' /v
+	equal '50 34' "$output"
+	run -0 kist run --rm --uidmap 0:100000:2000 -v "$STORE/d:/d:idmap=gids=@1001-3-1" busybox stat -c '%u %g' /d/f
+	equal '1000 3' "$output"
+	kist create --name c -v "$STORE/d:/d:$map" -v "v:/v:idmap=uids=0-7-1" busybox true >/dev/null
+	contains "$(kist inspect --format '{{json .HostConfig.Binds}}' c)" "idmap=uids=1000-33-1;gids=1001-34-2"
+	contains "$(kist generate run c)" 'idmap=uids=0-7-1'
+	kist rm c >/dev/null
+	for map in idmap= idmap=uids=1-2 idmap=what 'idmap=uids=0-0-1,idmap' 'idmap=uids=0-0-1,idmap=uids=1-1-1' 'idmap=uids=0-0-2#1-1-1'; do
+		engine_error kist run --rm -v "$STORE/d:/d:$map" busybox true
+		engine_error kist create -v "v:/v:$map" busybox true
+		contains "$stderr" idmap
+	done
+	mount -t ramfs ramfs "$STORE/d"
+	engine_error kist run --rm -v "$STORE/d:/d:idmap=uids=0-1-1" busybox true
+	contains "$stderr" 'need Linux 5.12'
+	umount "$STORE/d"
+	kist volume rm v >/dev/null
 	clean
 }

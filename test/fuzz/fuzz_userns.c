@@ -1,4 +1,4 @@
-/* The words of --userns and the files of subordinate ids. */
+/* The words of --userns, of the option idmap of mounts, and the files of subordinate ids. */
 #include "core/base/error.h"
 #include "core/userns.h"
 #include "ns/ns.h"
@@ -25,6 +25,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	kist_subid_parse(text, "containers", &maps, &n);
 	kist_ns_userns_map_parse(text, &maps, &n);
+	struct kist_container_config config = { .uid_map = maps, .n_uid_map = n };
+	struct kist_spec_mount mount = { 0 };
+	kist_error_clear(&err);
+	kist_idmap_parse(text, &config, &mount, &err);
+	free(mount.uid_mappings);
+	free(mount.gid_mappings);
 	free(maps);
 	free(text);
 	return 0;
