@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -27,6 +28,8 @@ struct exec_plan {
 	int null_fd;
 	int sync;             /* the child's end */
 	volatile pid_t *born; /* shared with the parent: the process that the container sees; 0: not there yet */
+	char *arguments;      /* of this program, as /proc shows them */
+	size_t arguments_size;
 };
 
 static int join(struct exec_plan *plan, struct kist_error *err)
@@ -66,6 +69,9 @@ static int open_console(const struct exec_plan *plan, struct kist_ns_program *pr
 static int be_born(struct exec_plan *plan, struct kist_ns_program *program, struct kist_error *err)
 {
 	const unsigned long flags = CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD;
+
+	/* All users of the container can read the command line: it has paths of the host, and values of --env. */
+	memset(plan->arguments, 0, plan->arguments_size);
 	long pid = syscall(SYS_clone, flags, NULL, plan->born, NULL, NULL);
 
 	if (pid > 0)
@@ -205,7 +211,12 @@ static int exec_prepare(struct exec_plan *plan, struct kist_error *err)
 		if (kist_spec_namespace(exec->spec, kist_ns_namespace_table[i].type))
 			plan->flags |= kist_ns_namespace_table[i].flag;
 	int r = kist_ns_open_common(exec->stdio, exec->process->terminal, &plan->proc_fd, &plan->null_fd, err);
-	if (r == 0 && plan->flags & CLONE_NEWUSER && !exec->process->terminal)
+	if (r < 0)
+		return r;
+	r = kist_proc_own_arguments(plan->proc_fd, &plan->arguments, &plan->arguments_size);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "find the own arguments in /proc/self/stat");
+	if (plan->flags & CLONE_NEWUSER && !exec->process->terminal)
 		r = kist_ns_user_give_stdio(&exec->spec->linux_, &exec->process->user, exec->stdio, err);
 	return r < 0 ? r : kist_ns_policy_prepare(&args, &plan->policy, err);
 }

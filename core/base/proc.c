@@ -87,25 +87,52 @@ static int parse_stat(const char *text, struct kist_proc_stat *out)
 	return 0;
 }
 
-int kist_proc_stat(pid_t pid, struct kist_proc_stat *out)
+static int read_stat(int dir, const char *path, char *text, size_t size)
 {
-	char path[32], text[1024];
-	int fd KIST_CLOSE = -1;
+	KIST_CLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
-	if (pid <= 0)
-		return -ESRCH;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
 	do
-		n = read(fd, text, sizeof(text) - 1);
+		n = read(fd, text, size - 1);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno; /* ESRCH: it went away after the open */
 	text[n] = '\0';
-	return parse_stat(text, out);
+	return 0;
+}
+
+int kist_proc_stat(pid_t pid, struct kist_proc_stat *out)
+{
+	char path[32], text[1024];
+
+	if (pid <= 0)
+		return -ESRCH;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	int r = read_stat(AT_FDCWD, path, text, sizeof(text));
+	return r < 0 ? r : parse_stat(text, out);
+}
+
+int kist_proc_own_arguments(int proc_fd, char **begin, size_t *size)
+{
+	char text[1024];
+	int64_t from, to;
+	int r = read_stat(proc_fd, "self/stat", text, sizeof(text));
+	const char *field = r < 0 ? NULL : strrchr(text, ')');
+
+	if (r < 0)
+		return r;
+	for (int i = 2; field && i < 48; i++) /* from comm to the blank before arg_start */
+		field = strchr(field + 1, ' ');
+	if (!field)
+		return -EBADMSG;
+	field++;
+	if (!next_number(&field, &from) || !next_number(&field, &to) || from <= 0 || to < from)
+		return -EBADMSG;
+	*begin = (char *)(uintptr_t)from;
+	*size = (size_t)(to - from);
+	return 0;
 }
 
 int kist_proc_identify(pid_t pid, struct kist_proc_id *out)

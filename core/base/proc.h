@@ -37,6 +37,8 @@ struct kist_proc_stat {
 	char comm[64];
 };
 int kist_proc_stat(pid_t pid, struct kist_proc_stat *out);
+/* Where this process was given its arguments: what /proc/PID/cmdline shows. proc_fd: the directory of a procfs. */
+int kist_proc_own_arguments(int proc_fd, char **begin, size_t *size);
 
 /* wait4 with EINTR retried; exit code in shell form (128+n for a signal), or a negative errno. */
 int kist_wait_pid(pid_t pid);

@@ -111,6 +111,7 @@ docker_archive()
 	kist logs s >"$STORE/out"
 	tell "$tries" "$STORE/out"
 	no_escape "$STORE/out"
+	equal 0 "$(counted told "$STORE/out")" "told ($(cat "$STORE/out"))"
 	unharmed
 	equal ok "$(kist run --rm busybox echo ok)"
 }
@@ -130,7 +131,7 @@ docker_archive()
 	enough "$tries"
 	kist logs s >"$STORE/out"
 	tell "$tries" "$STORE/out"
-	for name in richer canary exe; do
+	for name in richer canary exe told; do
 		equal 0 "$(counted $name "$STORE/out")" "$name ($(cat "$STORE/out"))"
 	done
 	[ "$(counted seized "$STORE/out")" -gt 0 ] || fail "nothing was traced: $(cat "$STORE/out")"

@@ -54,6 +54,26 @@ static void test_stat_of_a_hostile_name(void **state)
 	prctl(PR_SET_NAME, "test_proc");
 }
 
+static void test_own_arguments_are_what_proc_shows(void **state)
+{
+	char shown[4096], *begin = NULL;
+	size_t size = 0;
+	int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(proc, "self/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, shown, sizeof(shown));
+
+	(void)state;
+	/* Blanks and brackets of a name do not lead astray. */
+	prctl(PR_SET_NAME, ") 1 (2) 3");
+	assert_int_equal(kist_proc_own_arguments(proc, &begin, &size), 0);
+	prctl(PR_SET_NAME, "test_proc");
+	assert_true(n > 0 && size == (size_t)n);
+	assert_memory_equal(begin, shown, size);
+	close(fd);
+	close(proc);
+	assert_int_equal(kist_proc_own_arguments(AT_FDCWD, &begin, &size), -ESRCH);
+}
+
 static void test_identity_follows_the_process(void **state)
 {
 	pid_t pid = start_sleeper();
@@ -448,6 +468,7 @@ int main(int argc, char **argv, char **envp)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stat_of_a_hostile_name),
+		cmocka_unit_test(test_own_arguments_are_what_proc_shows),
 		cmocka_unit_test(test_identity_follows_the_process),
 		cmocka_unit_test(test_no_process_has_such_a_pid),
 		cmocka_unit_test(test_wait_gives_the_shell_code),

@@ -10,7 +10,7 @@
  * that may more than this one, or is the engine; what the container itself runs is no prey, even if that is the
  * engine's init or /proc/self/exe). With CAP_SYS_PTRACE "traced" is no escape; then "seized" counts what was stopped,
  * and "richer" must be 0: what was stopped has capabilities, a mount namespace or an unfiltered system call that this
- * one has not. */
+ * one has not. "told" counts command lines with the directory above that of CANARY: what the engine was called with. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 static unsigned long seen, tries, refused, canary_hits, exe_hits, memory_hits, traced_hits;
-static unsigned long seized, richer;
+static unsigned long seized, richer, told;
 static const char *canary;
 static dev_t engine_dev;
 static ino_t engine_ino;
@@ -243,6 +243,28 @@ static void try_memory(pid_t pid, int proc)
 	}
 }
 
+/* The whole line, for those arguments that come later. */
+static void try_command_line(int proc)
+{
+	char line[4096], store[4096];
+	int fd = openat(proc, "cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	snprintf(store, sizeof(store), "%s", canary);
+	for (int i = 0; i < 2; i++)
+		*strrchr(store, '/') = '\0';
+	line[n > 0 ? n : 0] = '\0';
+	for (ssize_t i = 0; i < n; i++)
+		if (!line[i])
+			line[i] = ' ';
+	if (*store && strstr(line, store)) {
+		printf("told: %s\n", line);
+		told++;
+	}
+}
+
 static void attack(pid_t pid)
 {
 	char name[32];
@@ -252,6 +274,7 @@ static void attack(pid_t pid)
 	if (proc < 0)
 		return;
 	seen++;
+	try_command_line(proc);
 	for (int i = 0; i < 3; i++) {
 		static const char *const ways[] = { "cwd", "root" };
 		for (size_t w = 0; w < 2; w++) {
@@ -297,7 +320,7 @@ int main(int argc, char **argv)
 			closedir(d);
 	}
 	printf("seen %lu\ntries %lu\nrefused %lu\n", seen, tries, refused);
-	printf("seized %lu\nricher %lu\n", seized, richer);
+	printf("seized %lu\nricher %lu\ntold %lu\n", seized, richer, told);
 	printf("canary %lu\nexe %lu\nmemory %lu\ntraced %lu\n", canary_hits, exe_hits, memory_hits, traced_hits);
 	return 0;
 }
