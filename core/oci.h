@@ -82,7 +82,7 @@ int kist_oci_start(struct kist_oci *oci, const char *id, struct kist_error *err)
 int kist_oci_run(struct kist_oci *oci, const struct kist_oci_create *create, bool detach, bool keep, int *code,
                  struct kist_error *err);
 
-/* KIST_ERR_STATE: 'container not running'. all: every process of its group. */
+/* KIST_ERR_STATE: 'container not running'. all: every process of its group; that none is left is no error then. */
 int kist_oci_kill(struct kist_oci *oci, const char *id, int signal_number, bool all, struct kist_error *err);
 /* A stopped or created container; with force any one, and a missing one is success. */
 int kist_oci_delete(struct kist_oci *oci, const char *id, bool force, struct kist_error *err);

@@ -32,6 +32,7 @@ struct making {
 	int rootfs, cgroup, gate;
 	struct kist_ns_child child;
 	bool launched; /* hooks may have been run */
+	bool created;
 };
 
 static void making_close(struct making *m)
@@ -224,6 +225,13 @@ static int take_id(struct making *m, struct kist_error *err)
 	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
 }
 
+static bool has_create_hooks(const struct kist_spec *spec)
+{
+	const struct kist_spec_hooks *h = spec ? spec->hooks : NULL;
+
+	return h && h->n_prestart + h->n_create_runtime + h->n_create_container > 0;
+}
+
 static int launch(struct making *m, bool gated, struct kist_error *err)
 {
 	struct winsize size = { 0 };
@@ -243,6 +251,8 @@ static int launch(struct making *m, bool gated, struct kist_error *err)
 	struct kist_ns_launch plan = {
 		.spec = m->spec,
 		.rootfs_fd = m->rootfs,
+		/* Hooks mount below root.path: it has to be the container's root for them. */
+		.rootfs_target = has_create_hooks(m->spec) ? m->c->state.rootfs : NULL,
 		.cgroup_fd = m->cgroup,
 		.stdio = { 0, 1, 2 },
 		.rows = size.ws_row,
@@ -284,15 +294,8 @@ static int publish(struct making *m, struct kist_error *err)
 	return r;
 }
 
-static bool has_create_hooks(const struct kist_spec *spec)
-{
-	const struct kist_spec_hooks *h = spec ? spec->hooks : NULL;
-
-	return h && h->n_prestart + h->n_create_runtime + h->n_create_container > 0;
-}
-
-/* What was made is undone: the process, the group, the directory. The poststop hooks answer those that may have been
- * run (runtime.md, Lifecycle: a failing hook leads there). */
+/* What was made is undone: the process, the group, the directory. The poststop hooks answer a container that was
+ * created, and those of its hooks that may have been run (runtime.md, Lifecycle: a failing hook leads there). */
 static void undo(struct making *m)
 {
 	struct kist_oci *oci = m->c->oci;
@@ -309,7 +312,7 @@ static void undo(struct making *m)
 	}
 	if (m->c->dir >= 0)
 		kist_remove_tree(oci->dir, m->create->id);
-	if (m->launched && has_create_hooks(m->spec))
+	if (m->created ? m->spec->hooks != NULL : m->launched && has_create_hooks(m->spec))
 		oci_hooks_run(s, m->spec->hooks->poststop, m->spec->hooks->n_poststop, "poststop", "stopped", 0, true,
 		              NULL);
 }
@@ -347,6 +350,7 @@ static int make(struct kist_oci *oci, struct making *m, bool gated, bool detach,
 		r = publish(m, err);
 	if (r < 0)
 		undo(m);
+	m->created = r == 0;
 	return r;
 }
 
@@ -391,6 +395,16 @@ static int open_gate(struct kist_oci_container *c, struct kist_error *err)
 	return r;
 }
 
+/* A failing startContainer hook is the container's end (runtime.md, Lifecycle). Without one a program that could not be
+ * executed leaves a stopped container, as with runc. */
+static void destroy_failed(struct kist_oci_container *c)
+{
+	struct kist_error problem = { 0 };
+
+	if (oci_destroy(c, &problem) < 0)
+		kist_log(KIST_LOG_WARN, "container %s stays: %s", c->state.id, problem.text);
+}
+
 int kist_oci_start(struct kist_oci *oci, const char *id, struct kist_error *err)
 {
 	KIST_SPEC struct kist_spec *spec = NULL;
@@ -406,10 +420,13 @@ int kist_oci_start(struct kist_oci *oci, const char *id, struct kist_error *err)
 		                        kist_oci_status_name(c->status));
 	if (r == 0)
 		r = oci_spec_read(c, &spec, err);
-	if (r == 0)
+	if (r == 0) {
 		r = open_gate(c, err);
-	if (r == 0)
-		run_poststart(c, spec);
+		if (r == 0)
+			run_poststart(c, spec);
+		else if (spec->hooks && spec->hooks->n_start_container)
+			destroy_failed(c);
+	}
 	kist_oci_container_free(c);
 	return r;
 }

@@ -54,9 +54,11 @@ int kist_oci_kill(struct kist_oci *oci, const char *id, int signal_number, bool 
 
 	if (r < 0)
 		return r;
-	/* The first process may be gone and others of its group not. */
+	/* The first process may be gone and others of its group not; that none is left is what was asked for. */
 	if (all && c->state.cgroup && (is_alive(c) || group_populated(c)))
 		r = kill_group(c, signal_number, err);
+	else if (all && c->status == KIST_OCI_STOPPED)
+		r = 0;
 	else
 		r = is_alive(c) ? signal_init(c, signal_number) : -ESRCH;
 	if (r < 0 && !kist_error_is_set(err))

@@ -16,8 +16,9 @@ enum option_kind {
 	OPTION_ALL_CLEAR,
 	OPTION_ALL_ATIME,
 	OPTION_PROPAGATION,
-	OPTION_SUPER,   /* flag of the super block: a parameter without value */
-	OPTION_NOTHING, /* the kernel's default */
+	OPTION_SUPER,       /* flag of the super block: a parameter without value */
+	OPTION_SUPER_UNSET, /* takes it back; value: the length of the prefix before its name */
+	OPTION_NOTHING,     /* the kernel's default */
 	OPTION_BIND,
 	OPTION_RBIND,
 	OPTION_REMOUNT,
@@ -83,10 +84,10 @@ static const struct option option_table[] = {
 	{ "mand", OPTION_SUPER },
 	{ "lazytime", OPTION_SUPER },
 	{ "iversion", OPTION_SUPER },
-	{ "async", OPTION_NOTHING },
-	{ "nomand", OPTION_NOTHING },
-	{ "nolazytime", OPTION_NOTHING },
-	{ "noiversion", OPTION_NOTHING },
+	{ "async", OPTION_SUPER_UNSET, 1 },
+	{ "nomand", OPTION_SUPER_UNSET, 2 },
+	{ "nolazytime", OPTION_SUPER_UNSET, 2 },
+	{ "noiversion", OPTION_SUPER_UNSET, 2 },
 	{ "silent", OPTION_NOTHING },
 	{ "loud", OPTION_NOTHING },
 	{ "defaults", OPTION_NOTHING },
@@ -129,6 +130,20 @@ static int add_propagation(const struct option *option, struct kist_ns_mount_opt
 	return 0;
 }
 
+static void drop_parameter(struct kist_ns_mount_options *out, const char *name)
+{
+	char **to = out->parameters;
+
+	for (char **from = to; from && *from; from++) {
+		if (kist_streq(*from, name))
+			free(*from);
+		else
+			*to++ = *from;
+	}
+	if (to)
+		*to = NULL;
+}
+
 static int apply_option(const struct option *option, struct kist_ns_mount_options *out)
 {
 	switch (option->kind) {
@@ -159,6 +174,9 @@ static int apply_option(const struct option *option, struct kist_ns_mount_option
 	case OPTION_SUPER:
 		kist_strv_add(&out->parameters, option->name);
 		return 0;
+	case OPTION_SUPER_UNSET:
+		drop_parameter(out, option->name + option->value);
+		return 0;
 	case OPTION_NOTHING:
 		return 0;
 	case OPTION_BIND:
@@ -186,7 +204,7 @@ static int apply_option(const struct option *option, struct kist_ns_mount_option
 static int check_combination(const struct kist_ns_mount_options *o, const char *type, const char *what,
                              struct kist_error *err)
 {
-	if (o->bind && !o->remount && o->parameters)
+	if (o->bind && !o->remount && o->parameters && o->parameters[0])
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s.options: '%s' has no effect on a bind mount", what,
 		                 o->parameters[0]);
 	if (o->copy_up && (o->bind || !kist_streq(type, "tmpfs")))

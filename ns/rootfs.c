@@ -190,11 +190,12 @@ static int unmount_old(const struct kist_ns_plan *plan, struct kist_error *err)
 
 static int move_root(const struct kist_ns_plan *plan, struct kist_error *err)
 {
+	/* First: with the mount that it is attached in it would go too. */
+	if (plan->launch->rootfs_target && move_mount(plan->rootfs, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return kist_fail_errno(err, errno, "move the root file system to /");
 	int r = unmount_old(plan, err);
 	if (r < 0)
 		return r;
-	if (plan->launch->rootfs_target && move_mount(plan->rootfs, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return kist_fail_errno(err, errno, "move the root file system to /");
 	if (fchdir(plan->rootfs) < 0 || chroot(".") < 0)
 		return kist_fail_errno(err, errno, "chroot into the root file system");
 	return 0;

@@ -314,6 +314,34 @@ refused()
 	equal "$(printf 'startContainer\nprogram')" "$(cat "$B/rootfs/hooks")"
 }
 
+@test "hooks of create see the container's mounts, and what they mount below its root is there" {
+	echo mounted >"$STORE/file"
+	mkdir -p "$B/rootfs/one" "$B/rootfs/two"
+	touch "$B/rootfs/one/file" "$B/rootfs/two/file"
+	cat >"$STORE/hook" <<-EOF
+		#!/bin/sh
+		read -r state
+		pid=\$(echo "\$state" | jq -r .pid)
+		case \$1 in
+		createRuntime)
+			grep -c " $B/rootfs/dev/pts .* devpts " "/proc/\$pid/mountinfo" >"$STORE/pts"
+			nsenter -t "\$pid" -m mount --bind "$STORE/file" "$B/rootfs/one/file"
+			;;
+		createContainer) mount --bind "$STORE/file" "$B/rootfs/two/file" ;;
+		esac
+	EOF
+	chmod +x "$STORE/hook"
+	hook() { echo "[{\"path\": \"$STORE/hook\", \"args\": [\"hook\", \"$1\"], \"env\": [\"PATH=$PATH\"]}]"; }
+	program 'cat /one/file /two/file' ".hooks = {createRuntime: $(hook createRuntime), createContainer: $(hook createContainer)}"
+	run -0 oci run --bundle "$B" h
+	equal "$(printf 'mounted\nmounted')" "$output"
+	equal 1 "$(cat "$STORE/pts")"
+	[ ! -s "$B/rootfs/one/file" ]
+	run -0 oci run --no-pivot --bundle "$B" h
+	equal "$(printf 'mounted\nmounted')" "$output"
+	rm -r "$B/rootfs/one" "$B/rootfs/two"
+}
+
 @test "a failing hook stops create, and poststop answers; a failing poststart or poststop does not" {
 	local stage
 	for stage in prestart createRuntime createContainer; do
@@ -322,11 +350,14 @@ refused()
 		refused "$stage hook /bin/sh: exit code 3: why" oci create --bundle "$B" f
 	done
 	equal "$(printf 'prestart\ncreateRuntime\ncreateContainer')" "$(cat "$STORE/stopped")"
-	program 'echo never' '.hooks = {startContainer: [{path: "/bin/false"}]}'
+	program 'echo never' ".hooks = {startContainer: [{path: \"/bin/false\"}],
+		poststop: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"echo startContainer >>$STORE/stopped\"]}]}"
 	created f
 	refused 'startContainer hook /bin/false' oci start f
-	until_true 5 status_is f stopped
-	oci delete f
+	refused 'does not exist' oci state f
+	refused 'startContainer hook /bin/false' oci run --bundle "$B" f
+	refused 'does not exist' oci state f
+	equal "$(printf 'startContainer\nstartContainer')" "$(tail -n +4 "$STORE/stopped")"
 	program 'sleep 100' '.hooks = {poststart: [{path: "/bin/false"}], poststop: [{path: "/bin/false"}]}'
 	created f
 	run -0 --separate-stderr oci start f
@@ -434,12 +465,34 @@ refused()
 	until_true 5 status_is p stopped
 }
 
+@test "rootfsPropagation: slave takes what the host mounts later, private does not" {
+	mount --bind "$B/rootfs" "$B/rootfs"
+	mount --make-shared "$B/rootfs"
+	local mode
+	for mode in slave private; do
+		waiting r ".linux.rootfsPropagation = \"$mode\""
+		mount -t tmpfs later "$B/rootfs/mnt"
+		if [ $mode = slave ]; then
+			contains "$(oci exec r cat /proc/self/mountinfo)" 'master:'
+			contains "$(oci exec r cat /proc/mounts)" '/mnt tmpfs'
+		else
+			lacks "$(oci exec r cat /proc/self/mountinfo)" 'master:'
+			lacks "$(oci exec r cat /proc/mounts)" '/mnt tmpfs'
+		fi
+		umount "$B/rootfs/mnt"
+		oci delete -f r
+	done
+	umount "$B/rootfs"
+}
+
 @test "kill --all and delete reach all processes, with the host's pid namespace too" {
 	waiting a 'del(.linux.namespaces[] | select(.type == "pid"))'
 	oci exec --detach a sleep 77 </dev/null >/dev/null 2>&1 3>&-
 	[ "$(oci ps --format json a | jq length)" -ge 2 ]
 	oci kill --all a KILL
 	until_true 5 status_is a stopped
+	oci kill --all a 0
+	refused 'container not running' oci kill a 0
 	none_left() { [ "$(oci ps --format json a)" = '[]' ]; }
 	until_true 5 none_left
 }
@@ -697,6 +750,9 @@ podman_on_oci()
 	run -3 ctr_ task exec --exec-id e1 t sh -c 'exit 3'
 	run -4 script -qec "ctr -a $W/sock task exec -t --exec-id e2 t sh -c 'tty; exit 4'" /dev/null
 	contains "$output" /dev/pts/
+	contains "$(ctr_ task metrics t)" pids
+	ctr_ task exec --detach --exec-id e3 t sleep 77
+	contains "$(ctr_ task ps t)" e3
 	ctr_ task pause t
 	contains "$(ctr_ task ls)" PAUSED
 	ctr_ task resume t
@@ -706,6 +762,21 @@ podman_on_oci()
 	until_true 10 stopped
 	ctr_ task rm t
 	ctr_ container rm t
+	# A root and a group of its own, removed while it runs; limits.
+	ctr_ run -d --runc-binary "$OCI" --read-only --cgroup /ctr-test/u --rootfs "$B/rootfs" u sleep 100 3>&-
+	run -1 ctr_ task exec --exec-id e4 u touch /x
+	contains "$(ctr_ task exec --exec-id e5 u cat /proc/1/cgroup)" ctr-test
+	[ -d "$CGROUP/ctr-test/u" ]
+	ctr_ task rm --force u
+	ctr_ container rm u
+	[ ! -d "$CGROUP/ctr-test/u" ]
+	if has_controller memory; then
+		run -0 ctr_ run --rm --runc-binary "$OCI" --memory-limit 67108864 --rootfs "$B/rootfs" l cat /sys/fs/cgroup/memory.max
+		equal 67108864 "$output"
+	fi
+	rmdir "$CGROUP/ctr-test"
+	run -0 ctr_ run --rm --runc-binary "$OCI" --env A=b --cwd /data --rootfs "$B/rootfs" v sh -c 'echo $A; pwd'
+	equal "$(printf 'b\n/data')" "$output"
 	kill $daemon
 	wait $daemon || true
 	umount -l /run

@@ -109,6 +109,17 @@ static void test_the_last_word_wins(void **state)
 	assert_int_equal(o.clear, 0);
 	o = PARSE("tmpfs", "strictatime", "nostrictatime");
 	assert_int_equal(o.set, MOUNT_ATTR_RELATIME);
+	o = PARSE("tmpfs", "sync", "size=4k", "lazytime", "async", "nolazytime", "iversion", "noiversion", "mand",
+	          "nomand");
+	assert_int_equal(kist_strv_len(o.parameters), 1);
+	assert_string_equal(o.parameters[0], "size=4k");
+	kist_ns_mount_options_free(&o);
+	o = PARSE("tmpfs", "async", "sync");
+	assert_string_equal(o.parameters[0], "sync");
+	kist_ns_mount_options_free(&o);
+	o = PARSE("bind", "sync", "async");
+	assert_true(o.bind);
+	kist_ns_mount_options_free(&o);
 	o = PARSE("tmpfs", "noatime", "nostrictatime");
 	assert_int_equal(o.set, MOUNT_ATTR_NOATIME);
 }
