@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -54,11 +55,11 @@ static bool is_device(int fd, const struct kist_spec_device *device)
 	       (S_ISFIFO(st.st_mode) || st.st_rdev == number_of(device));
 }
 
-/* The host's node of the same name, put over a file: in a user namespace, and where the image has something else there.
- * What was opened is checked, not what the path promised (CVE-2025-31133). */
-static int bind_device(int dir, const char *name, const char *host, const struct kist_spec_device *device)
+/* A node of that path put over a file: in a user namespace, and where the image has something else there. What was
+ * opened is checked, not what the path promised (CVE-2025-31133). */
+static int bind_node(int dir, const char *name, int from, const char *path, const struct kist_spec_device *device)
 {
-	KIST_CLOSE int source = kist_ns_mount_clone(AT_FDCWD, host, false);
+	KIST_CLOSE int source = kist_ns_mount_clone(from, path, false);
 
 	if (source < 0)
 		return source;
@@ -77,6 +78,11 @@ static int bind_device(int dir, const char *name, const char *host, const struct
 	if (r < 0 && r != -ENOSYS)
 		return r;
 	return kist_ns_mount_attach(source, target);
+}
+
+static int bind_device(int dir, const char *name, const char *host, const struct kist_spec_device *device)
+{
+	return bind_node(dir, name, AT_FDCWD, host, device);
 }
 
 static int make_device(int dir, const char *name, const char *host, const struct kist_spec_device *device,
@@ -126,6 +132,82 @@ static bool is_something_else(int dir, const char *name, const struct kist_spec_
 	return fstat(there, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > 0;
 }
 
+/* --- devices of a user namespace that the host does not have by that path ------------------------------------------
+ */
+
+static bool host_has(const struct kist_spec_device *device)
+{
+	struct stat st;
+
+	return stat(device->path, &st) == 0 && (st.st_mode & S_IFMT) == type_bits(device) &&
+	       st.st_rdev == number_of(device);
+}
+
+static bool is_needed(const struct kist_spec_device *device)
+{
+	return type_bits(device) != S_IFIFO && !host_has(device);
+}
+
+/* Named by its place in the plan, and owned as the container's ids are on the host. */
+static int make_for_user(const struct kist_spec_linux *plan, int dir, size_t i)
+{
+	const struct kist_spec_device *device = &plan->devices[i];
+	mode_t mode = device->file_mode.set ? (mode_t)device->file_mode.value & 07777 : 0666;
+	uint32_t uid, gid;
+	char name[24];
+
+	snprintf(name, sizeof(name), "%zu", i);
+	if (!kist_ns_user_map_id(plan->uid_mappings, plan->n_uid_mappings,
+	                         device->uid.set ? (uint32_t)device->uid.value : 0, &uid) ||
+	    !kist_ns_user_map_id(plan->gid_mappings, plan->n_gid_mappings,
+	                         device->gid.set ? (uint32_t)device->gid.value : 0, &gid))
+		return -EOVERFLOW;
+	if (mknodat(dir, name, type_bits(device) | mode, number_of(device)) < 0 || fchmodat(dir, name, mode, 0) < 0 ||
+	    fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+int kist_ns_dev_prepare(struct kist_ns_plan *plan, struct kist_error *err)
+{
+	const struct kist_spec_linux *linux_ = &plan->spec->linux_;
+
+	for (size_t i = 0; kist_ns_plan_has_user(plan) && linux_->n_uid_mappings && i < linux_->n_devices; i++) {
+		if (!is_needed(&linux_->devices[i]))
+			continue;
+		int r = 0;
+		if (plan->devices < 0)
+			r = plan->devices = kist_ns_mount_new("tmpfs", "devices", NULL, 0, err);
+		if (r == -ENOSYS)
+			return 0; /* the device is looked for on the host then */
+		if (r < 0)
+			return r;
+		r = make_for_user(linux_, plan->devices, i);
+		/* EPERM: this is itself a user namespace. */
+		if (r < 0 && r != -EPERM)
+			return kist_fail_errno(err, -r, "device %s", linux_->devices[i].path);
+	}
+	return 0;
+}
+
+/* A mount can be cloned only once it is attached: that of the devices lies over the container's root meanwhile, where
+ * no path that begins at the root's descriptor leads. */
+static int attach_devices(const struct kist_ns_plan *plan, struct kist_error *err)
+{
+	int r = plan->devices < 0 ? 0 : kist_ns_mount_attach(plan->devices, plan->rootfs);
+
+	return r < 0 ? kist_fail_errno(err, -r, "attach the devices") : 0;
+}
+
+static int detach_devices(const struct kist_ns_plan *plan, struct kist_error *err)
+{
+	if (plan->devices < 0)
+		return 0;
+	if (fchdir(plan->devices) < 0 || umount2(".", MNT_DETACH) < 0 || fchdir(plan->rootfs) < 0)
+		return kist_fail_errno(err, errno, "detach the devices");
+	return 0;
+}
+
 /* A device of the plan. Its path is split, so that the node itself is made by a single name. */
 static int make_planned(const struct kist_ns_plan *plan, const struct kist_spec_device *device)
 {
@@ -140,7 +222,12 @@ static int make_planned(const struct kist_ns_plan *plan, const struct kist_spec_
 		return dir;
 	if (is_something_else(dir, name, device))
 		return -EEXIST;
-	return make_device(dir, name, device->path, device, kist_ns_plan_has_user(plan));
+	int r = make_device(dir, name, device->path, device, kist_ns_plan_has_user(plan));
+	if (plan->devices < 0 || (r != -ENOENT && r != -ENXIO))
+		return r;
+	char own[24];
+	snprintf(own, sizeof(own), "%zu", (size_t)(device - plan->spec->linux_.devices));
+	return bind_node(dir, name, plan->devices, own, device);
 }
 
 static int make_links(int dir, struct kist_error *err)
@@ -165,11 +252,15 @@ int kist_ns_dev_make(struct kist_ns_plan *plan, struct kist_error *err)
 			return kist_fail_errno(err, -dir, "/dev");
 	}
 	int r = make_defaults(plan, dir, err);
+	if (r == 0)
+		r = attach_devices(plan, err);
 	for (size_t i = 0; i < plan->spec->linux_.n_devices && r == 0; i++) {
 		const struct kist_spec_device *device = &plan->spec->linux_.devices[i];
 		r = make_planned(plan, device);
 		if (r < 0)
 			return kist_fail_errno(err, -r, "device %s", device->path);
 	}
+	if (r == 0)
+		r = detach_devices(plan, err);
 	return r < 0 ? r : make_links(dir, err);
 }

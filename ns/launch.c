@@ -123,6 +123,8 @@ static int prepare(struct kist_ns_plan *plan, struct kist_error *err)
 		r = kist_ns_user_give_stdio(&plan->spec->linux_, &plan->process->user, launch->stdio, err);
 	if (r == 0)
 		r = kist_ns_rootfs_prepare(plan, err);
+	if (r == 0)
+		r = kist_ns_dev_prepare(plan, err);
 	return r < 0 ? r : kist_ns_mounts_prepare(plan, err);
 }
 
@@ -135,6 +137,7 @@ static void plan_close(struct kist_ns_plan *plan)
 	kist_ns_namespaces_close(&plan->namespaces);
 	kist_close_fd(&plan->proc_fd);
 	kist_close_fd(&plan->null_fd);
+	kist_close_fd(&plan->devices);
 	kist_close_fd(&plan->sync);
 }
 
@@ -430,6 +433,7 @@ int kist_ns_create(const struct kist_ns_launch *launch, struct kist_ns_child *ch
 		.null_fd = -1,
 		.sync = -1,
 		.joiner_sync = -1,
+		.devices = -1,
 		.dev = -1,
 	};
 	struct kist_ns_child made = KIST_NS_CHILD_INIT;

@@ -45,6 +45,7 @@ struct kist_ns_plan {
 	int proc_fd;      /* the host's /proc */
 	int null_fd;      /* the host's /dev/null, for stdio that is -1; -1 when all three are given */
 	int sync;         /* the child's end */
+	int devices;      /* kist_ns_dev_prepare's file system, -1: none */
 	int joiner_sync;  /* that of the process which joins a user namespace first; -1 */
 	int child_make;   /* namespaces the child makes by unshare(2) */
 	int child_join;   /* namespaces the child joins; the parent or the joiner did the others */
@@ -99,6 +100,8 @@ int kist_ns_copy_up(int from, int to, struct kist_error *err);
 
 /* --- dev.c ---------------------------------------------------------------------------------------------------------
  */
+/* In the parent: makes the devices that a user namespace may not make, and the host has not by the same path. */
+int kist_ns_dev_prepare(struct kist_ns_plan *plan, struct kist_error *err);
 int kist_ns_dev_make(struct kist_ns_plan *plan, struct kist_error *err);
 
 /* --- paths.c -------------------------------------------------------------------------------------------------------

@@ -540,6 +540,17 @@ refused()
 	run -0 oci --cgroup-manager disabled run --bundle "$B" l
 }
 
+@test "devices of a user namespace: by a path that the host does not have, with their owner" {
+	program 'stat -c "%F %t:%T %a %u:%g" /dev/other /opt/more; head -c 3 /dev/other | wc -c; id -u; grep -c devices /proc/mounts' '
+		.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 1000}] | .linux.gidMappings = .linux.uidMappings
+		| .linux.devices = [{path: "/dev/other", type: "c", major: 1, minor: 5, fileMode: 420, uid: 10, gid: 11}, {path: "/opt/more", type: "b", major: 1, minor: 5}]'
+	chmod 0755 "$STORE" "$B" "$B/rootfs"
+	chown -R 100000:100000 "$B/rootfs"
+	run --separate-stderr oci run --bundle "$B" u
+	equal "$(printf 'character special file 1:5 644 10:11\nblock special file 1:5 666 0:0\n3\n0\n2')" "$output"
+	rm -r "$B/rootfs/opt"
+}
+
 @test "device rules: what the plan denies cannot be opened, the default nodes can" {
 	program 'cat /dev/null && head -c 1 /dev/zero >/dev/null && head -c 1 /dev/urandom >/dev/null && echo nodes;
 		mknod /mem c 1 1 && echo made; cat /mem 2>&1 | head -c 60' \
