@@ -186,15 +186,27 @@ static void warn_broken(struct kist_cli *cli, char *const *ids)
 	}
 }
 
+static bool is_chosen(struct kist_cli *cli, const struct ps_options *o, const struct kist_filters *filters,
+                      struct kist_container *c)
+{
+	bool all = o->all || o->latest || o->last >= 0 || kist_filters_has(filters, KIST_FILTER_BY_STATUS);
+
+	return (all || is_up(c)) && (!filters->n || kist_container_passes(cli, filters, c));
+}
+
+static size_t last_of(const struct ps_options *o)
+{
+	return o->latest ? 1 : o->last >= 0 ? (size_t)o->last : SIZE_MAX;
+}
+
 /* Leaves the chosen ones in items, which borrow from list. */
 static void choose(struct kist_cli *cli, const struct ps_options *o, const struct kist_filters *filters,
                    struct kist_container **list, size_t *n, struct item *items)
 {
-	bool all = o->all || o->latest || o->last >= 0 || kist_filters_has(filters, KIST_FILTER_BY_STATUS);
-	size_t last = o->latest ? 1 : o->last >= 0 ? (size_t)o->last : SIZE_MAX, kept = 0;
+	size_t last = last_of(o), kept = 0;
 
 	for (size_t i = 0; i < *n; i++)
-		if ((all || is_up(list[i])) && (!filters->n || kist_container_passes(cli, filters, list[i])))
+		if (is_chosen(cli, o, filters, list[i]))
 			items[kept++].c = list[i];
 	if (kept > last) {
 		memmove(items, items + (kept - last), last * sizeof(*items));
@@ -471,26 +483,31 @@ static struct json_object *storage_document(const struct kist_storage_container 
 	return item;
 }
 
-static int print_table(struct kist_cli *cli, const struct ps_options *o, const struct item *items, size_t n,
-                       const struct others *others, struct kist_error *err)
+static void add_titles(struct kist_columns *columns, const struct ps_options *o)
 {
 	static const char *const titles[] = {
 		"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"
 	};
+
+	for (size_t i = 0; i < KIST_COUNT(titles); i++)
+		kist_columns_cell(columns, titles[i]);
+	if (o->pod) {
+		kist_columns_cell(columns, "POD ID");
+		kist_columns_cell(columns, "PODNAME");
+	}
+	if (o->size)
+		kist_columns_cell(columns, "SIZE");
+	kist_columns_end(columns);
+}
+
+static int print_table(struct kist_cli *cli, const struct ps_options *o, const struct item *items, size_t n,
+                       const struct others *others, struct kist_error *err)
+{
 	KIST_COLUMNS struct kist_columns columns = { 0 };
 	KIST_STR struct kist_str out = { 0 };
 
-	if (!o->noheading) {
-		for (size_t i = 0; i < KIST_COUNT(titles); i++)
-			kist_columns_cell(&columns, titles[i]);
-		if (o->pod) {
-			kist_columns_cell(&columns, "POD ID");
-			kist_columns_cell(&columns, "PODNAME");
-		}
-		if (o->size)
-			kist_columns_cell(&columns, "SIZE");
-		kist_columns_end(&columns);
-	}
+	if (!o->noheading)
+		add_titles(&columns, o);
 	for (size_t i = 0; i < n; i++)
 		add_row(cli, &columns, o, &items[i]);
 	for (size_t i = 0; i < others->n; i++)
@@ -510,6 +527,104 @@ static int print_ids(const struct ps_options *o, const struct item *items, size_
 		kist_str_addf(&out, "%.*s\n", o->no_trunc ? 64 : SHORT_ID, others->list[i].id);
 	return kist_cli_print(&out, err);
 }
+
+/* --- the usual table and the usual ids: each row is made as its record is read --------------------------------------
+ */
+
+struct row {
+	int64_t created;
+	size_t at, length;
+};
+
+struct rows {
+	struct kist_cli *cli;
+	const struct ps_options *o;
+	const struct kist_filters *filters;
+	struct kist_columns made;
+	struct row *rows;
+	size_t n, room;
+};
+
+/* Of two that were created at once the one that was made first. */
+static int row_order(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+	int r = compare_number(x->created, y->created);
+
+	return r ? r : (x->at > y->at) - (x->at < y->at);
+}
+
+static void rows_visit(struct kist_container *c, void *arg)
+{
+	struct rows *r = arg;
+	const struct item item = { .c = c };
+	size_t at = r->made.text.len;
+
+	if (r->o->sync)
+		kist_container_sync(c, NULL);
+	if (is_chosen(r->cli, r->o, r->filters, c)) {
+		if (r->o->quiet)
+			kist_str_addf(&r->made.text, "%.*s\n", r->o->no_trunc ? 64 : SHORT_ID, kist_container_id(c));
+		else
+			add_row(r->cli, &r->made, r->o, &item);
+		if (r->n == r->room) {
+			r->room = r->room ? r->room * 2 : 64;
+			r->rows = kist_grow(r->rows, r->room, sizeof(*r->rows));
+		}
+		r->rows[r->n++] = (struct row){ kist_container_config(c)->created, at, r->made.text.len - at };
+	}
+	kist_container_free(c);
+}
+
+static int rows_print(struct rows *r, const struct others *others, struct kist_error *err)
+{
+	KIST_COLUMNS struct kist_columns columns = { 0 };
+	KIST_STR struct kist_str out = { 0 };
+	size_t last = last_of(r->o);
+
+	if (r->n)
+		qsort(r->rows, r->n, sizeof(*r->rows), row_order);
+	if (!r->o->quiet && !r->o->noheading)
+		add_titles(&columns, r->o);
+	for (size_t i = r->n > last ? r->n - last : 0; i < r->n; i++)
+		kist_str_addn(&columns.text, r->made.text.data + r->rows[i].at, r->rows[i].length);
+	for (size_t i = 0; i < others->n; i++)
+		if (r->o->quiet)
+			kist_str_addf(&columns.text, "%.*s\n", r->o->no_trunc ? 64 : SHORT_ID, others->list[i].id);
+		else
+			add_storage_row(&columns, r->o, &others->list[i]);
+	if (r->o->quiet)
+		return kist_cli_print(&columns.text, err);
+	kist_columns_print(&columns, &out);
+	return kist_cli_print(&out, err);
+}
+
+static bool is_usual(const struct ps_options *o)
+{
+	return !o->format && !o->size && !o->ns && kist_streq(o->sort, "created");
+}
+
+static int show_rows(struct kist_cli *cli, const struct ps_options *o, const struct kist_filters *filters,
+                     struct kist_error *err)
+{
+	struct rows rows = { .cli = cli, .o = o, .filters = filters };
+	struct others others = { 0 };
+	KIST_STRV char **broken = NULL;
+
+	int r = kist_container_walk_brief(cli->k, filters->n > 0, rows_visit, &rows, &broken, err);
+	if (r == 0 && o->external && !filters->n)
+		r = kist_storage_container_list(cli->k, &others.list, &others.n, err);
+	if (r == 0)
+		r = rows_print(&rows, &others, err);
+	kist_storage_container_list_free(others.list, others.n);
+	kist_columns_free(&rows.made);
+	free(rows.rows);
+	warn_broken(cli, broken);
+	return r;
+}
+
+/* --- other forms and orders -----------------------------------------------------------------------------------------
+ */
 
 static int print_formatted(const struct ps_options *o, const struct kist_format *format, const struct item *items,
                            size_t n, const struct others *others, struct kist_error *err)
@@ -583,10 +698,9 @@ static int show(struct kist_cli *cli, const struct ps_options *o, const struct k
 	KIST_STRV char **broken = NULL;
 	size_t n = 0;
 
-	/* The table of thousands is read in a fraction of a second; filters, sizes and templates may ask for anything.
-	 */
-	bool brief = !o->filter && !o->format && !o->size && !o->ns;
-	int r = brief ? kist_container_list_brief(cli->k, &list, &n, &broken, err)
+	/* The table of thousands is read in a fraction of a second; sizes and templates may ask for anything. */
+	bool brief = !o->format && !o->size && !o->ns;
+	int r = brief ? kist_container_list_brief(cli->k, filters->n > 0, &list, &n, &broken, err)
 	              : kist_container_list(cli->k, &list, &n, &broken, err);
 	if (r < 0)
 		return r;
@@ -624,7 +738,7 @@ static int run(struct kist_cli *cli, void *options, int argc, char **argv, struc
 			printf("\033[2J\033[1;1H");
 			fflush(stdout);
 		}
-		r = show(cli, o, &filters, &format, err);
+		r = is_usual(o) ? show_rows(cli, o, &filters, err) : show(cli, o, &filters, &format, err);
 		if (!o->watch)
 			break;
 		if (r == 0) {

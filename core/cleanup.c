@@ -52,6 +52,7 @@ static void run_files_free(struct kist_container *c)
 		return;
 	for (size_t i = 0; i < KIST_COUNT(names); i++)
 		kist_remove_tree(c->run_dir, names[i]);
+	kist_container_unmark(c->k, c->config.id);
 }
 
 /* The container whose network namespace it shared knows it by name. */
@@ -138,8 +139,10 @@ int kist_container_remove_files(struct kist_container *c)
 {
 	int r = c->gone ? kist_remove_tree(c->k->containers, c->gone) : 0;
 
-	if (c->gone)
+	if (c->gone) {
 		kist_remove_tree(c->k->run_containers, c->config.id);
+		kist_container_unmark(c->k, c->config.id);
+	}
 	free(c->gone);
 	c->gone = NULL;
 	kist_network_finish(c);
@@ -247,6 +250,7 @@ int kist_container_evict(struct kist *k, const char *name_or_id, char id[65], st
 	if (r < 0)
 		return kist_fail_errno(err, -r, "remove files of container %.12s", id);
 	kist_remove_tree(k->run_containers, id);
+	kist_container_unmark(k, id);
 	kist_volumes_forget(k, id, false);
 	kist_containers_sweep(k); /* its name, which the record no longer tells */
 	return 0;

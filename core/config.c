@@ -19,9 +19,10 @@
 	KIST_FIELD_LIST(struct kist_container_state, LIST, member, n_##member, .table = &(rows))
 #define HEALTH(type, member, ...) KIST_FIELD(struct kist_health_config, type, member, ##__VA_ARGS__)
 #define CONFIG(type, member, ...) KIST_FIELD(struct kist_container_config, type, member, ##__VA_ARGS__)
-#define ITEMS(member, rows)       KIST_FIELD_LIST(struct kist_container_config, LIST, member, n_##member, .table = &(rows))
-#define STATE(type, member, ...)  KIST_FIELD(struct kist_container_state, type, member, ##__VA_ARGS__)
-#define EXIT(type, member, ...)   KIST_FIELD(struct kist_exit, type, member, ##__VA_ARGS__)
+#define ITEMS(member, rows, ...)                                                                                       \
+	KIST_FIELD_LIST(struct kist_container_config, LIST, member, n_##member, .table = &(rows), ##__VA_ARGS__)
+#define STATE(type, member, ...) KIST_FIELD(struct kist_container_state, type, member, ##__VA_ARGS__)
+#define EXIT(type, member, ...)  KIST_FIELD(struct kist_exit, type, member, ##__VA_ARGS__)
 
 static const struct kist_field mount_fields[] = {
 	MOUNT(STRING, destination),
@@ -150,7 +151,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRV, env),
 	CONFIG(STRV, unset_env),
 	CONFIG(BOOL, unset_env_all),
-	CONFIG(MAP, labels),
+	CONFIG(MAP, labels, .flags = KIST_FIELD_FILTER),
 	CONFIG(MAP, annotations),
 	CONFIG(STRV, hooks_dir),
 	CONFIG(STRING, workdir),
@@ -167,12 +168,12 @@ static const struct kist_field config_fields[] = {
 	CONFIG(STRING, uts_ns, .fallback = "private"),
 	CONFIG(STRING, user_ns, .fallback = "host"),
 	CONFIG(STRING, cgroup_ns, .fallback = "private"),
-	CONFIG(STRING, net_ns, .fallback = "none"),
+	CONFIG(STRING, net_ns, .fallback = "none", .flags = KIST_FIELD_FILTER),
 	ITEMS(uid_map, map_table),
 	ITEMS(gid_map, map_table),
 	CONFIG(STRV, id_ranges),
-	ITEMS(mounts, mount_table),
-	ITEMS(named_volumes, volume_mount_table),
+	ITEMS(mounts, mount_table, .flags = KIST_FIELD_FILTER),
+	ITEMS(named_volumes, volume_mount_table, .flags = KIST_FIELD_FILTER),
 	CONFIG(STRV, volumes_from),
 	ITEMS(secrets, secret_table),
 	CONFIG(BOOL, read_only),
@@ -198,7 +199,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(U32, stop_timeout, .fallback = "10"),
 	CONFIG(U32, timeout),
 	CONFIG(STRING, conmon_pidfile),
-	CONFIG(STRING, restart_policy),
+	CONFIG(STRING, restart_policy, .flags = KIST_FIELD_FILTER),
 	CONFIG(U32, restart_retries),
 	CONFIG(U32, restart_delay, .fallback = "100"),
 	CONFIG(U32, restart_delay_max, .fallback = "60000"),
@@ -227,7 +228,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(BOOL, no_resolv),
 	CONFIG(STRV, add_hosts),
 	CONFIG(STRING, hosts_file),
-	ITEMS(networks, network_table),
+	ITEMS(networks, network_table, .flags = KIST_FIELD_FILTER),
 	ITEMS(ports, port_table),
 	CONFIG(STRV, expose),
 	CONFIG(BOOL, publish_all),

@@ -3,11 +3,13 @@
 #include "core/internal.h"
 #include "core/depend.h"
 #include "core/pod.h"
+#include "core/recall.h"
 #include "core/restart.h"
 #include "core/volume.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
+#include "core/base/str.h"
 #include "overlay/overlay.h"
 #include "overlay/quota.h"
 
@@ -202,21 +204,35 @@ int kist_container_load_bare(struct kist *k, const char *id, struct kist_contain
 	return load(container_new(k), id, out, err);
 }
 
-int kist_container_load_brief(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err)
+static int config_brief(struct kist_container *c, const char *id, unsigned flags, struct kist_recall *recall,
+                        struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+	struct kist_error problem = { 0 };
+
+	int r = kist_recall_read(recall, id, KIST_RECALL_CONFIG, &text);
+	if (r == -ENOENT)
+		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no such container: %s", id);
+	if (r < 0 && r != -EBADMSG)
+		return kist_fail_errno(err, -r, "read container config");
+	if (r == 0)
+		r = kist_kv_read_brief(&kist_container_config_table, text.data, flags, &c->config, &problem);
+	if (r < 0 || !kist_streq(c->config.id, id))
+		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "container config is damaged");
+	return 0;
+}
+
+int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, struct kist_recall *recall,
+                              struct kist_container **out, struct kist_error *err)
 {
 	struct kist_container *c = kist_alloc(sizeof(*c));
-	char path[ID_LENGTH + 16];
 
 	c->k = k;
-	c->dir = c->run_dir = c->lock = -1;
+	c->dir = c->run_dir = c->lock = c->net_ns = -1;
 	c->brief = true;
-	snprintf(path, sizeof(path), "%s/config", id);
-	int r = kist_record_read_brief(k->containers, path, &kist_container_config_table, KIST_FIELD_BRIEF, &c->config,
-	                               err);
-	if (r == 0 && !kist_streq(c->config.id, id))
-		r = kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "container config is damaged: it says another id");
+	int r = config_brief(c, id, flags, recall, err);
 	if (r == 0)
-		r = kist_container_reload(c, err);
+		r = kist_container_reload_brief(c, recall, err);
 	if (r < 0) {
 		kist_container_free(c);
 		return r;

@@ -61,9 +61,6 @@ extern const struct kist_table kist_exit_table;            /* config.c */
 #define KIST_RECORD_MAX (4u << 20)
 int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra,
                      struct kist_error *err);
-/* kist_kv_read_brief of one. */
-int kist_record_read_brief(int dir, const char *name, const struct kist_table *table, unsigned flags, void *object,
-                           struct kist_error *err);
 int kist_record_write(int dir, const char *name, const struct kist_table *table, const void *object, char *const *extra,
                       bool sync, struct kist_error *err);
 
@@ -79,7 +76,7 @@ struct kist_container {
 	int run_dir;         /* runroot/containers/ID, -1 until needed */
 	int lock;            /* held while >= 0 */
 	pid_t hooks;         /* child that runs poststop hooks: waited for once the lock is free */
-	bool brief;          /* of a list: fields without KIST_FIELD_BRIEF are missing; a lock makes it whole */
+	bool brief;          /* of a list: most fields are missing; a lock makes it whole */
 	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */
 	bool files_later;    /* who removes it calls kist_container_remove_files, after it has told others */
@@ -107,8 +104,10 @@ int kist_container_find(struct kist *k, const char *text, char id[65], struct ki
 void kist_container_reload_name(struct kist_container *c);
 /* All of the record, of a handle that is brief. */
 int kist_container_whole(struct kist_container *c, struct kist_error *err);
-/* For lists: what they show, and the state. */
-int kist_container_load_brief(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
+/* For lists: the fields with these flags, and the state. */
+struct kist_recall;
+int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, struct kist_recall *recall,
+                              struct kist_container **out, struct kist_error *err);
 /* The record as it is now: update and others change it. */
 int kist_container_reload_config(struct kist_container *c, struct kist_error *err);
 /* Before a rename, beside the record: both names, for who removes the container if the rename does not end. */
@@ -134,12 +133,17 @@ int kist_container_trylock(struct kist_container *c); /* 0, -EWOULDBLOCK, or -ES
 int kist_container_lock_take(struct kist_container *c, bool nonblock, bool making);
 void kist_container_unlock(struct kist_container *c);
 int kist_container_reload(struct kist_container *c, struct kist_error *err); /* state alone, no settling */
+/* Of a brief handle. */
+int kist_container_reload_brief(struct kist_container *c, struct kist_recall *recall, struct kist_error *err);
 int kist_container_settle(struct kist_container *c, struct kist_error *err); /* needs the lock */
 int kist_container_save(struct kist_container *c, struct kist_error *err);   /* state; needs the lock */
 /* The monitor's own record, in the run directory from before the launch until clean-up: it finds the container of a
  * torn state, and what a monitor left that was killed before the state knew of it. */
 #define KIST_LIVE_RECORD "monitor"
 int kist_container_save_live(struct kist_container *c, struct kist_error *err);
+/* runroot/monitors/ID is there from before that record until after it, so that lists need not look for it at each. */
+#define KIST_MONITORS "monitors"
+void kist_container_unmark(struct kist *k, const char *id);
 bool kist_container_has_leftovers(const struct kist_container *c); /* such a record of a container that does not run */
 bool kist_status_has_process(int status);
 struct kist_exit;

@@ -1,6 +1,7 @@
 /* All containers, and sweeping what crashed processes left between the records. Nothing here waits for a lock. */
 #include "core/internal.h"
 #include "core/pod.h"
+#include "core/recall.h"
 #include "core/volume.h"
 
 #include "core/base/fs.h"
@@ -53,6 +54,21 @@ static void sweep_halfmade(struct kist *k, const char *id)
 	kist_volumes_forget(k, id, true);
 	kist_remove_tree(k->containers, id);
 	kist_remove_tree(k->run_containers, id);
+	kist_container_unmark(k, id);
+}
+
+/* Marks whose containers are gone. */
+static void sweep_marks(struct kist *k)
+{
+	KIST_CLOSE int dir = openat(k->runroot, KIST_MONITORS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *marks = dir < 0 ? NULL : open_list(dir);
+
+	for (struct dirent *entry; marks && (entry = readdir(marks));)
+		if (is_id(entry->d_name) && !kist_exists_at(k->containers, entry->d_name) &&
+		    !kist_exists_at(k->run_containers, entry->d_name))
+			kist_container_unmark(k, entry->d_name);
+	if (marks)
+		closedir(marks);
 }
 
 static void sweep_names(struct kist *k)
@@ -97,15 +113,23 @@ void kist_containers_sweep(struct kist *k)
 		closedir(records);
 	if (runs)
 		closedir(runs);
+	sweep_marks(k);
 	sweep_names(k);
 }
 
-bool kist_container_settle_unwatched(struct kist_container *c)
+static bool is_in_order(const struct kist_container *c, bool may_have_leftovers)
+{
+	if (kist_status_has_process(c->state.status) || c->state.status == KIST_STOPPED)
+		return kist_container_monitor_alive(c);
+	return !may_have_leftovers || !kist_container_has_leftovers(c);
+}
+
+static bool settle_unwatched(struct kist_container *c, bool may_have_leftovers)
 {
 	int status = c->state.status;
 	bool live = kist_status_has_process(status) || status == KIST_STOPPED;
 
-	if (live ? kist_container_monitor_alive(c) : !kist_container_has_leftovers(c))
+	if (is_in_order(c, may_have_leftovers))
 		return true;
 	int r = kist_container_trylock(c); /* makes it whole */
 	if (r < 0)
@@ -128,30 +152,72 @@ bool kist_container_settle_unwatched(struct kist_container *c)
 	return true;
 }
 
-static int by_id(const void *a, const void *b)
+bool kist_container_settle_unwatched(struct kist_container *c)
 {
-	const struct kist_container *x = *(struct kist_container *const *)a, *y = *(struct kist_container *const *)b;
-
-	return strcmp(x->config.id, y->config.id);
+	return settle_unwatched(c, true);
 }
 
-static int id_order(const void *id, const void *item)
+struct ids {
+	char (*ids)[65];
+	size_t n;
+};
+
+static int id_order(const void *a, const void *b)
 {
-	return strcmp(id, (*(struct kist_container *const *)item)->config.id);
+	return memcmp(a, b, 64);
+}
+
+static bool ids_have(const struct ids *ids, const char *id)
+{
+	return ids->n && bsearch(id, ids->ids, ids->n, sizeof(*ids->ids), id_order);
+}
+
+/* The ids in a directory, in order. What a crash left between them is noted. */
+static int ids_read(int dir, struct ids *out, bool *sweep)
+{
+	DIR *stream = open_list(dir);
+	size_t room = 0;
+
+	if (!stream)
+		return -errno;
+	for (struct dirent *entry; (entry = readdir(stream));) {
+		*sweep = *sweep || kist_has_prefix(entry->d_name, KIST_TMP_PREFIX);
+		if (!is_id(entry->d_name))
+			continue;
+		if (out->n == room) {
+			room = room ? room * 2 : 16;
+			out->ids = kist_grow(out->ids, room, sizeof(*out->ids));
+		}
+		memcpy(out->ids[out->n++], entry->d_name, sizeof(*out->ids));
+	}
+	closedir(stream);
+	if (out->n)
+		qsort(out->ids, out->n, sizeof(*out->ids), id_order);
+	return 0;
+}
+
+/* The containers that may have a monitor's record. */
+static int marked_read(struct kist *k, struct ids *out)
+{
+	KIST_CLOSE int dir = openat(k->runroot, KIST_MONITORS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool sweep = false;
+
+	if (dir < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return ids_read(dir, out, &sweep);
 }
 
 /* A run directory without a record: of a maker that died before its first step on disk, or of a lock taken on what was
  * just removed. Those in the list are known to have one. */
-static bool has_strays(struct kist *k, struct kist_container **list, size_t n)
+static bool has_strays(struct kist *k, const struct ids *known, const struct ids *marked)
 {
 	DIR *runs = open_list(k->run_containers);
 	bool found = false;
 
-	if (n)
-		qsort(list, n, sizeof(struct kist_container *), by_id);
+	for (size_t i = 0; i < marked->n && !found; i++)
+		found = !ids_have(known, marked->ids[i]) && !kist_exists_at(k->containers, marked->ids[i]);
 	for (struct dirent *entry; runs && !found && (entry = readdir(runs));)
-		found = is_id(entry->d_name) &&
-		        !(n && bsearch(entry->d_name, list, n, sizeof(struct kist_container *), id_order)) &&
+		found = is_id(entry->d_name) && !ids_have(known, entry->d_name) &&
 		        !kist_exists_at(k->containers, entry->d_name);
 	if (runs)
 		closedir(runs);
@@ -167,66 +233,119 @@ int kist_container_by_creation(const void *a, const void *b)
 	return strcmp(x->config.id, y->config.id);
 }
 
-typedef int (*load_fn)(struct kist *k, const char *id, struct kist_container **out, struct kist_error *err);
+/* A walk over all: whole records without a recall. */
+struct walk {
+	struct kist *k;
+	struct kist_recall *recall;
+	unsigned flags;
+	void (*visit)(struct kist_container *c, void *arg); /* takes c over */
+	void *arg;
+	char ***broken;
+	struct ids marked;
+	bool sweep, orphans;
+};
 
-static int list_all(struct kist *k, load_fn load, struct kist_container ***out, size_t *n, char ***broken,
+static void walk_one(struct walk *w, const char *id)
+{
+	struct kist_container *c = NULL;
+
+	int r = w->recall ? kist_container_load_brief(w->k, id, w->flags, w->recall, &c, NULL)
+	                  : kist_container_load_bare(w->k, id, &c, NULL);
+	w->sweep = w->sweep || r == -ENOENT;
+	if (r < 0 && r != -ENOENT && w->broken)
+		kist_strv_add(w->broken, id);
+	if (r < 0)
+		return;
+	/* Thousands of handles must not hold thousands of descriptors. */
+	bool stays = settle_unwatched(c, ids_have(&w->marked, id));
+	kist_close_fd(&c->dir);
+	if (!stays) {
+		kist_container_free(c);
+		return;
+	}
+	w->orphans = w->orphans || (c->config.infra && !kist_pod_has_record(w->k, c->config.pod));
+	w->visit(c, w->arg);
+}
+
+static int walk(struct walk *w, bool brief, struct kist_error *err)
+{
+	struct ids ids = { 0 };
+
+	int r = ids_read(w->k->containers, &ids, &w->sweep);
+	/* After the list: who is in it has its mark before its record. */
+	if (r == 0)
+		r = marked_read(w->k, &w->marked);
+	if (r < 0) {
+		free(ids.ids);
+		return kist_fail_errno(err, -r, "read the list of containers");
+	}
+	w->recall = brief ? kist_recall_open(w->k, ids.n) : NULL;
+	for (size_t i = 0; i < ids.n; i++)
+		walk_one(w, ids.ids[i]);
+	kist_recall_close(w->recall);
+	if (has_strays(w->k, &ids, &w->marked) || w->sweep)
+		kist_containers_sweep(w->k);
+	if (w->orphans)
+		kist_pods_sweep(w->k);
+	free(ids.ids);
+	free(w->marked.ids);
+	return 0;
+}
+
+struct list {
+	struct kist_container **list;
+	size_t n, room;
+};
+
+static void list_add(struct kist_container *c, void *arg)
+{
+	struct list *l = arg;
+
+	if (l->n == l->room) {
+		l->room = l->room ? l->room * 2 : 16;
+		l->list = kist_grow(l->list, l->room, sizeof(struct kist_container *));
+	}
+	l->list[l->n++] = c;
+}
+
+static int list_all(struct kist *k, bool brief, unsigned flags, struct kist_container ***out, size_t *n, char ***broken,
                     struct kist_error *err)
 {
-	struct kist_container **list = NULL;
-	size_t count = 0, room = 0;
-	bool sweep = false, orphans = false;
-	DIR *records = open_list(k->containers);
+	struct list l = { 0 };
+	struct walk w = { .k = k, .flags = flags, .visit = list_add, .arg = &l, .broken = broken };
 
-	if (!records)
-		return kist_fail_errno(err, errno, "read the list of containers");
-	for (struct dirent *entry; (entry = readdir(records));) {
-		struct kist_container *c = NULL;
-		if (kist_has_prefix(entry->d_name, KIST_TMP_PREFIX))
-			sweep = true;
-		if (!is_id(entry->d_name))
-			continue;
-		int r = load(k, entry->d_name, &c, NULL);
-		if (r == -ENOENT)
-			sweep = true;
-		else if (r < 0 && broken)
-			kist_strv_add(broken, entry->d_name);
-		if (r < 0)
-			continue;
-		/* Thousands of handles must not hold thousands of descriptors. */
-		bool stays = kist_container_settle_unwatched(c);
-		kist_close_fd(&c->dir);
-		if (!stays) {
-			kist_container_free(c);
-			continue;
-		}
-		if (count == room) {
-			room = room ? room * 2 : 16;
-			list = kist_grow(list, room, sizeof(struct kist_container *));
-		}
-		orphans = orphans || (c->config.infra && !kist_pod_has_record(k, c->config.pod));
-		list[count++] = c;
-	}
-	closedir(records);
-	if (has_strays(k, list, count) || sweep)
-		kist_containers_sweep(k);
-	if (orphans)
-		kist_pods_sweep(k);
-	if (count)
-		qsort(list, count, sizeof(struct kist_container *), kist_container_by_creation);
-	*out = list;
-	*n = count;
+	int r = walk(&w, brief, err);
+	if (r < 0)
+		return r;
+	if (l.n)
+		qsort(l.list, l.n, sizeof(struct kist_container *), kist_container_by_creation);
+	*out = l.list;
+	*n = l.n;
 	return 0;
 }
 
 int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken, struct kist_error *err)
 {
-	return list_all(k, kist_container_load_bare, out, n, broken, err);
+	return list_all(k, false, 0, out, n, broken, err);
 }
 
-int kist_container_list_brief(struct kist *k, struct kist_container ***out, size_t *n, char ***broken,
+static unsigned brief_flags(bool filters)
+{
+	return filters ? KIST_FIELD_BRIEF | KIST_FIELD_FILTER : KIST_FIELD_BRIEF;
+}
+
+int kist_container_list_brief(struct kist *k, bool filters, struct kist_container ***out, size_t *n, char ***broken,
                               struct kist_error *err)
 {
-	return list_all(k, kist_container_load_brief, out, n, broken, err);
+	return list_all(k, true, brief_flags(filters), out, n, broken, err);
+}
+
+int kist_container_walk_brief(struct kist *k, bool filters, void (*visit)(struct kist_container *c, void *arg),
+                              void *arg, char ***broken, struct kist_error *err)
+{
+	struct walk w = { .k = k, .flags = brief_flags(filters), .visit = visit, .arg = arg, .broken = broken };
+
+	return walk(&w, true, err);
 }
 
 void kist_container_list_free(struct kist_container **list, size_t n)

@@ -177,7 +177,8 @@ static int boot_refresh(struct kist *k, struct kist_error *err)
 		return 0; /* another process was faster */
 	if (seen.len > 0)
 		kist_debug("new boot: clearing %s", k->settings.runroot);
-	static const char *const stale[] = { "containers", "exits", "images", "net", "store", "volumes" };
+	static const char *const stale[] = { "containers", "exits", "images", KIST_MONITORS,
+		                             "list",       "net",   "store",  "volumes" };
 	for (size_t i = 0; i < KIST_COUNT(stale); i++) {
 		int r = kist_remove_tree(k->runroot, stale[i]);
 		if (r < 0)
@@ -388,22 +389,6 @@ static int record_sound(int dir, const char *name, const struct kist_table *tabl
 		return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: its checksum line is missing or wrong",
 		                 table->what);
 	return 0;
-}
-
-int kist_record_read_brief(int dir, const char *name, const struct kist_table *table, unsigned flags, void *object,
-                           struct kist_error *err)
-{
-	KIST_STR struct kist_str text = { 0 };
-	struct kist_error problem = { 0 };
-
-	int r = record_sound(dir, name, table, &text, err);
-	if (r < 0)
-		return r;
-	if (strlen(kist_str_get(&text)) == text.len &&
-	    kist_kv_read_brief(table, text.data, flags, object, &problem) == 0)
-		return 0;
-	kist_table_release(table, object);
-	return kist_fail(err, KIST_ERR_CORRUPT, EBADMSG, "%s is damaged: %s", table->what, problem.text);
 }
 
 int kist_record_read(int dir, const char *name, const struct kist_table *table, void *object, char ***extra,

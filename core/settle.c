@@ -4,6 +4,7 @@
 #include "core/exec_session.h"
 #include "core/launch_hooks.h"
 #include "core/network.h"
+#include "core/recall.h"
 #include "core/restart.h"
 
 #include "cgroup/cgroup.h"
@@ -11,6 +12,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/proc.h"
+#include "core/base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,13 +77,33 @@ static bool live_read(struct kist_container *c, struct kist_container_state *out
 	return false;
 }
 
+static int mark(struct kist_container *c, struct kist_error *err)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), KIST_MONITORS "/%.64s", c->config.id);
+	for (int i = 0; symlinkat("monitor", c->k->runroot, path) < 0 && errno != EEXIST; i++)
+		if (i > 0 || errno != ENOENT || (mkdirat(c->k->runroot, KIST_MONITORS, 0700) < 0 && errno != EEXIST))
+			return kist_fail_errno(err, errno, "mark container %.12s", c->config.id);
+	return 0;
+}
+
+void kist_container_unmark(struct kist *k, const char *id)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), KIST_MONITORS "/%.64s", id);
+	unlinkat(k->runroot, path, 0);
+}
+
 int kist_container_save_live(struct kist_container *c, struct kist_error *err)
 {
 	int run = kist_container_rundir(c, err);
+	int r = run < 0 ? run : mark(c, err);
 
-	return run < 0 ? run
-	               : kist_record_write(run, KIST_LIVE_RECORD, &kist_container_state_table, &c->state, NULL, false,
-	                                   err);
+	return r < 0 ? r
+	             : kist_record_write(run, KIST_LIVE_RECORD, &kist_container_state_table, &c->state, NULL, false,
+	                                 err);
 }
 
 /* A torn state of a container that runs: commands pause and stop it, and only the state said so. The group tells of the
@@ -97,49 +119,69 @@ static void live_refine(struct kist_container *c)
 		c->state.status = KIST_PAUSED;
 }
 
-int kist_container_reload(struct kist_container *c, struct kist_error *err)
+/* Takes over what was read, or what else is known: r says how that went. */
+static int state_take(struct kist_container *c, int r, struct kist_container_state *state, char **extra,
+                      const struct kist_error *problem, struct kist_error *err)
 {
-	struct kist_container_state state;
-	char **extra = NULL;
-	struct kist_error problem = { 0 };
-
-	kist_table_init_brief(&kist_container_state_table, 0, &state);
-	char path[80];
-
-	snprintf(path, sizeof(path), "%s/state", c->config.id);
-	/* A brief handle is never written back as it is: it need not keep what it does not know. */
-	int r = c->brief      ? kist_record_read_brief(c->k->containers, path, &kist_container_state_table, 0, &state,
-	                                               &problem)
-	        : c->dir >= 0 ? kist_record_read(c->dir, "state", &kist_container_state_table, &state, &extra, &problem)
-	                      : kist_record_read(c->k->containers, path, &kist_container_state_table, &state, &extra,
-	                                         &problem);
-	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND && problem.kind != KIST_ERR_CORRUPT) {
-		kist_table_release(&kist_container_state_table, &state);
+	if (r < 0 && problem->kind != KIST_ERR_NOT_FOUND && problem->kind != KIST_ERR_CORRUPT) {
+		kist_table_release(&kist_container_state_table, state);
 		kist_strv_free(extra);
 		if (err)
-			*err = problem;
+			*err = *problem;
 		return kist_context(err, "container %.12s", c->config.id);
 	}
 	bool live = false;
 	if (r < 0) {
 		/* Torn or never written: what it said is lost, what else is known decides. */
-		kist_table_release(&kist_container_state_table, &state);
-		kist_table_init(&kist_container_state_table, &state);
+		kist_table_release(&kist_container_state_table, state);
+		kist_table_init(&kist_container_state_table, state);
 		kist_strv_free(extra);
 		extra = NULL;
-		live = live_read(c, &state);
+		live = live_read(c, state);
 		if (!live)
-			kist_table_init(&kist_container_state_table, &state);
+			kist_table_init(&kist_container_state_table, state);
 	}
 	kist_table_release(&kist_container_state_table, &c->state);
 	kist_strv_free(c->state_extra);
-	c->state = state;
+	c->state = *state;
 	c->state_extra = extra;
 	if (live)
 		live_refine(c);
-	else if (r < 0 || !kist_streq(state.boot, c->k->boot))
+	else if (r < 0 || !kist_streq(state->boot, c->k->boot))
 		state_reset(c);
 	return 0;
+}
+
+int kist_container_reload(struct kist_container *c, struct kist_error *err)
+{
+	struct kist_container_state state;
+	char **extra = NULL;
+	struct kist_error problem = { 0 };
+	char path[80];
+
+	kist_table_init(&kist_container_state_table, &state);
+	snprintf(path, sizeof(path), "%s/state", c->config.id);
+	int r = c->dir >= 0 ? kist_record_read(c->dir, "state", &kist_container_state_table, &state, &extra, &problem)
+	                    : kist_record_read(c->k->containers, path, &kist_container_state_table, &state, &extra,
+	                                       &problem);
+	return state_take(c, r, &state, extra, &problem, err);
+}
+
+/* Such a handle is never written back as it is: it need not keep what it does not know. */
+int kist_container_reload_brief(struct kist_container *c, struct kist_recall *recall, struct kist_error *err)
+{
+	struct kist_container_state state = { 0 };
+	KIST_STR struct kist_str text = { 0 };
+	struct kist_error problem = { 0 };
+
+	int r = kist_recall_read(recall, c->config.id, KIST_RECALL_STATE, &text);
+	if (r == 0 && kist_kv_read_brief(&kist_container_state_table, text.data, 0, &state, NULL) < 0)
+		r = -EBADMSG;
+	if (r == -ENOENT || r == -EBADMSG)
+		problem.kind = r == -ENOENT ? KIST_ERR_NOT_FOUND : KIST_ERR_CORRUPT;
+	else if (r < 0)
+		kist_fail_errno(&problem, -r, "read container state");
+	return state_take(c, r, &state, NULL, &problem, err);
 }
 
 int kist_container_save(struct kist_container *c, struct kist_error *err)

@@ -276,7 +276,7 @@ static void init_fields(const struct kist_table *table, unsigned flags, void *ob
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct kist_field *field = &table->fields[i];
 
-		if ((field->flags & flags) != flags)
+		if (!kist_field_is_wanted(field, flags))
 			continue;
 		if (field->type == KIST_F_STRUCT)
 			init_fields(field->table, 0, kist_field_at(field, object));

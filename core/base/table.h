@@ -60,6 +60,7 @@ enum kist_field_flags {
 	KIST_FIELD_NO_JSON = 4,  /* only in key=value form */
 	KIST_FIELD_NO_KV = 8,    /* only in JSON */
 	KIST_FIELD_BRIEF = 16,   /* what a list shows: kist_kv_read_brief reads it */
+	KIST_FIELD_FILTER = 32,  /* what filters of lists ask for beyond that */
 };
 
 struct kist_field {
@@ -110,8 +111,10 @@ bool kist_table_equal(const struct kist_table *table, const void *a, const void 
  * the lines that no field took, kept for the next write (NULL: they are an error that names the key). */
 void kist_kv_write(const struct kist_table *table, const void *object, char *const *extra, struct kist_str *out);
 int kist_kv_read(const struct kist_table *table, const char *text, void *object, char ***extra, struct kist_error *err);
-/* Of a text whose checksum is right, into an object of zeros: the fields with all of these flags, for lists of
- * thousands. Others stay zero and have no default, lines that no field takes are passed over. The text is used up. */
+/* Whether a line is of a field with one of these flags; without flags, of any. */
+bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const char *line);
+/* Of a text whose checksum is right, into an object of zeros: what kist_kv_is_wanted, for lists of thousands. Other
+ * fields stay zero and have no default, lines that no field takes are passed over. The text is used up. */
 int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flags, void *object,
                        struct kist_error *err);
 /* The same for bytes that may hold a NUL, which is an error. */

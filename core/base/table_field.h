@@ -14,6 +14,11 @@ static inline size_t *kist_field_count(const struct kist_field *field, const voi
 	return (size_t *)(void *)((char *)(uintptr_t)object + field->count_offset);
 }
 
+static inline bool kist_field_is_wanted(const struct kist_field *field, unsigned flags)
+{
+	return flags == 0 || (field->flags & flags);
+}
+
 /* One value in one text: everything but the lists and the nested structs. */
 bool kist_field_is_scalar(const struct kist_field *field);
 bool kist_field_is_opt(const struct kist_field *field);

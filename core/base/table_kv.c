@@ -511,12 +511,14 @@ int kist_kv_read(const struct kist_table *table, const char *text, void *object,
 
 /* --- for lists -------------------------------------------------------------------------------------------------- */
 
-static bool is_wanted(const struct kist_table *table, unsigned flags, const char *key, size_t len)
+bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const char *line)
 {
+	size_t len = strcspn(line, ".=");
+
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct kist_field *field = &table->fields[i];
-		if ((field->flags & flags) == flags && field->key[0] == key[0] && strncmp(field->key, key, len) == 0 &&
-		    field->key[len] == '\0')
+		if (kist_field_is_wanted(field, flags) && field->key[0] == line[0] &&
+		    strncmp(field->key, line, len) == 0 && field->key[len] == '\0')
 			return true;
 	}
 	return false;
@@ -531,7 +533,7 @@ int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flag
 		next = line + strcspn(line, "\n");
 		if (*next)
 			*next++ = '\0';
-		if (!is_wanted(table, flags, line, strcspn(line, ".=")))
+		if (!kist_kv_is_wanted(table, flags, line))
 			continue;
 		char *equals = strchr(line, '=');
 		struct assignment a = { line, equals ? equals + 1 : NULL };

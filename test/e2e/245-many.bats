@@ -67,3 +67,61 @@ not_more()
 	rm -r "$ROOT/containers" "$ROOT/names" "$RUNROOT/containers"
 	clean
 }
+
+# What changed less than two seconds ago is not kept.
+records_are_settled()
+{
+	[ "$(find "$ROOT/containers" -newerct '3 seconds ago' | wc -l)" -eq 0 ]
+}
+
+@test "ps of hundreds reads what has changed since the last one, shows nothing stale, and does without what it kept" {
+	local id other before
+	"$E2E_MANY" "$ROOT" "$RUNROOT" 600 exited
+	until_true 10 records_are_settled
+	kist ps -aq >/dev/null
+	# shellcheck disable=SC2154 # set by calls
+	calls list ps -a
+	equal 0 "$(grep -cE 'openat\(.*(/config|/state)"' "$STORE/trace")" 'records opened'
+	[ "$list_calls" -lt $((2 * 600 + 150)) ] || fail "$list_calls calls for 600 containers"
+	before=$(kist ps -a --no-trunc)
+	equal 601 "$(wc -l <<<"$before")"
+	rm "$RUNROOT/list"
+	equal "$(kist ps -a --no-trunc | sed 's/[0-9]* seconds ago/-/g')" "$(sed 's/[0-9]* seconds ago/-/g' <<<"$before")"
+	[ -s "$RUNROOT/list" ] || fail 'it is written again'
+
+	kist rename many-5 other
+	contains "$(kist ps -a)" ' other'
+	lacks "$(kist ps -a)" 'many-5 '
+	equal 1 "$(kist ps -aq --filter name=^other$ | wc -l)"
+	equal 300 "$(kist ps -aq --filter label=tier=web | wc -l)"
+	kist rm many-7 >/dev/null
+	equal 599 "$(kist ps -aq | wc -l)"
+	kist create --name late --restart=always busybox true >/dev/null
+	contains "$(kist ps -a)" ' late'
+	equal 1 "$(kist ps -aq --filter restart-policy=always | wc -l)"
+	kist run --name ran busybox sh -c 'exit 3' || true
+	matches 'Exited \(3\) .* ran' "$(kist ps -a)"
+
+	# Changed in place, with the old size and the old time of change that a user can set.
+	id=$(kist inspect --format '{{.Id}}' many-6)
+	other=$ROOT/containers/$id
+	touch -r "$other/config" "$STORE/time"
+	sed 's/name=many-6/name=many-9/' "$other/config" >"$STORE/changed"
+	dd if="$STORE/changed" of="$other/config" conv=notrunc status=none
+	touch -r "$STORE/time" "$other/config"
+	run -0 --separate-stderr kist ps -a
+	contains "$stderr" "container ${id:0:12}: container config is damaged"
+	lacks "$output" "${id:0:12}"
+	kist rm --force "$id" >/dev/null
+
+	# What is kept is damaged: it is not believed.
+	before=$(kist ps -a --format '{{.ID}}' | sort)
+	printf x | dd of="$RUNROOT/list" bs=1 seek=20000 conv=notrunc status=none
+	equal "$before" "$(kist ps -aq | sort)"
+	truncate -s 1000 "$RUNROOT/list"
+	equal "$before" "$(kist ps -aq | sort)"
+	: >"$RUNROOT/list"
+	equal "$before" "$(kist ps -aq | sort)"
+	rm -r "$ROOT/containers" "$ROOT/names" "$RUNROOT/containers"
+	clean
+}

@@ -241,7 +241,7 @@ snapshot()
 entries()
 {
 	local file
-	for file in "$ROOT"/{containers,names,pods,users}/{*,.[!.]*} "$RUNROOT"/containers/{*,.[!.]*}; do
+	for file in "$ROOT"/{containers,names,pods,users}/{*,.[!.]*} "$RUNROOT"/{containers,monitors}/{*,.[!.]*}; do
 		[ ! -e "$file" ] && [ ! -L "$file" ] || [[ $file == */.lock ]] || echo "$file"
 	done
 }

@@ -157,7 +157,7 @@ static void test_list_brief(void **state)
 	config.stop_timeout = 77;
 	assert_int_equal(kist_container_create(k, &config, &made, NULL), 0);
 	kist_container_config_clear(&config);
-	assert_int_equal(kist_container_list_brief(k, &list, &n, &broken, NULL), 0);
+	assert_int_equal(kist_container_list_brief(k, false, &list, &n, &broken, NULL), 0);
 	assert_int_equal(n, 1);
 	assert_null(broken);
 	assert_true(list[0]->brief);
@@ -187,7 +187,7 @@ static void test_list_brief(void **state)
 	int dir = kist_container_dir(made);
 	assert_int_equal(kist_read_file(dir, "config", KIST_RECORD_MAX, &text), 0);
 	assert_int_equal(kist_replace_file(dir, "config", text.data, text.len - 20, 0600, 0), 0);
-	assert_int_equal(kist_container_list_brief(k, &list, &n, &broken, NULL), 0);
+	assert_int_equal(kist_container_list_brief(k, false, &list, &n, &broken, NULL), 0);
 	assert_int_equal(n, 0);
 	assert_string_equal(broken[0], made->config.id);
 	kist_container_list_free(list, n);
