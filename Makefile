@@ -198,6 +198,7 @@ build/bench/many: test/bench/many.c build/libkist-test.a
 bench: build/bench/bare build/bench/timeit build/bench/dns build/bench/many
 	+$(Q)$(MAKE) --no-print-directory static
 	$(Q)test/bench/bench.sh
+	$(Q)test/bench/oci.sh
 	$(Q)test/bench/network.sh
 	$(Q)test/bench/import.sh
 
