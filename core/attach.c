@@ -61,7 +61,7 @@ void kist_attach_free(struct kist_attach *a)
 	free(a);
 }
 
-int kist_attach_connect(struct kist_container *c, struct kist_error *err)
+static int connect_to(struct kist_container *c, int flags, struct kist_error *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int run = kist_container_rundir(c, err);
@@ -70,12 +70,27 @@ int kist_attach_connect(struct kist_container *c, struct kist_error *err)
 		return run;
 	/* A path below /proc/self/fd fits sun_path whatever the run directory is called. */
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/attach", run);
-	KIST_CLOSE int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	KIST_CLOSE int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 	if (sock < 0)
 		return kist_fail_errno(err, errno, "make socket");
 	if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return kist_fail_errno(err, errno, "connect to the monitor of container %.12s", c->config.id);
 	return kist_steal_fd(&sock);
+}
+
+int kist_attach_connect(struct kist_container *c, struct kist_error *err)
+{
+	return connect_to(c, 0, err);
+}
+
+void kist_monitor_stop_by(struct kist_container *c, int64_t moment)
+{
+	struct kist_msg_stop stop = { .moment = moment, .run = c->state.run };
+
+	/* Not to wait for a monitor that stands still. */
+	KIST_CLOSE int sock = connect_to(c, SOCK_NONBLOCK, NULL);
+	if (sock < 0 || kist_msg_send(sock, KIST_MSG_STOP, &stop, sizeof(stop)) < 0)
+		kist_debug("container %s: its monitor was not told of the stop: %m", c->config.name);
 }
 
 int kist_attach_open(struct kist_container *c, struct kist_attach **out, struct kist_error *err)

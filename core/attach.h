@@ -21,5 +21,8 @@ int kist_attach_connect(struct kist_container *c, struct kist_error *err);
 /* Tells the monitor that a record has changed, and waits until it has taken that in: it never waits for the lock, which
  * may be the caller's. One that has just seen the container's end has nothing to answer any more: 0. */
 int kist_monitor_tell(struct kist_container *c, char type, const void *data, size_t len, struct kist_error *err);
+/* Lets the monitor end the run at that moment (boot time), should the command that stops it be gone by then. Needs the
+ * lock. */
+void kist_monitor_stop_by(struct kist_container *c, int64_t moment);
 
 #endif

@@ -269,6 +269,7 @@ static const struct kist_field state_fields[] = {
 	STATE(BOOL, oom_killed),
 	STATE(BOOL, stopped_by_user),
 	STATE(BOOL, stopped_by_host),
+	STATE(BOOL, stopped_to_restart),
 	STATE(BOOL, restarting),
 	STATE(U32, run),
 	STATE(U32, restart_count),

@@ -225,10 +225,11 @@ struct kist_container_state {
 	int exit_code; /* -1: unknown (the monitor was killed) */
 	bool exited;   /* exit_code is of a run that ended */
 	bool oom_killed;
-	bool stopped_by_user; /* the last end was a user's doing; kept over a reboot */
-	bool stopped_by_host; /* it was the host's, by 'kist shutdown' or the monitor's SIGTERM */
-	bool restarting;      /* stopped, and its monitor waits for the next run */
-	uint32_t run;         /* counts inits: which run exit_code belongs to */
+	bool stopped_by_user;    /* the last end was a user's doing; kept over a reboot */
+	bool stopped_by_host;    /* it was the host's, by 'kist shutdown' or the monitor's SIGTERM */
+	bool stopped_to_restart; /* whoever ends it starts it again, unless a stop takes this away */
+	bool restarting;         /* stopped, and its monitor waits for the next run */
+	uint32_t run;            /* counts inits: which run exit_code belongs to */
 	uint32_t restart_count;
 	uint32_t mounts;                     /* how often 'mount' has it on the host */
 	char *cgroup;                        /* path below the hierarchy's root; NULL: none */

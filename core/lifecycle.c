@@ -85,14 +85,26 @@ static int await_monitor(struct kist_container *c, struct kist_error *err)
 	}
 }
 
+/* Whoever stopped it to start it again finds out, with the lock, whether it still is to be. */
+static int check_again(struct kist_container *c, enum kist_stopper who, struct kist_error *err)
+{
+	if (who != KIST_STOPPED_TO_RESTART || c->state.stopped_to_restart)
+		return 0;
+	kist_container_unlock(c);
+	return kist_fail(err, KIST_ERR_STOPPED, EALREADY,
+	                 "restart %s: another command stopped it meanwhile: it stays as it is", c->config.name);
+}
+
 /* The lock of a container that no monitor is about to start again, for who wants to do that himself. */
-static int lock_idle(struct kist_container *c, enum kist_call call, struct kist_error *err)
+static int lock_idle(struct kist_container *c, enum kist_call call, enum kist_stopper who, struct kist_error *err)
 {
 	for (;;) {
 		int r = lock_for(c, call, err);
+		if (r == 0)
+			r = check_again(c, who, err);
 		if (r < 0 || !kist_restart_pending(c))
 			return r;
-		kist_restart_cancel(c, KIST_STOPPED_BY_USER);
+		kist_restart_cancel(c, who);
 		r = await_monitor(c, err);
 		if (r < 0)
 			return r;
@@ -173,14 +185,12 @@ static int readiness(const struct kist_container *c, struct kist_start *start, s
 	                       : 0;
 }
 
-int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session,
-                         struct kist_error *err)
+static int start_by(struct kist_container *c, enum kist_stopper who, const struct kist_start *start,
+                    struct kist_attach **session, struct kist_error *err)
 {
-	static const struct kist_start plain = { 0 };
 	KIST_CLOSE int control = -1, starting = -1;
-
-	start = start ? start : &plain;
 	struct kist_start heard = *start;
+
 	int r = readiness(c, &heard, err);
 	if (r < 0)
 		return r;
@@ -191,7 +201,7 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 	r = start->recursive ? kist_dependencies_start(c, err) : 0;
 	if (r < 0)
 		return named(c, "start", err);
-	r = lock_idle(c, KIST_CALL_START, err);
+	r = lock_idle(c, KIST_CALL_START, who, err);
 	if (r < 0)
 		return r;
 	r = c->state.status == KIST_CREATED ? start_created(c, start, &control, err)
@@ -209,14 +219,21 @@ int kist_container_start(struct kist_container *c, const struct kist_start *star
 	return 0;
 }
 
+static const struct kist_start plain;
+
+int kist_container_start(struct kist_container *c, const struct kist_start *start, struct kist_attach **session,
+                         struct kist_error *err)
+{
+	return start_by(c, KIST_STOPPED_BY_USER, start ? start : &plain, session, err);
+}
+
 int kist_container_init(struct kist_container *c, struct kist_error *err)
 {
-	static const struct kist_start plain = { 0 };
 	KIST_CLOSE int control = -1, starting = -1;
 
 	int r = kist_pod_infra_start(c, &starting, err);
 	if (r == 0)
-		r = lock_idle(c, KIST_CALL_INIT, err);
+		r = lock_idle(c, KIST_CALL_INIT, KIST_STOPPED_BY_USER, err);
 	if (r < 0)
 		return r;
 	r = launch(c, &plain, false, &control, err);
@@ -280,10 +297,12 @@ static void stop_ask(struct kist_container *c, int64_t timeout, enum kist_stoppe
 	s->at_gate = c->state.status == KIST_CREATED;
 	/* Said before the signal, so that whoever sees the exit knows that it was asked for. */
 	c->state.status = s->at_gate ? KIST_CREATED : KIST_STOPPING;
-	kist_stop_note(c, who);
 	if (s->at_gate)
 		timeout = 0;
 	s->deadline = kist_now_boot() + timeout * KIST_NSEC_PER_SEC;
+	/* Before it is said, so that no stop is left to nobody: who asked for it may be killed at any moment. */
+	kist_monitor_stop_by(c, s->deadline);
+	kist_stop_note(c, who);
 	if (s->pidfd >= 0 && timeout > 0)
 		kist_pidfd_signal(s->pidfd, c->config.stop_signal);
 }
@@ -303,7 +322,11 @@ int kist_stop_begin(struct kist_container *c, int64_t timeout, enum kist_stopper
 	}
 	r = kist_call_check(KIST_CALL_STOP, (enum kist_status)c->state.status, err);
 	if (r < 0) {
-		kist_container_unlock(c);
+		/* Nor does whoever stopped it to start it again. */
+		if (c->state.stopped_to_restart)
+			kist_stop_note(c, who);
+		else
+			kist_container_unlock(c);
 		return kist_context(err, "container %s", c->config.name);
 	}
 	stop_ask(c, timeout < 0 ? c->config.stop_timeout : timeout, who, s);
@@ -323,11 +346,11 @@ int kist_stop_end(struct kist_container *c, struct kist_stopping *s, struct kist
 }
 
 /* Needs the lock; gives it up. */
-static int stop_locked(struct kist_container *c, int64_t timeout, struct kist_error *err)
+static int stop_locked(struct kist_container *c, int64_t timeout, enum kist_stopper who, struct kist_error *err)
 {
 	struct kist_stopping s = { .pidfd = -1 };
 
-	stop_ask(c, timeout, KIST_STOPPED_BY_USER, &s);
+	stop_ask(c, timeout, who, &s);
 	return kist_stop_end(c, &s, err);
 }
 
@@ -367,8 +390,23 @@ int kist_container_stop_all(struct kist_container *const *list, size_t n, int64_
 	return kist_error_is_set(&first) ? -first.errnum : 0;
 }
 
+/* Needs the lock; gives it up. 1: there was nothing to stop. */
+static int stop_to_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	if (c->state.status == KIST_RUNNING || c->state.status == KIST_CREATED)
+		return stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, KIST_STOPPED_TO_RESTART, err);
+	if (kist_restart_pending(c)) {
+		kist_restart_cancel(c, KIST_STOPPED_TO_RESTART);
+		return await_monitor(c, err);
+	}
+	kist_container_unlock(c);
+	return 1;
+}
+
 int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
 {
+	struct kist_error problem = { 0 };
+
 	int r = not_batched(c, err);
 	if (r == 0)
 		r = lock_for(c, KIST_CALL_RESTART, err);
@@ -379,15 +417,20 @@ int kist_container_restart(struct kist_container *c, int64_t timeout, struct kis
 		kist_container_unlock(c);
 		return named(c, "restart", err);
 	}
-	if (c->state.status == KIST_RUNNING || c->state.status == KIST_CREATED)
-		r = stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, err);
-	else
-		kist_container_unlock(c);
+	uint32_t run = c->state.run;
+	r = stop_to_restart(c, timeout, err);
 	if (r < 0)
 		return named(c, "restart", err);
-	r = kist_container_start(c, NULL, NULL, err);
+	bool stopped = r == 0;
+	r = start_by(c, stopped ? KIST_STOPPED_TO_RESTART : KIST_STOPPED_BY_USER, &plain, NULL, &problem);
+	/* Somebody else has started it again. */
+	if (r < 0 && stopped && problem.kind == KIST_ERR_STATE && c->state.status == KIST_RUNNING &&
+	    c->state.run != run)
+		r = 0;
 	if (r == 0)
 		kist_container_event(c, "restart");
+	else if (err)
+		*err = problem;
 	return r;
 }
 
@@ -557,7 +600,7 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err)
 	if (!dead) {
 		/* At the gate, or on its way to its end: that is finished first. */
 		bool at_gate = c->state.status == KIST_CREATED;
-		r = stop_locked(c, 0, err);
+		r = stop_locked(c, 0, KIST_STOPPED_BY_USER, err);
 		if (r == 0 && at_gate)
 			r = never_ran(c, err);
 		return r < 0 ? named(c, "clean up", err) : 0;
@@ -606,7 +649,11 @@ static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_er
 	if (status == KIST_RUNNING || status == KIST_STOPPING || status == KIST_PAUSED || status == KIST_CREATED) {
 		/* Frozen processes take no SIGTERM; one that is being stopped was asked already: both are killed. */
 		bool ask = status == KIST_RUNNING;
-		int r = stop_locked(c, !ask ? 0 : timeout < 0 ? c->config.stop_timeout : timeout, err);
+		int r = stop_locked(c,
+		                    !ask          ? 0
+		                    : timeout < 0 ? c->config.stop_timeout
+		                                  : timeout,
+		                    KIST_STOPPED_BY_USER, err);
 		if (r < 0)
 			return r;
 	} else if (kist_restart_pending(c)) {

@@ -103,7 +103,7 @@ static int state_begin(struct monitor *m, enum kist_status status, struct kist_e
 	state->finished = 0;
 	state->exit_code = 0;
 	state->exited = state->oom_killed = state->restarting = false;
-	state->stopped_by_user = state->stopped_by_host = false;
+	state->stopped_by_user = state->stopped_by_host = state->stopped_to_restart = false;
 	free(state->error);
 	state->error = NULL;
 	free(state->boot);
@@ -293,36 +293,47 @@ bool monitor_owns(const struct monitor *m)
 	return m->c->state.monitor_pid == getpid();
 }
 
+void monitor_run_over(struct monitor *m)
+{
+	struct kist_container *c = m->c;
+	struct kist_error err = { 0 };
+
+	c->files_later = true;
+	int r = c->config.auto_remove ? kist_container_remove_locked(c, &err) : kist_container_cleanup_locked(c, &err);
+	if (r < 0)
+		kist_log(KIST_LOG_ERROR, "%s", err.text);
+	bool removed = r == 0 && c->gone;
+	kist_container_unlock(c);
+	if (removed)
+		kist_container_drop_image(c);
+}
+
 /* True: the container runs again after a while, and what its last run had is free. */
 static bool clean_up(struct monitor *m)
 {
 	struct kist_container *c = m->c;
 	struct kist_error err = { 0 };
-	bool again = false;
 
 	/* Settling, which comes with the lock, takes the exit record into the state. */
-	int r = monitor_lock(m, &err);
-	if (r < 0) {
+	if (monitor_lock(m, &err) < 0) {
 		kist_debug("%s", err.text);
 		return false;
 	}
-	if (monitor_owns(m)) {
-		/* No disk took the record: the state has it at least. */
-		if (kist_status_has_process(c->state.status))
-			kist_container_take_exit(c, &m->end);
-		c->files_later = true;
-		again = monitor_restart_begin(m);
-		if (!again)
-			r = c->config.auto_remove ? kist_container_remove_locked(c, &err)
-			                          : kist_container_cleanup_locked(c, &err);
-		if (r < 0)
-			kist_log(KIST_LOG_ERROR, "%s", err.text);
+	if (!monitor_owns(m)) {
+		kist_container_unlock(c);
+		return false;
 	}
-	bool removed = r == 0 && !again && c->gone;
-	kist_container_unlock(c);
-	if (removed)
-		kist_container_drop_image(c);
-	return again;
+	/* No disk took the record: the state has it at least. */
+	if (kist_status_has_process(c->state.status))
+		kist_container_take_exit(c, &m->end);
+	if (m->stops_itself)
+		kist_container_event(c, "stop");
+	if (monitor_restart_begin(m)) {
+		kist_container_unlock(c);
+		return true;
+	}
+	monitor_run_over(m);
+	return false;
 }
 
 /* What a run leaves to do once its first process is dead. */
@@ -464,6 +475,8 @@ static int launch_meanwhile(void *arg, struct kist_error *err)
 /* From the record to a container that runs, or waits at its gate. Needs the lock. */
 int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_error *err)
 {
+	m->stops_itself = false;
+	m->stop_by = 0;
 	int r = announce(m, err);
 	if (r == 0)
 		r = write_pidfile(m->c->config.conmon_pidfile, getpid(), err);
@@ -557,15 +570,31 @@ static int sooner(int a, int b)
 	return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
+void monitor_stop_by(struct monitor *m, int64_t moment)
+{
+	if (!m->stop_by || moment < m->stop_by)
+		m->stop_by = moment;
+}
+
+/* Boot time when the run is over at the latest, 0: there is no such time. */
+static int64_t last_moment(const struct monitor *m)
+{
+	int64_t most = m->c->config.timeout * KIST_NSEC_PER_SEC;
+
+	if (!most || m->phase != MONITOR_RUNNING)
+		return m->stop_by;
+	return m->stop_by && m->stop_by < m->began + most ? m->stop_by : m->began + most;
+}
+
 /* Milliseconds until something is due, -1: nothing is. What is due now is done. */
 static int next_timeout(struct monitor *m)
 {
 	int clients = sooner(monitor_clients_timeout(m), monitor_notify_timeout(m));
-	int64_t most = m->c->config.timeout * KIST_NSEC_PER_SEC;
+	int64_t last = last_moment(m);
 
-	if (!most || m->phase != MONITOR_RUNNING)
+	if (!last)
 		return clients;
-	int64_t left = (m->began + most - kist_now_boot()) / KIST_NSEC_PER_MSEC + 1;
+	int64_t left = (last - kist_now_boot()) / KIST_NSEC_PER_MSEC + 1;
 	if (left <= 0) {
 		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
 		left = 1000; /* its end wakes us before that */

@@ -28,9 +28,10 @@ enum kist_msg_type {
 	KIST_MSG_EXEC = 'X',      /* key=value text of struct kist_msg_exec; fds 0-2, and further ones to preserve */
 	KIST_MSG_EXEC_SIZE = 'V', /* struct kist_msg_exec_size */
 	KIST_MSG_ORDER = 'B',     /* to a monitor that was started ahead: text "ID FLAGS ROWS COLS"; fd: the lock */
-	KIST_MSG_CONFIG = 'U',    /* the health check is another one: read it again; the same comes back */
-	KIST_MSG_NETWORK = 'N',   /* the state has other networks: read it again; the same comes back.
-	                           * uint32_t: index in the container of a link to remove, or 0 */
+	KIST_MSG_STOP = 'Q',    /* struct kist_msg_stop: a command stops it, and may be killed before it has done so */
+	KIST_MSG_CONFIG = 'U',  /* the health check is another one: read it again; the same comes back */
+	KIST_MSG_NETWORK = 'N', /* the state has other networks: read it again; the same comes back.
+	                         * uint32_t: index in the container of a link to remove, or 0 */
 	/* monitor -> command */
 	KIST_MSG_CREATED = 'C',
 	KIST_MSG_STARTED = 'G',
@@ -46,6 +47,11 @@ enum kist_msg_type {
 struct kist_msg_attach {
 	uint8_t output; /* wants stdout and stderr */
 	uint8_t owner;  /* the foreground command: the container is paced by its reader without bound */
+};
+
+struct kist_msg_stop {
+	int64_t moment; /* boot time: SIGKILL ends it */
+	uint32_t run;   /* which one is meant */
 };
 
 struct kist_msg_size {

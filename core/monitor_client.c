@@ -243,6 +243,14 @@ static void client_message(struct monitor *m, struct client *client, char type, 
 		if (len == sizeof(uint32_t))
 			monitor_network_changed(m, client, data);
 		break;
+	case KIST_MSG_STOP:
+		if (len == sizeof(struct kist_msg_stop)) {
+			struct kist_msg_stop stop;
+			memcpy(&stop, data, sizeof(stop));
+			if (stop.run == m->c->state.run && m->phase != MONITOR_DEAD)
+				monitor_stop_by(m, stop.moment);
+		}
+		break;
 	case KIST_MSG_CONFIG:
 		monitor_health_changed(m, client);
 		break;

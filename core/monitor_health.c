@@ -1,6 +1,7 @@
 /* The monitor's health checks. A timer on the clock that no step moves; one check at a time; a check that hangs is
  * killed with all that it started; its output is kept up to a bound, and the rest is read and thrown away. */
 #include "core/monitor_internal.h"
+#include "core/restart.h"
 
 #include "cgroup/cgroup.h"
 #include "core/base/clock.h"
@@ -34,6 +35,7 @@ struct monitor_health {
 	int64_t begun;    /* wall */
 	int64_t deadline; /* boot; of the one that runs */
 	int64_t started;  /* boot; of the container */
+	int due;          /* enum kist_health_action that the last outcome asks for */
 	struct kist_str output;
 	struct kist_health record;
 };
@@ -48,11 +50,12 @@ static bool in_startup(const struct monitor *m)
 	return kist_health_test(config_of(m), &m->health->record) == config_of(m)->startup_test;
 }
 
+/* 0: never. */
 static void timer_set(struct monitor_health *h, int64_t boot)
 {
 	struct itimerspec when = { .it_value = { boot / KIST_NSEC_PER_SEC, boot % KIST_NSEC_PER_SEC } };
 
-	if (boot > 0 && timerfd_settime(h->timer.fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
+	if (timerfd_settime(h->timer.fd, TFD_TIMER_ABSTIME, &when, NULL) < 0)
 		kist_debug("health check: set timer: %m");
 }
 
@@ -60,8 +63,8 @@ static void schedule(struct monitor *m)
 {
 	int64_t interval = in_startup(m) ? config_of(m)->startup_interval : config_of(m)->interval;
 
-	if (interval > 0)
-		timer_set(m->health, kist_now_boot() + interval);
+	/* The timer may still be set to the end of the check that has just ended. */
+	timer_set(m->health, interval > 0 ? kist_now_boot() + interval : 0);
 }
 
 /* --- the record -----------------------------------------------------------------------------------------------------
@@ -130,49 +133,45 @@ static void answer(struct monitor *m, int32_t code, unsigned least)
 /* --- consequences ---------------------------------------------------------------------------------------------------
  */
 
-/* A process of its own: stopping waits for this monitor, and a restart brings another one. */
-static void act_apart(struct monitor *m, bool restart)
+/* As a command stops it, but that nobody needs to wait: the loop does. Needs the lock; gives it up. */
+static void stop(struct monitor *m, enum kist_stopper who)
 {
-	const struct kist_settings settings = m->k->settings;
-	struct kist_error err = { 0 };
-	struct kist *k = NULL;
-	struct kist_container *c = NULL;
-	pid_t pid = fork();
+	struct kist_container *c = m->c;
 
-	if (pid < 0)
-		kist_log(KIST_LOG_ERROR, "container %.12s: health check: fork: %m", m->c->config.id);
-	if (pid != 0)
-		return;
-	/* The container's pipes and terminal must not be held open by this one. */
-	kist_close_from(3, -1);
-	setsid();
-	int r = kist_open_at(&k, settings.root, settings.runroot, settings.volatile_, &err);
-	if (r == 0) {
-		k->settings.events = settings.events;
-		r = kist_container_load(k, m->c->config.id, &c, &err);
-	}
-	if (r == 0)
-		r = restart ? kist_container_restart(c, -1, &err) : kist_container_stop(c, -1, &err);
-	if (r < 0 && err.kind != KIST_ERR_STOPPED && err.kind != KIST_ERR_REMOVED)
-		kist_log(KIST_LOG_ERROR, "health check: %s", err.text);
-	_exit(0);
+	c->state.status = KIST_STOPPING;
+	kist_stop_note(c, who);
+	m->stops_itself = true;
+	monitor_stop_by(m, kist_now_boot() + c->config.stop_timeout * KIST_NSEC_PER_SEC);
+	if (c->config.stop_timeout > 0)
+		kist_pidfd_signal(m->launch.child.pidfd, c->config.stop_signal);
 }
 
-static void act(struct monitor *m, int action)
+/* Does what is due, or sets the timer for another try: whoever has the lock may be about to stop it. */
+static void act(struct monitor *m)
 {
-	switch (action) {
-	case KIST_HEALTH_KILL:
+	struct monitor_health *h = m->health;
+	struct kist_container *c = m->c;
+	int due = h->due;
+
+	h->due = KIST_HEALTH_NONE;
+	if (due == KIST_HEALTH_KILL)
 		kist_pidfd_signal(m->launch.child.pidfd, SIGKILL);
-		break;
-	case KIST_HEALTH_RESTART:
-		act_apart(m, true);
-		break;
-	case KIST_HEALTH_STOP:
-		act_apart(m, false);
-		break;
-	default:
-		break;
+	/* A check fails too when the container ends beside it. */
+	if ((due != KIST_HEALTH_RESTART && due != KIST_HEALTH_STOP) || kist_pidfd_wait(m->launch.child.pidfd, 0) == 0)
+		return;
+	int r = kist_container_trylock(c);
+	bool busy = r == -EWOULDBLOCK;
+	if (r == 0)
+		r = kist_container_locked(c, 0, NULL);
+	bool paused = r == 0 && c->state.status == KIST_PAUSED;
+	if (busy || paused) {
+		h->due = due;
+		timer_set(h, kist_now_boot() + (busy ? BUSY_RETRY : PAUSED_RETRY));
 	}
+	if (r == 0 && c->state.status == KIST_RUNNING)
+		stop(m, due == KIST_HEALTH_RESTART ? KIST_STOPPED_BY_CHECK : KIST_STOPPED_BY_USER);
+	else if (r == 0)
+		kist_container_unlock(c);
 }
 
 static void conclude(struct monitor *m, int code, const char *output, size_t len)
@@ -200,10 +199,13 @@ static void conclude(struct monitor *m, int code, const char *output, size_t len
 	kist_str_free(&h->output);
 	malloc_trim(0);
 	schedule(m);
+	if (h->record.status == KIST_HEALTH_HEALTHY)
+		h->due = KIST_HEALTH_NONE;
 	if (step == KIST_HEALTH_FAILING && before != KIST_HEALTH_UNHEALTHY)
-		act(m, config->on_failure);
+		h->due = config->on_failure;
 	else if (step == KIST_HEALTH_HOPELESS)
-		act(m, KIST_HEALTH_RESTART);
+		h->due = KIST_HEALTH_RESTART;
+	act(m);
 }
 
 /* --- one check ------------------------------------------------------------------------------------------------------
@@ -391,6 +393,8 @@ static void timer_ready(struct monitor *m, struct watch *w, uint32_t events)
 		return;
 	if (m->health->pid)
 		overdue(m);
+	else if (m->health->due)
+		act(m);
 	else
 		begin(m);
 }
@@ -438,16 +442,9 @@ void monitor_health_begin(struct monitor *m)
 /* What the check has found out so far holds on. */
 static void retime(struct monitor *m)
 {
-	static const struct itimerspec never = { 0 };
-	int64_t interval = in_startup(m) ? config_of(m)->startup_interval : config_of(m)->interval;
-
 	/* One that runs ends by the time that it had. */
-	if (m->health->pid)
-		return;
-	if (interval > 0)
+	if (!m->health->pid)
 		schedule(m);
-	else
-		timerfd_settime(m->health->timer.fd, 0, &never, NULL);
 }
 
 void monitor_health_changed(struct monitor *m, struct client *client)

@@ -82,6 +82,8 @@ struct monitor {
 	int64_t began;         /* the last run; boot time */
 	int64_t delay;         /* between the last two runs, 0: there was one */
 	bool host_stops;       /* SIGTERM came: no further run */
+	bool stops_itself;     /* this run, for its health: no command tells of the stop */
+	int64_t stop_by;       /* boot time: SIGKILL ends this run; 0: no stop is under way */
 };
 
 /* loop (monitor.c) */
@@ -98,6 +100,10 @@ bool monitor_owns(const struct monitor *m); /* with the lock */
 int monitor_launch(struct monitor *m, bool go, unsigned preserve, struct kist_error *err);
 void monitor_child_kill(struct monitor *m);
 void monitor_run_close(struct monitor *m);
+/* Cleans up after the last run, or removes what removes itself. Needs the lock; gives it up. */
+void monitor_run_over(struct monitor *m);
+/* A stop's last moment, boot time. Of several the first one holds. Who asked for it may be gone by then. */
+void monitor_stop_by(struct monitor *m, int64_t moment);
 
 /* between runs (monitor_restart.c) */
 void monitor_terminate(struct monitor *m); /* SIGTERM: the host goes down, or a command has changed the state */

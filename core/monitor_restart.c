@@ -101,6 +101,8 @@ static void run_failed(struct monitor *m, const struct kist_error *err)
 	c->state.pid = 0;
 	c->state.pid_start = 0;
 	c->state.restarting = true;
+	/* From here on it is the policy's. */
+	c->state.stopped_to_restart = false;
 	free(c->state.error);
 	c->state.error = kist_strdup(err->text);
 	if (kist_container_save(c, NULL) < 0)
@@ -125,13 +127,11 @@ static enum again restart(struct monitor *m)
 	if (m->host_stops && !c->state.stopped_by_user)
 		c->state.stopped_by_host = true;
 	if (kist_container_reload_config(c, &err) < 0 || !kist_restart_wanted(c)) {
-		kist_error_clear(&err);
-		if (kist_container_cleanup_locked(c, &err) < 0)
-			kist_log(KIST_LOG_ERROR, "%s", err.text);
-		kist_container_unlock(c);
+		monitor_run_over(m);
 		return AGAIN_NEVER;
 	}
-	c->state.restart_count++;
+	if (!c->state.stopped_to_restart)
+		c->state.restart_count++;
 	kist_container_event(c, "restart");
 	input_reset(m);
 	int r = run_again(m, &err);
@@ -152,8 +152,10 @@ bool monitor_restart_await(struct monitor *m)
 	int64_t ran = m->began ? kist_now_boot() - m->began : 0;
 
 	for (;;) {
-		m->delay = kist_restart_delay(&m->c->config, m->delay, ran);
-		rest(m, m->delay);
+		if (!m->c->state.stopped_to_restart) {
+			m->delay = kist_restart_delay(&m->c->config, m->delay, ran);
+			rest(m, m->delay);
+		}
 		enum again next = restart(m);
 		if (next != AGAIN_LATER)
 			return next == AGAIN_RUNS;

@@ -77,6 +77,8 @@ bool kist_restart_wanted(const struct kist_container *c)
 
 	if (!state->exited || state->stopped_by_user || state->stopped_by_host)
 		return false;
+	if (state->stopped_to_restart)
+		return true;
 	switch (kist_restart_policy_of(&c->config)) {
 	case KIST_RESTART_ON_FAILURE:
 		return state->exit_code != 0 &&
@@ -141,10 +143,11 @@ bool kist_restart_pending(const struct kist_container *c)
 
 void kist_stop_note(struct kist_container *c, enum kist_stopper who)
 {
-	if (who == KIST_STOPPED_BY_USER)
-		c->state.stopped_by_user = true;
-	else
+	c->state.stopped_to_restart = who == KIST_STOPPED_TO_RESTART || who == KIST_STOPPED_BY_CHECK;
+	if (who == KIST_STOPPED_BY_HOST)
 		c->state.stopped_by_host = true;
+	else if (who != KIST_STOPPED_BY_CHECK)
+		c->state.stopped_by_user = true;
 	if (kist_container_save(c, NULL) < 0)
 		kist_debug("container %s: state could not be saved: %m", c->config.name);
 	kist_container_unlock(c);

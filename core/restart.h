@@ -14,8 +14,8 @@ enum kist_restart_policy kist_restart_policy_of(const struct kist_container_conf
 /* For create and update: the policy is known and goes with the rest. */
 int kist_restart_check(const struct kist_container_config *config, struct kist_error *err);
 
-/* Whether the policy wants another run after the one that ended: libpod's shouldRestart. A user's stop and the host's
- * own are not ends by themselves. */
+/* Whether the policy or a health check wants another run after the one that ended: libpod's shouldRestart. A user's
+ * stop and the host's own are not ends by themselves. */
 bool kist_restart_wanted(const struct kist_container *c);
 /* Whether 'kist boot' starts it: always; unless-stopped where no user stopped it last. */
 bool kist_restart_at_boot(const struct kist_container *c);
@@ -28,10 +28,15 @@ int64_t kist_restart_delay(const struct kist_container_config *config, int64_t l
  * called where processes can be made: kist->no_spawn tells. */
 int kist_restart_adopt(struct kist_container *c, struct kist_error *err);
 
-enum kist_stopper { KIST_STOPPED_BY_USER, KIST_STOPPED_BY_HOST };
+enum kist_stopper {
+	KIST_STOPPED_BY_USER,
+	KIST_STOPPED_BY_HOST,
+	KIST_STOPPED_TO_RESTART, /* by a command, which starts it again */
+	KIST_STOPPED_BY_CHECK,   /* of its health: its monitor starts it again */
+};
 /* Its process is dead and its monitor lives: on the way to clean-up, or waiting for the next run. */
 bool kist_restart_pending(const struct kist_container *c);
-/* Records who ends it, before that is done. Needs the lock; gives it up. */
+/* Records who ends it, before that is done; the last one holds. Needs the lock; gives it up. */
 void kist_stop_note(struct kist_container *c, enum kist_stopper who);
 /* No further run: the monitor is told so and finishes. Needs the lock; gives it up. The caller waits for the monitor.
  */

@@ -47,7 +47,7 @@ static void state_reset(struct kist_container *c)
 	state->pid_start = state->monitor_start = 0;
 	state->restart_count = 0;
 	state->mounts = 0;
-	state->stopped_by_host = state->restarting = false;
+	state->stopped_by_host = state->stopped_to_restart = state->restarting = false;
 	free(state->cgroup);
 	state->cgroup = NULL;
 	kist_container_state_forget_network(state);

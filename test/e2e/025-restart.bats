@@ -95,6 +95,86 @@ monitor_of()
 	stays 2 state_is kill exited
 }
 
+@test "restart policies: a stop, a kill, a removal and a pause are final, whenever they come" {
+	local i rounds=${KIST_TEST_CYCLES:-4} fast
+	fast="$(kist_command) --set restart_delay=30 --set restart_delay_max=30"
+	crashing() { $fast run -d --name c --restart always busybox sh -c 'sleep 0.05; exit 3' >/dev/null; }
+	at_random() { sleep "0.$(printf %03d $((RANDOM % 300)))"; }
+	crashing
+	for ((i = 0; i < rounds; i++)); do
+		at_random
+		run -0 kist stop -t 0 c
+		equal exited "$(state_of c)" "after stop $i"
+		[ "$((i % 4))" -ne 0 ] || stays 3 state_is c exited || fail "it runs again after stop $i"
+		run -0 kist start c
+	done
+	for ((i = 0; i < rounds; i++)); do
+		at_random
+		# For the moment of its clean-up there is nothing to send a signal to.
+		kist kill c >/dev/null 2>&1 || continue
+		in_state c exited || fail "after kill $i"
+		[ "$((i % 4))" -ne 0 ] || stays 3 state_is c exited || fail "it runs again after kill $i"
+		run -0 kist start c
+	done
+	for ((i = 0; i < rounds; i++)); do
+		at_random
+		kist pause c >/dev/null 2>&1 || continue
+		stays 2 state_is c paused || fail "it is '$(state_of c)' after pause $i"
+		run -0 kist unpause c
+	done
+	kist rm -f -t 0 c >/dev/null
+	for ((i = 0; i < rounds; i++)); do
+		crashing
+		at_random
+		run -0 kist rm -f -t 0 c
+		run -1 kist container exists c
+	done
+}
+
+@test "restart: a stop beside it is what holds, and a stop whose command is killed is carried out all the same" {
+	local i pid
+	kist run -d --name c busybox sh -c 'trap "" TERM; echo ready; while :; do sleep 0.05; done' >/dev/null
+	until_true 10 log_has c ready
+	kist restart -t 100 c >/dev/null 2>"$STORE/restart.err" 3>&- &
+	pid=$!
+	in_state c stopping
+	run -0 kist stop -t 0 c
+	run -125 wait "$pid"
+	contains "$(cat "$STORE/restart.err")" 'another command stopped it meanwhile'
+	stays 5 state_is c exited
+	# A kill only hurries it.
+	kist start c >/dev/null
+	kist restart -t 100 c >/dev/null 3>&- &
+	pid=$!
+	in_state c stopping
+	run -0 kist kill c
+	wait "$pid"
+	equal running "$(state_of c)"
+	# Several at once: at the end it is stopped.
+	for i in 1 2 3 4 5; do
+		kist restart -t 0 c >/dev/null 2>&1 3>&- &
+		kist restart -t 0 c >/dev/null 2>&1 3>&- &
+		sleep "0.0$((RANDOM % 10))"
+		run -0 kist stop -t 0 c
+		wait
+		kist stop -t 0 c >/dev/null
+		equal exited "$(state_of c)" "round $i"
+		run -0 kist start c
+	done
+	# Nobody waits for the end of the grace time but the monitor.
+	for i in stop restart 'rm -f'; do
+		in_state c running
+		# shellcheck disable=SC2086 # two words
+		$(kist_command) $i -t 2 c >/dev/null 2>&1 3>&- &
+		pid=$!
+		in_state c stopping
+		kill -9 "$pid"
+		in_state c exited 8
+		equal 137 "$(inspect c State.ExitCode)"
+		kist start c >/dev/null
+	done
+}
+
 @test "restart policies: a user's signal is not an end by itself, a crash is" {
 	kist run -d --name c --restart unless-stopped busybox sh -c 'trap "exit 1" HUP; echo ready; while :; do sleep 0.1; done' >/dev/null
 	until_true 10 log_has c ready

@@ -127,9 +127,8 @@ becomes()
 	engine_error kist update --health-cmd true
 	equal 'true' "$(kist inspect --format '{{index .Config.Healthcheck.Test 1}}' c)"
 	# Stopped: from the next start on.
-	kist update --no-healthcheck c >/dev/null
 	kist stop -t 0 c >/dev/null
-	kist update --health-cmd true --health-startup-cmd true --health-startup-interval 50ms --health-interval 100ms c >/dev/null
+	kist update --health-startup-cmd true --health-interval 100ms c >/dev/null
 	kist start c >/dev/null
 	becomes c healthy
 }
@@ -146,6 +145,81 @@ becomes()
 		busybox sh -c 'if [ -f /first ]; then touch /again; fi; touch /first; exec sleep 1000' >/dev/null
 	kist wait --condition healthy restart
 	equal 2 "$(kist events --stream=false --filter container=restart --filter event=start | wc -l)"
+}
+
+# Beside a check that restarts it every 0.3 s, by its failures and by those of its startup check.
+restarted_by_check()
+{
+	kist run -d --name c --stop-timeout "$1" --health-cmd false --health-interval 300ms --health-retries 1 --health-on-failure restart busybox "${@:2}" >/dev/null
+}
+
+at_random()
+{
+	sleep "0.$(printf %03d $((RANDOM % 700)))"
+}
+
+@test "health: a stop, a kill, a removal and a pause are final beside restarts by a check, whenever they come" {
+	kist_only
+	local i rounds=${KIST_TEST_CYCLES:-3}
+	# Ends of SIGTERM at once, or of SIGKILL alone.
+	for command in 'trap "exit 0" TERM; while :; do sleep 0.05; done' 'trap "" TERM; while :; do sleep 0.05; done'; do
+		restarted_by_check 0 sh -c "$command"
+		for ((i = 0; i < rounds; i++)); do
+			at_random
+			run -0 kist stop -t 0 c
+			equal exited "$(state_of c)" "after stop $i"
+			[ "$((i % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after stop $i"
+			run -0 kist start c
+		done
+		for ((i = 0; i < rounds; i++)); do
+			at_random
+			# Between two runs there is nothing to send a signal to.
+			kist kill c >/dev/null 2>&1 || continue
+			in_state c exited || fail "after kill $i"
+			[ "$((i % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after kill $i"
+			run -0 kist start c
+		done
+		kist rm -f -t 0 c >/dev/null
+		for ((i = 0; i < rounds; i++)); do
+			restarted_by_check 0 sh -c "$command"
+			at_random
+			run -0 kist rm -f -t 0 c
+			run -1 kist container exists c
+		done
+		restarted_by_check 1 sh -c "$command"
+		for ((i = 0; i < rounds; i++)); do
+			at_random
+			kist pause c >/dev/null 2>&1 || continue
+			stays 2 state_is c paused || fail "it is '$(state_of c)' after pause $i"
+			run -0 kist unpause c
+		done
+		run -0 kist stop -t 0 c
+		stays 5 state_is c exited
+		kist rm c >/dev/null
+	done
+	# What it does beside nobody.
+	restarted_by_check 0 sleep 1000
+	again() { [ "$(kist events --stream=false --filter container=c --filter event=restart | wc -l)" -ge 3 ]; }
+	until_true 20 again
+	equal 0 "$(kist inspect --format '{{.RestartCount}}' c)"
+}
+
+@test "health: a restart by a check keeps the clients, outlives the killing of the monitor, and is none of the policy's" {
+	kist_only
+	local c
+	# The foreground command stays, as it does with a policy; --rm waits for the last end.
+	run -0 kist run --rm --name front --tmpfs /run/up --health-cmd 'test ! -e /run/up/ill' --health-interval 100ms --health-retries 1 --health-on-failure restart --stop-timeout 0 \
+		busybox sh -c 'echo up; [ ! -e /again ] || exec sleep 0.5; touch /again /run/up/ill; sleep 1000'
+	equal 'up up' "$(xargs <<<"$output")"
+	run -1 kist container exists front
+	# Killed while it stops its container for another run: the next command carries on.
+	restarted_by_check 100 sh -c 'trap "" TERM; while :; do sleep 0.05; done'
+	in_state c stopping
+	c=$(kist inspect --format '{{.Id}}' c)
+	kill -9 "$(sed -n 's/^monitor_pid=//p' "$ROOT/containers/$c/state")"
+	came_back() { kist inspect c >/dev/null && kist events --stream=false --filter container=c --filter event=restart | grep -q restart; }
+	until_true 10 came_back
+	run -0 kist rm -f -t 0 c
 }
 
 @test "health: start period, startup check, no check, a file of outcomes" {

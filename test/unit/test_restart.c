@@ -87,7 +87,7 @@ static void test_wanted(void **state)
 
 	(void)state;
 	for (size_t p = 0; p < KIST_COUNT(policies); p++)
-		for (unsigned bits = 0; bits < 64; bits++) {
+		for (unsigned bits = 0; bits < 128; bits++) {
 			struct kist_container c = { 0 };
 			bool limited = bits & 1, reached = bits & 2, failed = bits & 4;
 			c.config.restart_policy = (char *)policies[p];
@@ -98,7 +98,9 @@ static void test_wanted(void **state)
 			c.state.stopped_by_host = bits & 16;
 			c.state.exited = bits & 32;
 			bool by_itself = (bits & 32) && !(bits & 24);
-			bool wanted = by_itself && (p >= 3 || (p == 2 && failed && !(limited && reached)));
+			/* For a health check, whatever the policy says. */
+			c.state.stopped_to_restart = bits & 64;
+			bool wanted = by_itself && (bits & 64 || p >= 3 || (p == 2 && failed && !(limited && reached)));
 			if (kist_restart_wanted(&c) != wanted)
 				fail_msg("policy %s, case %u", policies[p] ? policies[p] : "none", bits);
 			bool boot = p == 3 || (p == 4 && !c.state.stopped_by_user);
