@@ -36,7 +36,8 @@ struct kist_cli_targets {
 		KIST_ORDER_NEEDED_FIRST, /* what others depend on before them: start */
 		KIST_ORDER_NEEDED_LAST,  /* the other way round: stop, rm */
 	} order;                         /* with all and filters */
-	bool print_input;                /* print what the user wrote rather than the id, as podman does */
+	bool passes_over; /* with all and filters: what another command brought into another state meanwhile */
+	bool print_input; /* print what the user wrote rather than the id, as podman does */
 };
 typedef int (*kist_cli_act)(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err);
 int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act,

@@ -26,15 +26,25 @@ static void failed(struct each *e, const struct kist_error *err)
 		e->code = KIST_EXIT_ENGINE;
 }
 
-static void act_on(struct each *e, struct kist_container *c, const char *shown)
+/* It was in the list, and is no longer what it was then. */
+static bool has_changed(const struct each *e, int then, const struct kist_container *c, const struct kist_error *err)
+{
+	if (err->kind == KIST_ERR_REMOVED)
+		return true;
+	return e->targets->passes_over &&
+	       (err->errnum == ESRCH || (err->kind == KIST_ERR_STATE && kist_container_state(c)->status != then));
+}
+
+static void act_on(struct each *e, struct kist_container *c, const char *shown, bool listed)
 {
 	struct kist_error err = { 0 };
+	int then = kist_container_state(c)->status;
 
 	int r = e->act(e->cli, c, e->arg, &err);
-	if (r < 0)
-		failed(e, &err);
-	else if (r == 0)
+	if (r == 0)
 		printf("%s\n", shown);
+	else if (r < 0 && !(listed && has_changed(e, then, c, &err)))
+		failed(e, &err);
 }
 
 static void act_on_name(struct each *e, const char *name)
@@ -49,7 +59,7 @@ static void act_on_name(struct each *e, const char *name)
 	}
 	/* The handle's own string may go with a removal. */
 	KIST_FREE char *shown = kist_strdup(e->targets->print_input ? name : kist_container_id(c));
-	act_on(e, c, shown);
+	act_on(e, c, shown, false);
 	kist_container_free(c);
 }
 
@@ -75,7 +85,7 @@ static int act_on_all(struct each *e, const struct kist_filters *filters, struct
 		if (filters->n && !kist_container_passes(e->cli, filters, list[i]))
 			continue;
 		KIST_FREE char *id = kist_strdup(kist_container_id(list[i]));
-		act_on(e, list[i], id);
+		act_on(e, list[i], id, true);
 	}
 	kist_container_list_free(list, n);
 	return r;
@@ -89,7 +99,7 @@ static int act_on_latest(struct each *e, struct kist_error *err)
 	if (r < 0)
 		return r;
 	KIST_FREE char *id = kist_strdup(kist_container_id(c));
-	act_on(e, c, id);
+	act_on(e, c, id, false);
 	kist_container_free(c);
 	return 0;
 }

@@ -80,6 +80,7 @@ static int stop_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 	struct kist_cli_targets targets = targets_of(o, LIVE | 1u << KIST_STOPPED);
 
 	targets.order = KIST_ORDER_NEEDED_LAST;
+	targets.passes_over = true;
 	return kist_cli_each(cli, &targets, argc, argv, stop_one, o, err);
 }
 
@@ -160,13 +161,7 @@ static int kill_one(struct kist_cli *cli, struct kist_container *c, void *arg, s
 	const struct act_options *o = arg;
 
 	(void)cli;
-	int r = kist_container_kill(c, o->signal_number, err);
-	/* Of all, some may have ended of another's end meanwhile: who shares a PID namespace, say. */
-	if (r < 0 && o->all && (err->kind == KIST_ERR_STATE || err->errnum == ESRCH)) {
-		kist_error_clear(err);
-		return 0;
-	}
-	return r;
+	return kist_container_kill(c, o->signal_number, err);
 }
 
 static int kill_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
@@ -177,6 +172,9 @@ static int kill_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 	if (o->signal_number <= 0)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "signal '%s' is not known", o->signal_name);
 	struct kist_cli_targets targets = targets_of(o, RUNNING | 1u << KIST_STOPPING | 1u << KIST_PAUSED);
+
+	/* Some may have ended of another's end: who shares a PID namespace, say. */
+	targets.passes_over = true;
 	return kist_cli_each(cli, &targets, argc, argv, kill_one, o, err);
 }
 
@@ -226,6 +224,7 @@ static int pause_run(struct kist_cli *cli, void *options, int argc, char **argv,
 {
 	struct kist_cli_targets targets = targets_of(options, RUNNING);
 
+	targets.passes_over = true;
 	return kist_cli_each(cli, &targets, argc, argv, pause_one, NULL, err);
 }
 
@@ -233,6 +232,7 @@ static int unpause_run(struct kist_cli *cli, void *options, int argc, char **arg
 {
 	struct kist_cli_targets targets = targets_of(options, 1u << KIST_PAUSED);
 
+	targets.passes_over = true;
 	return kist_cli_each(cli, &targets, argc, argv, unpause_one, NULL, err);
 }
 

@@ -85,6 +85,13 @@ static int done(const struct kist_pod *pod, const char *event, const struct kist
 
 typedef int (*act_fn)(struct kist_container *c, void *arg, struct kist_error *err);
 
+/* Another command, or its end, was faster. */
+static bool has_changed(const struct kist_container *c, int then, const struct kist_error *problem)
+{
+	return problem->kind == KIST_ERR_REMOVED || problem->errnum == ESRCH ||
+	       (problem->kind == KIST_ERR_STATE && c->state.status != then);
+}
+
 /* On all whose state is in the mask. */
 static int act_on(struct kist_pod *pod, const char *event, unsigned mask, act_fn act, void *arg, struct kist_error *err)
 {
@@ -97,8 +104,8 @@ static int act_on(struct kist_pod *pod, const char *event, unsigned mask, act_fn
 		return r;
 	for (size_t i = 0; i < n; i++) {
 		struct kist_error problem = { 0 };
-		if (mask & 1u << list[i]->state.status && act(list[i], arg, &problem) < 0 &&
-		    problem.kind != KIST_ERR_REMOVED)
+		int then = list[i]->state.status;
+		if (mask & 1u << then && act(list[i], arg, &problem) < 0 && !has_changed(list[i], then, &problem))
 			take(&first, &problem);
 	}
 	kist_container_list_free(list, n);

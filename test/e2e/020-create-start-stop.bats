@@ -337,3 +337,34 @@ load helpers
 	equal 125 "$status"
 	matches 'more than one|ambiguous|multiple' "$output"
 }
+
+@test "stop, kill, pause and unpause of all pass over what another command was faster with" {
+	kist_only
+	local i code round
+	for i in 1 2 3 4 5 6; do
+		kist run -d --name "c$i" busybox sleep 1000 >/dev/null
+	done
+	for round in pause unpause 'kill -s CONT' 'stop -t 0'; do
+		for i in 1 2 3 4 5 6; do
+			kist kill "c$i" >/dev/null 2>&1 3>&- || true
+			kist start "c$i" >/dev/null 2>&1 || true
+			[ "$round" != unpause ] || kist pause "c$i" >/dev/null
+		done
+		# From both ends of the list.
+		(for i in 6 5 4 3 2 1; do kist rm -f -t 0 "c$i"; done) >/dev/null 2>&1 3>&- &
+		code=0
+		# shellcheck disable=SC2086 # words
+		kist $round -a >/dev/null 2>"$STORE/err" || code=$?
+		wait $!
+		equal '0 ' "$code $(cat "$STORE/err")" "$round -a"
+		for i in 1 2 3 4 5 6; do
+			kist run -d --name "c$i" busybox sleep 1000 >/dev/null
+		done
+	done
+	# What cannot be stopped because it is paused, and stays so, is told of.
+	kist pause c1 >/dev/null
+	run -125 kist stop -t 0 -a
+	contains "$output" 'unpause it first'
+	kist unpause c1 >/dev/null
+	kist rm -f -t 0 -a >/dev/null
+}
