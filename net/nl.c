@@ -250,6 +250,12 @@ static void keep_text(struct kist_nl *nl, const struct nlmsghdr *message)
 		snprintf(nl->text, sizeof(nl->text), "%.*s", (int)kist_nl_len(text), (const char *)kist_nl_data(text));
 }
 
+/* An errno as the kernel tells it; a number that is none is no answer. */
+static int told_errno(int told)
+{
+	return told <= 0 && told >= -4095 ? told : -EBADMSG;
+}
+
 /* The message whose acknowledgement ends the reading. The end mark of a transaction is not acknowledged before
  * Linux 6.10, the message before it is. */
 static size_t last_index(const struct kist_nl *nl)
@@ -262,7 +268,7 @@ static int take_ack(struct kist_nl *nl, const struct nlmsghdr *message, int *res
 {
 	const struct nlmsgerr *ack = NLMSG_DATA(message);
 	size_t index = message->nlmsg_seq - nl->seq;
-	int error = ack->error;
+	int error = told_errno(ack->error);
 
 	if (error && -error != nl->messages[index].allowed && *result == 0) {
 		*result = error;
@@ -296,7 +302,7 @@ static int take_message(struct kist_nl *nl, const struct nlmsghdr *message, kist
 		if (message->nlmsg_len >= NLMSG_LENGTH(sizeof(error)))
 			memcpy(&error, NLMSG_DATA(message), sizeof(error));
 		if (error < 0)
-			*result = error;
+			*result = told_errno(error);
 		return 1;
 	}
 	return answer ? answer(arg, message) : 0;

@@ -414,10 +414,11 @@ static int unescape(char *value)
 	return 0;
 }
 
-/* raw: the line as it was written. */
+/* raw: the line as it was written, of the same length; what comes after it is not the caller's. */
 static int read_line(const struct kist_table *table, char *line, const char *raw, void *object, struct seen *seen,
                      char ***extra, struct kist_error *err)
 {
+	const size_t raw_len = strlen(line);
 	struct kist_error local;
 	char *equals = strchr(line, '=');
 	struct assignment a;
@@ -441,7 +442,7 @@ static int read_line(const struct kist_table *table, char *line, const char *raw
 		                 "%s: the value has a carriage return, or a '\\' that is not \\\\, \\n or \\r", line);
 	r = assign(table, object, a.key, &a, &local);
 	if (r == -ENOENT && extra) {
-		kist_strv_take(extra, kist_strndup(raw, strcspn(raw, "\n")));
+		kist_strv_take(extra, kist_strndup(raw, raw_len));
 		return 0;
 	}
 	return r ? kist_fail(err, local.kind, local.errnum, "%s", local.text) : 0;

@@ -9,6 +9,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -68,10 +70,46 @@ static void test_oversized(void **state)
 	kist_nl_close(&nl);
 }
 
+static int answered(uint16_t type, int number)
+{
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+	} message = { .header = { .nlmsg_len = sizeof(message), .nlmsg_type = type, .nlmsg_seq = 7 },
+		      .error = { .error = number } };
+	struct kist_nl nl = { .fd = -1, .seq = 7, .sndbuf = 1 << 20 };
+	int pair[2];
+
+	assert_int_equal(0, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+	nl.fd = pair[0];
+	assert_int_equal(sizeof(message), send(pair[1], &message, sizeof(message), 0));
+	begin(&nl);
+	int r = kist_nl_dump(&nl, NULL, NULL);
+	kist_nl_close(&nl);
+	close(pair[1]);
+	return r;
+}
+
+/* Callers negate what they get. */
+static void test_error_that_is_no_errno(void **state)
+{
+	static const uint16_t types[] = { NLMSG_ERROR, NLMSG_DONE };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(-EPERM, answered(types[i], -EPERM));
+		assert_int_equal(-EBADMSG, answered(types[i], INT32_MIN));
+		assert_int_equal(-EBADMSG, answered(types[i], -4096));
+		assert_int_equal(0, answered(types[i], 0));
+	}
+	assert_int_equal(-EBADMSG, answered(NLMSG_ERROR, 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_oversized),
+		cmocka_unit_test(test_error_that_is_no_errno),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -338,6 +338,20 @@ static void nul_in_kv_is_an_error(void **state)
 	kist_table_release(&every_table, &e);
 }
 
+static void unknown_key_at_the_end_takes_no_more_than_the_text(void **state)
+{
+	static const char text[] = "number=1\nfuture=yes and more";
+	KIST_STRV char **extra = NULL;
+	struct every e;
+
+	(void)state;
+	kist_table_init(&every_table, &e);
+	assert_int_equal(kist_kv_read_bytes(&every_table, text, strlen("number=1\nfuture=yes"), &e, &extra, NULL), 0);
+	assert_int_equal(kist_strv_len(extra), 1);
+	assert_string_equal(extra[0], "future=yes");
+	kist_table_release(&every_table, &e);
+}
+
 static void set_assigns_one_key(void **state)
 {
 	struct kist_error err = { 0 };
@@ -636,6 +650,7 @@ int main(void)
 		cmocka_unit_test(unknown_keys_survive),
 		cmocka_unit_test(bad_kv_is_refused_with_its_line),
 		cmocka_unit_test(nul_in_kv_is_an_error),
+		cmocka_unit_test(unknown_key_at_the_end_takes_no_more_than_the_text),
 		cmocka_unit_test(set_assigns_one_key),
 		cmocka_unit_test(bad_json_is_refused_with_its_path),
 		cmocka_unit_test(json_documents_are_strict),
