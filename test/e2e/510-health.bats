@@ -141,7 +141,7 @@ becomes()
 	sleeper --name stop "${args[@]}" --health-on-failure stop >/dev/null
 	equal 0 "$(kist wait stop)"
 	# Ill at first, and well once it was restarted.
-	kist run -d --name restart --health-cmd 'test -f /again' --health-interval 300ms --health-retries 1 --health-on-failure restart --stop-timeout 0 \
+	kist run -d --name restart --health-cmd 'test -f /again' --health-interval 300ms --health-retries 2 --health-on-failure restart --stop-timeout 0 \
 		busybox sh -c 'if [ -f /first ]; then touch /again; fi; touch /first; exec sleep 1000' >/dev/null
 	kist wait --condition healthy restart
 	equal 2 "$(kist events --stream=false --filter container=restart --filter event=start | wc -l)"
