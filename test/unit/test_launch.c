@@ -486,6 +486,19 @@ static void test_rootfs_target(void **state)
 	box->launch.no_pivot = true;
 	RUN(box, "mount; ls /bin/sh");
 	has_not(box, target);
+	/* On a mount of its own, which goes with the old root. */
+	assert_int_equal(mount("tmpfs", target, "tmpfs", 0, NULL), 0);
+	char *below = kist_asprintf("%s/rootfs", target);
+	assert_int_equal(mkdir(below, 0755), 0);
+	box->launch.rootfs_target = below;
+	RUN(box, "mount; ls /bin/sh");
+	has_not(box, target);
+	box->launch.no_pivot = false;
+	RUN(box, "mount; ls /bin/sh");
+	has_not(box, target);
+	free(below);
+	box->launch.rootfs_target = target;
+	assert_int_equal(umount2(target, 0), 0);
 	assert_int_equal(rmdir(target), 0);
 	SCRIPT(box, "true");
 	assert_true(run(box) < 0);
