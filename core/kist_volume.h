@@ -21,6 +21,7 @@ struct kist_volume {
 	bool copied;              /* it got its content from an image, or had some: never again */
 	bool owned;               /* its top directory has got its owner and mode */
 	struct kist_opt uid, gid; /* owner of the top directory as asked for */
+	uint32_t project;         /* of the file system's quota, which holds the limits of o=size=,inodes=; 0: none */
 };
 void kist_volume_free(struct kist_volume *v);
 /* Makes one. NULL name: 64 random digits. out may be NULL. Wholly there or not at all after a power cut.

@@ -5,6 +5,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
+#include "overlay/quota.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +24,7 @@ static const struct kist_field fields[] = {
 	ROW(STRING, name), ROW(TIME, created), ROW(STRING, driver, .fallback = "local"),
 	ROW(MAP, labels),  ROW(MAP, options),  ROW(BOOL, anonymous),
 	ROW(BOOL, copied), ROW(BOOL, owned),   ROW(OPT_U32, uid),
-	ROW(OPT_U32, gid),
+	ROW(OPT_U32, gid), ROW(U32, project),
 };
 const struct kist_table kist_volume_table = KIST_TABLE("volume config", struct kist_volume, fields);
 
@@ -220,6 +221,20 @@ int kist_volume_open(struct kist *k, const char *name, struct kist_volume **out,
 	return r < 0 ? r : load_by_name(k, full, out, err);
 }
 
+/* The project of a volume that goes: its limit would otherwise stay in the file system. */
+static void forget_project(struct kist *k, int dir, const char *name)
+{
+	struct kist_volume *v = volume_new();
+	char **extra = NULL;
+
+	if (kist_record_read(dir, "config", &kist_volume_table, v, &extra, NULL) == 0)
+		kist_quota_forget(k->volumes, v->project);
+	else
+		kist_debug("volume %s: its record is damaged: a limit of its project may stay", name);
+	kist_strv_free(extra);
+	kist_volume_free(v);
+}
+
 static void sweep_drafts(struct kist *k)
 {
 	int fd = openat(k->volumes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -234,6 +249,8 @@ static void sweep_drafts(struct kist *k)
 		if (dir >= 0 && flock(dir, LOCK_EX | LOCK_NB) < 0)
 			continue; /* at work */
 		kist_debug("sweeping %s of the volumes", entry->d_name);
+		if (dir >= 0 && kist_exists_at(dir, "config"))
+			forget_project(k, dir, entry->d_name);
 		kist_remove_tree(k->volumes, entry->d_name);
 	}
 	if (list)
@@ -302,12 +319,43 @@ static int make_content(int dir, const struct kist_volume *v, const char *user, 
 	return 0;
 }
 
+/* Last in the draft: it is empty then, and its record names the project when a crash leaves it. */
+static int limit_content(int dir, const struct kist_volume *v, struct kist_error *err)
+{
+	struct kist_quota quota = { .project = v->project };
+
+	if (!v->project)
+		return 0;
+	kist_volume_limits(v, &quota.bytes, &quota.inodes);
+	KIST_CLOSE int data = openat(dir, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (data < 0)
+		return kist_fail_errno(err, errno, "open its directory");
+	int r = kist_quota_limit(data, &quota, err);
+	return r < 0 ? r : kist_quota_assign(data, &quota, err);
+}
+
+static int choose_project(struct kist *k, struct kist_volume *v, struct kist_error *err)
+{
+	uint64_t bytes, inodes;
+	char seed[9];
+
+	v->project = 0;
+	kist_volume_limits(v, &bytes, &inodes);
+	if (!bytes && !inodes)
+		return 0;
+	kist_random_hex(seed, 8);
+	int r = kist_quota_check(k->volumes, err);
+	return r < 0 ? r : kist_quota_free_project(k->volumes, (uint32_t)strtoul(seed, NULL, 16), &v->project, err);
+}
+
 static int draft_finish(struct kist *k, const char *draft, int dir, const struct kist_volume *v, const char *user,
                         bool sync, struct kist_error *err)
 {
 	int r = make_content(dir, v, user, err);
 	if (r == 0)
 		r = kist_volume_save(dir, v, sync, err);
+	if (r == 0)
+		r = limit_content(dir, v, err);
 	if (r < 0)
 		return r;
 	/* A volume's directory is never empty, so that a rename cannot replace one. */
@@ -330,8 +378,10 @@ static int draft_make(struct kist *k, const struct kist_volume *v, const char *u
 	if (dir < 0 || flock(dir, LOCK_EX) < 0)
 		return kist_fail_errno(err, errno, "open its directory");
 	int r = draft_finish(k, draft, dir, v, user, sync, err);
-	if (r < 0)
+	if (r < 0) {
+		kist_quota_forget(k->volumes, v->project);
 		kist_remove_tree(k->volumes, draft);
+	}
 	return r;
 }
 
@@ -386,7 +436,9 @@ int kist_volume_create_for(struct kist *k, const struct kist_volume *config, con
 	take_owner(v);
 	v->owned = v->uid.set || v->gid.set;
 	r = kist_exists_at(k->volumes, v->name) ? kist_fail(err, KIST_ERR_EXISTS, EEXIST, "it exists already")
-	                                        : draft_make(k, v, user, sync, err);
+	                                        : choose_project(k, v, err);
+	if (r == 0)
+		r = draft_make(k, v, user, sync, err);
 	if (r < 0)
 		kist_context(err, "volume %s", v->name);
 	else
@@ -456,6 +508,7 @@ static int try_remove(struct kist *k, const char *name, bool force, char ***user
 	/* What is removed below must not come back half under the old name. */
 	if (!k->settings.volatile_)
 		kist_sync_dir(k->volumes);
+	forget_project(k, dir, name);
 	r = kist_remove_tree(k->volumes, aside);
 	return r < 0 ? kist_fail_errno(err, -r, "remove the content of volume %s", name) : 1;
 }

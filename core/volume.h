@@ -36,6 +36,8 @@ int kist_volume_create_for(struct kist *k, const struct kist_volume *config, con
 int kist_volume_mark(int dir, const char *user, bool sync, struct kist_error *err);
 /* Takes a mount of its own off the host before it is removed. dir: locked. volume_data.c. */
 int kist_volume_detach(struct kist *k, const char *name, int dir, struct kist_error *err);
+/* Those of o=size=BYTES,inodes=NUMBER of a volume that is a directory of the store; 0: none. */
+void kist_volume_limits(const struct kist_volume *v, uint64_t *bytes, uint64_t *inodes);
 /* It has a file system or a directory of its own, that its options name. */
 bool kist_volume_is_mounted(const struct kist_volume *v);
 

@@ -39,6 +39,31 @@ static bool is_bind(const struct kist_volume *v)
 	       kist_strv_has(words, "rbind");
 }
 
+static bool is_limit(const char *word)
+{
+	return kist_has_prefix(word, "size=") || kist_has_prefix(word, "inodes=");
+}
+
+/* 0: not a number, or none that limits anything. */
+static uint64_t limit_of(const char *word)
+{
+	const char *value = strchr(word, '=') + 1;
+	uint64_t number;
+
+	int r = kist_has_prefix(word, "size=") ? kist_parse_size(value, &number) : kist_parse_u64(value, &number);
+	return r < 0 ? 0 : number;
+}
+
+void kist_volume_limits(const struct kist_volume *v, uint64_t *bytes, uint64_t *inodes)
+{
+	KIST_STRV char **words = kist_strv_split(option(v, "o"), ',');
+
+	*bytes = *inodes = 0;
+	for (char **word = words; word && *word && !kist_volume_is_mounted(v); word++)
+		if (is_limit(*word))
+			*(kist_has_prefix(*word, "size=") ? bytes : inodes) = limit_of(*word);
+}
+
 static int check_words(const struct kist_volume *v, struct kist_error *err)
 {
 	KIST_STRV char **words = kist_strv_split(option(v, "o"), ',');
@@ -50,9 +75,13 @@ static int check_words(const struct kist_volume *v, struct kist_error *err)
 		if (kist_has_prefix(*word, "uid=") || kist_has_prefix(*word, "gid=")) {
 			if (kist_parse_u32(*word + 4, &id) < 0)
 				return kist_fail(err, KIST_ERR_INVALID, 0, "option o: '%s' is not a number", *word);
-		} else if (kist_has_prefix(*word, "size=") || kist_has_prefix(*word, "inodes=")) {
-			return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-			                 "option o: '%s' is supported for type=tmpfs only", *word);
+		} else if (is_limit(*word)) {
+			if (limit_of(*word) == 0)
+				return kist_fail(err, KIST_ERR_INVALID, 0,
+				                 "option o: '%s': expected a number from 1 on", *word);
+			if (kist_strv_has(words, "noquota"))
+				return kist_fail(err, KIST_ERR_INVALID, 0,
+				                 "option o: '%s' and noquota exclude each other", *word);
 		} else if (**word && !kist_streq(*word, "noquota")) {
 			return kist_fail(err, KIST_ERR_INVALID, 0, "option o: '%s' needs the options type and device",
 			                 *word);

@@ -252,6 +252,8 @@ data_image()
 	equal there "$(kist run --rm -v b:/b busybox cat /b/f)"
 	kist volume rm b
 	equal there "$(cat "$STORE/dir/f")"
+	engine_error kist volume create --opt o=size=1m q
+	contains "$stderr" prjquota
 	kist volume create --opt type=nosuchfs --opt device=/dev/null n
 	run -125 kist run --rm -v n:/n busybox true
 	contains "$output" nosuchfs

@@ -192,7 +192,14 @@ static void test_options_are_checked(void **state)
 		{ "o=bind", KIST_ERR_INVALID },
 		{ "o=noexec", KIST_ERR_INVALID },
 		{ "o=uid=x", KIST_ERR_INVALID },
+		/* The store of this test is on a file system without project quotas. */
 		{ "o=size=1g", KIST_ERR_UNSUPPORTED },
+		{ "o=inodes=7,uid=5", KIST_ERR_UNSUPPORTED },
+		{ "o=noquota", KIST_ERR_NONE },
+		{ "o=size=1g,noquota", KIST_ERR_INVALID },
+		{ "o=size=0", KIST_ERR_INVALID },
+		{ "o=size=x", KIST_ERR_INVALID },
+		{ "o=inodes=1k", KIST_ERR_INVALID },
 		{ "colour=red", KIST_ERR_INVALID },
 	};
 

@@ -34,9 +34,20 @@ quota_suite()
 	check "$type: rm of a full one" 0 - quota_store rm full
 	check "$type: in a user namespace, unlimited" 0 - quota_store run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox true
 	check "$type: in a user namespace" 1 - quota_store run --rm --storage-opt size=2m --uidmap 0:100000:65536 --gidmap 0:100000:65536 busybox dd if=/dev/zero of=/f bs=1M count=5
+	check "$type: a volume with limits" 0 v quota_store volume create -o o=size=8m,inodes=20 v
+	check "$type: a volume sees its limit" 0 8192 quota_store run --rm -v v:/v busybox sh -c 'df -k /v | awk "NR == 2 { print \$2 }"'
+	check_has "$type: and holds no more" 1 'dd: error writing' quota_store run --rm -v v:/v busybox dd if=/dev/zero of=/v/f bs=1M count=20
+	check "$type: nor when its limit was reached before" 1 - quota_store run --rm -v v:/v busybox dd if=/dev/zero of=/v/g bs=1M count=1
+	check "$type: inodes of a volume" 1 - quota_store run --rm -v v:/v busybox sh -c 'rm /v/*; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do echo >/v/$i || exit 1; done'
+	check "$type: another volume is not limited" 0 - quota_store run --rm -v w:/v busybox dd if=/dev/zero of=/v/f bs=1M count=20
+	check "$type: volume rm" 0 - quota_store volume rm v w
+	check "$type: of that name anew, without" 0 - quota_store run --rm -v v:/v busybox dd if=/dev/zero of=/v/f bs=1M count=20
+	check "$type: volume rm again" 0 - quota_store volume rm v
 	# Its superblock lives until the last container's mount is freed, which the kernel does a little later.
 	until_true 100 remounted || fail "$type: mounted without prjquota" "$(grep /tmp/quota /proc/mounts)"
 	check_has "$type: refused without prjquota" 125 'prjquota' quota_store run --storage-opt size=8m busybox true
+	check_has "$type: a volume's limit refused without prjquota" 125 'prjquota' quota_store volume create -o o=size=8m v
+	check "$type: no volume left" 0 '' quota_store volume ls -q
 	check "$type: nothing left" 0 '' quota_store ps -aq
 	umount "/tmp/quota/$type"
 }
