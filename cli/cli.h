@@ -42,6 +42,11 @@ struct kist_cli_targets {
 typedef int (*kist_cli_act)(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err);
 int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act,
                   void *arg, struct kist_error *err);
+/* The same for an act on all of them at once, which tells each of the outcome for every one in the list. */
+typedef void (*kist_cli_act_all)(struct kist_container *const *list, size_t n, void *arg, kist_host_fn each,
+                                 void *each_arg);
+int kist_cli_together(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv,
+                      kist_cli_act_all act, void *arg, struct kist_error *err);
 /* For check(): names, --all and --latest exclude each other, and one of them must be given. */
 int kist_cli_check_targets(bool all, bool latest, int argc, struct kist_error *err);
 

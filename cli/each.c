@@ -11,12 +11,23 @@
 #include <string.h>
 #include <unistd.h>
 
+/* One to act on, as the user wrote it. */
+struct chosen {
+	struct kist_container *c;
+	char *shown;
+	bool listed;
+	int then; /* its state when it was listed */
+};
+
 struct each {
 	struct kist_cli *cli;
 	const struct kist_cli_targets *targets;
 	kist_cli_act act;
+	kist_cli_act_all act_all;
 	void *arg;
 	int code;
+	struct chosen *chosen; /* for act_all */
+	size_t n;
 };
 
 static void failed(struct each *e, const struct kist_error *err)
@@ -27,24 +38,65 @@ static void failed(struct each *e, const struct kist_error *err)
 }
 
 /* It was in the list, and is no longer what it was then. */
-static bool has_changed(const struct each *e, int then, const struct kist_container *c, const struct kist_error *err)
+static bool has_changed(const struct each *e, const struct chosen *one, const struct kist_error *err)
 {
 	if (err->kind == KIST_ERR_REMOVED)
 		return true;
 	return e->targets->passes_over &&
-	       (err->errnum == ESRCH || (err->kind == KIST_ERR_STATE && kist_container_state(c)->status != then));
+	       (err->errnum == ESRCH ||
+	        (err->kind == KIST_ERR_STATE && kist_container_state(one->c)->status != one->then));
 }
 
+/* problem: NULL, or why it failed. */
+static void outcome(struct each *e, const struct chosen *one, const struct kist_error *problem)
+{
+	if (!problem)
+		printf("%s\n", one->shown);
+	else if (!(one->listed && has_changed(e, one, problem)))
+		failed(e, problem);
+}
+
+/* Takes over c. shown: NULL, the id. */
 static void act_on(struct each *e, struct kist_container *c, const char *shown, bool listed)
 {
 	struct kist_error err = { 0 };
-	int then = kist_container_state(c)->status;
+	/* The handle's own string may go with a removal. */
+	struct chosen one = { c, kist_strdup(shown ? shown : kist_container_id(c)), listed,
+		              kist_container_state(c)->status };
 
+	if (e->act_all) {
+		e->chosen = kist_grow(e->chosen, e->n + 1, sizeof(*e->chosen));
+		e->chosen[e->n++] = one;
+		return;
+	}
 	int r = e->act(e->cli, c, e->arg, &err);
-	if (r == 0)
-		printf("%s\n", shown);
-	else if (r < 0 && !(listed && has_changed(e, then, c, &err)))
-		failed(e, &err);
+	if (r <= 0)
+		outcome(e, &one, r < 0 ? &err : NULL);
+	free(one.shown);
+	kist_container_free(c);
+}
+
+static void told(void *arg, struct kist_container *c, const struct kist_error *problem)
+{
+	struct each *e = arg;
+
+	for (size_t i = 0; i < e->n; i++)
+		if (e->chosen[i].c == c)
+			outcome(e, &e->chosen[i], problem);
+}
+
+static void act_together(struct each *e)
+{
+	KIST_FREE struct kist_container **list = kist_alloc((e->n + 1) * sizeof(struct kist_container *));
+
+	for (size_t i = 0; i < e->n; i++)
+		list[i] = e->chosen[i].c;
+	e->act_all(list, e->n, e->arg, told, e);
+	for (size_t i = 0; i < e->n; i++) {
+		free(e->chosen[i].shown);
+		kist_container_free(e->chosen[i].c);
+	}
+	free(e->chosen);
 }
 
 static void act_on_name(struct each *e, const char *name)
@@ -57,10 +109,15 @@ static void act_on_name(struct each *e, const char *name)
 			failed(e, &err);
 		return;
 	}
-	/* The handle's own string may go with a removal. */
-	KIST_FREE char *shown = kist_strdup(e->targets->print_input ? name : kist_container_id(c));
-	act_on(e, c, shown, false);
-	kist_container_free(c);
+	act_on(e, c, e->targets->print_input ? name : NULL, false);
+}
+
+static bool is_wanted(const struct each *e, const struct kist_filters *filters, struct kist_container *c)
+{
+	unsigned mask = e->targets->status_mask;
+
+	return (!mask || mask & (1u << kist_container_state(c)->status)) &&
+	       (!filters->n || kist_container_passes(e->cli, filters, c));
 }
 
 static int act_on_all(struct each *e, const struct kist_filters *filters, struct kist_error *err)
@@ -78,16 +135,12 @@ static int act_on_all(struct each *e, const struct kist_filters *filters, struct
 		list[i] = list[n - 1 - i];
 		list[n - 1 - i] = other;
 	}
-	for (size_t i = 0; i < n; i++) {
-		unsigned mask = e->targets->status_mask;
-		if (mask && !(mask & (1u << kist_container_state(list[i])->status)))
-			continue;
-		if (filters->n && !kist_container_passes(e->cli, filters, list[i]))
-			continue;
-		KIST_FREE char *id = kist_strdup(kist_container_id(list[i]));
-		act_on(e, list[i], id, true);
-	}
-	kist_container_list_free(list, n);
+	for (size_t i = 0; i < n; i++)
+		if (is_wanted(e, filters, list[i]))
+			act_on(e, list[i], NULL, true);
+		else
+			kist_container_free(list[i]);
+	free(list);
 	return r;
 }
 
@@ -98,9 +151,7 @@ static int act_on_latest(struct each *e, struct kist_error *err)
 	int r = kist_container_latest(e->cli->k, &c, err);
 	if (r < 0)
 		return r;
-	KIST_FREE char *id = kist_strdup(kist_container_id(c));
-	act_on(e, c, id, false);
-	kist_container_free(c);
+	act_on(e, c, NULL, false);
 	return 0;
 }
 
@@ -123,10 +174,9 @@ static void act_on_cidfile(struct each *e, const char *path)
 	act_on_name(e, id);
 }
 
-int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act,
-                  void *arg, struct kist_error *err)
+static int each(struct each *e, int argc, char **argv, struct kist_error *err)
 {
-	struct each e = { .cli = cli, .targets = targets, .act = act, .arg = arg };
+	const struct kist_cli_targets *targets = e->targets;
 	KIST_FILTERS struct kist_filters filters = { 0 };
 	int r = 0;
 
@@ -135,14 +185,32 @@ int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, 
 	if (r < 0)
 		return r;
 	if (targets->all || targets->filters)
-		r = act_on_all(&e, &filters, err);
+		r = act_on_all(e, &filters, err);
 	else if (targets->latest)
-		r = act_on_latest(&e, err);
+		r = act_on_latest(e, err);
 	for (int i = 1; r == 0 && i < argc; i++)
-		act_on_name(&e, argv[i]);
+		act_on_name(e, argv[i]);
 	for (size_t i = 0; r == 0 && targets->cidfiles && targets->cidfiles[i]; i++)
-		act_on_cidfile(&e, targets->cidfiles[i]);
-	return r < 0 ? r : e.code;
+		act_on_cidfile(e, targets->cidfiles[i]);
+	if (e->act_all)
+		act_together(e);
+	return r < 0 ? r : e->code;
+}
+
+int kist_cli_each(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv, kist_cli_act act,
+                  void *arg, struct kist_error *err)
+{
+	struct each e = { .cli = cli, .targets = targets, .act = act, .arg = arg };
+
+	return each(&e, argc, argv, err);
+}
+
+int kist_cli_together(struct kist_cli *cli, const struct kist_cli_targets *targets, int argc, char **argv,
+                      kist_cli_act_all act, void *arg, struct kist_error *err)
+{
+	struct each e = { .cli = cli, .targets = targets, .act_all = act, .arg = arg };
+
+	return each(&e, argc, argv, err);
 }
 
 int kist_cli_check_targets(bool all, bool latest, int argc, struct kist_error *err)

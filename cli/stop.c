@@ -57,20 +57,27 @@ static struct kist_cli_targets targets_of(const struct act_options *o, unsigned 
 /* --- stop -----------------------------------------------------------------------------------------------------------
  */
 
-static int stop_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
+struct stop_told {
+	kist_host_fn each;
+	void *arg;
+};
+
+static void stop_end(void *arg, struct kist_container *c, const struct kist_error *problem)
+{
+	const struct stop_told *told = arg;
+
+	/* As podman: stopping what is stopped is no failure. */
+	bool fine = problem && (problem->kind == KIST_ERR_STOPPED ||
+	                        (problem->kind == KIST_ERR_STATE && kist_container_state(c)->status == KIST_CONFIGURED));
+	told->each(told->arg, c, fine ? NULL : problem);
+}
+
+static void stop_all(struct kist_container *const *list, size_t n, void *arg, kist_host_fn each, void *each_arg)
 {
 	const struct act_options *o = arg;
-	struct kist_error problem = { 0 };
+	struct stop_told told = { each, each_arg };
 
-	(void)cli;
-	int r = kist_container_stop(c, o->time.set ? o->time.value : -1, &problem);
-	/* As podman: stopping what is stopped is no failure. */
-	if (r < 0 && (problem.kind == KIST_ERR_STOPPED ||
-	              (problem.kind == KIST_ERR_STATE && kist_container_state(c)->status == KIST_CONFIGURED)))
-		return 0;
-	if (r < 0)
-		*err = problem;
-	return r;
+	kist_container_stop_several(list, n, o->time.set ? o->time.value : -1, stop_end, &told);
 }
 
 static int stop_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
@@ -79,9 +86,8 @@ static int stop_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 	/* A stopped one may be waiting for its next run. */
 	struct kist_cli_targets targets = targets_of(o, LIVE | 1u << KIST_STOPPED);
 
-	targets.order = KIST_ORDER_NEEDED_LAST;
 	targets.passes_over = true;
-	return kist_cli_each(cli, &targets, argc, argv, stop_one, o, err);
+	return kist_cli_together(cli, &targets, argc, argv, stop_all, o, err);
 }
 
 static const struct kist_option stop_rows[] = {
@@ -97,7 +103,8 @@ const struct kist_command kist_command_stop = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [CONTAINER...]",
 	.summary = "Stop containers",
-	.description = "Sends the container's stop signal, and SIGKILL when it has not ended in its stop time-out.",
+	.description = "Sends the container's stop signal, and SIGKILL when it has not ended in its stop time-out. "
+	               "Several are stopped at once, but what others of them depend on after those.",
 	.options = (const struct kist_option_set[]){ { stop_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct act_options),
 	.max_args = -1,

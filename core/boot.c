@@ -2,9 +2,6 @@
 #include "core/depend.h"
 #include "core/stop.h"
 
-#include "core/base/clock.h"
-#include "core/base/log.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,17 +106,7 @@ int kist_boot(struct kist *k, kist_host_fn each, void *arg, struct kist_error *e
 /* --- shutdown -------------------------------------------------------------------------------------------------------
  */
 
-struct down {
-	struct kist_container *c;
-	char **needs;
-	struct kist_stopping stopping;
-	bool begun, done;
-};
-
 struct shutdown {
-	struct down *all;
-	size_t n;
-	int64_t timeout;
 	kist_host_fn each;
 	void *arg;
 };
@@ -130,89 +117,30 @@ static bool is_up(struct kist_container *c)
 	       kist_container_monitor_alive(c);
 }
 
-static bool is_needed(const struct shutdown *s, const struct down *by)
+static void down_end(void *arg, struct kist_container *c, const struct kist_error *problem)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (!s->all[i].done && kist_strv_has(s->all[i].needs, by->c->config.id))
-			return true;
-	return false;
-}
+	const struct shutdown *s = arg;
 
-static void down_end(const struct shutdown *s, struct down *d, int r, struct kist_error *problem)
-{
-	d->done = true;
 	/* It ended, or was removed, before we came to it. */
-	if (r < 0 && (problem->kind == KIST_ERR_STOPPED || problem->kind == KIST_ERR_REMOVED))
-		return;
-	s->each(s->arg, d->c, r < 0 ? problem : NULL);
-}
-
-static void down_begin(const struct shutdown *s, struct down *d)
-{
-	struct kist_error problem = { 0 };
-
-	/* What is frozen takes no signal. */
-	if (d->c->state.status == KIST_PAUSED && kist_container_unpause(d->c, &problem) < 0)
-		kist_debug("%s", problem.text);
-	kist_error_clear(&problem);
-	int r = kist_stop_begin(d->c, s->timeout, KIST_STOPPED_BY_HOST, &d->stopping, &problem);
-	d->begun = r == 0;
-	if (r < 0)
-		down_end(s, d, r, &problem);
-}
-
-/* All that nothing else needs any more, at once. False: nothing is left, or what is left needs itself. */
-static bool down_wave(const struct shutdown *s)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < s->n; i++) {
-		struct down *d = &s->all[i];
-		d->begun = false;
-		if (d->done || is_needed(s, d))
-			continue;
-		any = true;
-		down_begin(s, d);
-	}
-	for (size_t i = 0; i < s->n; i++) {
-		struct down *d = &s->all[i];
-		struct kist_error problem = { 0 };
-		if (d->begun)
-			down_end(s, d, kist_stop_end(d->c, &d->stopping, &problem), &problem);
-	}
-	return any;
+	if (!problem || (problem->kind != KIST_ERR_STOPPED && problem->kind != KIST_ERR_REMOVED))
+		s->each(s->arg, c, problem);
 }
 
 int kist_shutdown(struct kist *k, int64_t timeout, kist_host_fn each, void *arg, struct kist_error *err)
 {
+	struct shutdown s = { each, arg };
 	struct kist_container **list = NULL;
-	size_t n = 0;
+	size_t n = 0, up = 0;
 
 	int r = kist_container_list(k, &list, &n, NULL, err);
 	if (r < 0)
 		return r;
-	struct shutdown s = {
-		.all = kist_alloc((n + 1) * sizeof(*s.all)), .timeout = timeout, .each = each, .arg = arg
-	};
+	KIST_FREE struct kist_container **all = kist_alloc((n + 1) * sizeof(struct kist_container *));
 	/* The last made first, where nothing else is known. */
 	for (size_t i = n; i > 0; i--)
 		if (is_up(list[i - 1]))
-			s.all[s.n++] =
-			        (struct down){ .c = list[i - 1], .needs = kist_container_dependencies(list[i - 1]) };
-	while (down_wave(&s))
-		continue;
-	/* A circle in records that were edited by hand. */
-	for (size_t i = 0; i < s.n; i++) {
-		struct kist_error problem = { 0 };
-		if (s.all[i].done)
-			continue;
-		down_begin(&s, &s.all[i]);
-		if (s.all[i].begun)
-			down_end(&s, &s.all[i], kist_stop_end(s.all[i].c, &s.all[i].stopping, &problem), &problem);
-	}
-	for (size_t i = 0; i < s.n; i++)
-		kist_strv_free(s.all[i].needs);
-	free(s.all);
+			all[up++] = list[i - 1];
+	kist_stop_several(all, up, timeout, KIST_STOPPED_BY_HOST, down_end, &s);
 	kist_container_list_free(list, n);
 	return 0;
 }

@@ -365,31 +365,6 @@ int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_e
 	return r < 0 ? named(c, "stop", err) : 0;
 }
 
-int kist_container_stop_all(struct kist_container *const *list, size_t n, int64_t timeout, struct kist_error *err)
-{
-	KIST_FREE struct kist_stopping *all = kist_alloc((n + 1) * sizeof(*all));
-	KIST_FREE struct kist_error *problems = kist_alloc((n + 1) * sizeof(*problems));
-	KIST_FREE int *results = kist_alloc((n + 1) * sizeof(*results));
-	struct kist_error first = { 0 };
-
-	for (size_t i = 0; i < n; i++)
-		results[i] = kist_stop_begin(list[i], timeout, KIST_STOPPED_BY_USER, &all[i], &problems[i]);
-	for (size_t i = 0; i < n; i++) {
-		struct kist_error *problem = &problems[i];
-		int r = results[i] < 0 ? results[i] : kist_stop_end(list[i], &all[i], problem);
-		if (r == 0 || problem->kind == KIST_ERR_STOPPED || problem->kind == KIST_ERR_REMOVED ||
-		    (problem->kind == KIST_ERR_STATE && list[i]->state.status == KIST_CONFIGURED))
-			continue;
-		if (results[i] == 0)
-			named(list[i], "stop", problem);
-		if (!kist_error_is_set(&first))
-			first = *problem;
-	}
-	if (kist_error_is_set(&first) && err)
-		*err = first;
-	return kist_error_is_set(&first) ? -first.errnum : 0;
-}
-
 /* Needs the lock; gives it up. 1: there was nothing to stop. */
 static int stop_to_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
 {

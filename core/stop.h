@@ -15,5 +15,8 @@ int kist_stop_begin(struct kist_container *c, int64_t timeout, enum kist_stopper
                     struct kist_error *err);
 /* Until it is dead and cleaned up. */
 int kist_stop_end(struct kist_container *c, struct kist_stopping *s, struct kist_error *err);
+/* As kist_container_stop_several. The host also stops what is paused. */
+void kist_stop_several(struct kist_container *const *list, size_t n, int64_t timeout, enum kist_stopper who,
+                       kist_host_fn each, void *arg);
 
 #endif
