@@ -119,7 +119,8 @@ bool create_health_given(const struct create_options *o);
 int create_security(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);
 int create_env(struct kist_cli *cli, const struct create_options *o, const struct kist_image *image,
                struct kist_container_config *config, struct kist_error *err);
-int create_read_lines(const char *path, char ***lines, struct kist_error *err); /* without comments and empty lines */
+/* Of the file that an option names, without comments and empty lines. */
+int create_read_lines(const char *option, const char *path, char ***lines, struct kist_error *err);
 
 /* --storage-opt. */
 int create_storage(const struct create_options *o, struct kist_container_config *config, struct kist_error *err);

@@ -25,16 +25,16 @@ static void set_string(char **to, const char *value)
 	*to = kist_strdup(value);
 }
 
-int create_read_lines(const char *path, char ***lines, struct kist_error *err)
+int create_read_lines(const char *option, const char *path, char ***lines, struct kist_error *err)
 {
 	KIST_STR struct kist_str text = { 0 };
 	KIST_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return kist_fail_errno(err, errno, "open %s", path);
+		return kist_fail_errno(err, errno, "%s %s", option, path);
 	int r = kist_read_fd(fd, FILE_MAX, &text);
 	if (r < 0)
-		return kist_fail_errno(err, -r, "read %s", path);
+		return kist_fail_errno(err, -r, "%s %s", option, path);
 	KIST_STRV char **all = kist_strv_split(kist_str_get(&text), '\n');
 	for (size_t i = 0; all && all[i]; i++) {
 		const char *line = all[i] + strspn(all[i], " \t");
@@ -111,7 +111,7 @@ int create_env(struct kist_cli *cli, const struct create_options *o, const struc
 			kist_env_put(env, *host);
 	for (size_t i = 0; r == 0 && o->env_file && o->env_file[i]; i++) {
 		KIST_STRV char **lines = NULL;
-		r = create_read_lines(o->env_file[i], &lines, err);
+		r = create_read_lines("env-file", o->env_file[i], &lines, err);
 		for (size_t j = 0; r == 0 && lines && lines[j]; j++)
 			r = env_from_user(env, lines[j], err);
 	}
@@ -246,7 +246,7 @@ int create_labels(const struct create_options *o, char ***labels, struct kist_er
 
 	for (size_t i = 0; r == 0 && o->label_file && o->label_file[i]; i++) {
 		KIST_STRV char **lines = NULL;
-		r = create_read_lines(o->label_file[i], &lines, err);
+		r = create_read_lines("label-file", o->label_file[i], &lines, err);
 		if (r == 0)
 			r = cli_add_pairs("label", lines, labels, err);
 	}

@@ -45,7 +45,7 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 static int collect_env(const struct exec_options *o, char ***env, struct kist_error *err)
 {
 	for (size_t i = 0; o->env_file && o->env_file[i]; i++) {
-		int r = create_read_lines(o->env_file[i], env, err);
+		int r = create_read_lines("env-file", o->env_file[i], env, err);
 		if (r < 0)
 			return r;
 	}

@@ -2,6 +2,7 @@
 #include "core/userns.h"
 #include "core/internal.h"
 #include "core/depend.h"
+#include "core/network.h"
 #include "core/pod.h"
 #include "core/recall.h"
 #include "core/restart.h"
@@ -584,6 +585,8 @@ int kist_container_make(struct kist *k, const struct kist_container_config *conf
 	c->state.boot = kist_strdup(k->boot);
 
 	r = kist_restart_check(&c->config, err);
+	if (r == 0)
+		r = kist_hosts_check(&c->config, err);
 	if (r == 0)
 		r = kist_requires_resolve(c, err);
 	if (r == 0)

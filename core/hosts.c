@@ -23,6 +23,47 @@ static const char *host_gateway(const struct kist_container *c)
 	return NULL;
 }
 
+static bool is_address(const char *text)
+{
+	struct kist_net_addr address;
+
+	return kist_net_addr_parse(text, &address) == 0;
+}
+
+/* Of a link, too: "fe80::1%eth0". */
+static bool is_server(const char *text)
+{
+	KIST_FREE char *address = kist_strndup(text, strcspn(text, "%"));
+
+	return is_address(address) && (!text[strlen(address)] || (strchr(address, ':') && !strpbrk(text, " \t\n")));
+}
+
+static int check_words(char *const *words, const char *what, struct kist_error *err)
+{
+	for (; words && *words; words++)
+		if (!**words || strpbrk(*words, " \t\n"))
+			return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected one word", what, *words);
+	return 0;
+}
+
+int kist_hosts_check(const struct kist_container_config *config, struct kist_error *err)
+{
+	for (char **entry = config->add_hosts; entry && *entry; entry++) {
+		const char *colon = strchr(*entry, ':');
+		if (!colon || colon == *entry || strpbrk(*entry, " \t\n#") ||
+		    (!kist_streq(colon + 1, "host-gateway") && !is_address(colon + 1)))
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "host entry '%s': expected NAME:ADDRESS, or NAME:host-gateway", *entry);
+	}
+	bool none = config->dns_servers && kist_streq(config->dns_servers[0], "none") && !config->dns_servers[1];
+	for (char **server = config->dns_servers; server && *server && !none; server++)
+		if (!is_server(*server))
+			return kist_fail(err, KIST_ERR_INVALID, 0,
+			                 "DNS server '%s': expected an address, or none alone", *server);
+	int r = check_words(config->dns_search, "DNS search domain", err);
+	return r < 0 ? r : check_words(config->dns_options, "DNS option", err);
+}
+
 static int add_hosts_entries(const struct kist_container *c, bool host_net, struct kist_str *text,
                              struct kist_error *err)
 {
@@ -30,7 +71,7 @@ static int add_hosts_entries(const struct kist_container *c, bool host_net, stru
 
 	for (size_t i = 0; entries && entries[i]; i++) {
 		const char *entry = entries[i], *colon = strchr(entry, ':');
-		if (!colon || colon == entry || !colon[1] || strpbrk(entry, " \t\n#"))
+		if (!colon)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "host entry '%s': expected NAME:ADDRESS", entry);
 		const char *address = colon + 1;
 		if (kist_streq(address, "host-gateway"))

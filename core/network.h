@@ -78,6 +78,8 @@ void kist_network_config_drop(struct kist_container_config *config, size_t at);
 /* --- hosts.c, plan_files.c ------------------------------------------------------------------------------------------
  */
 
+/* At create: what the user gave for /etc/hosts and /etc/resolv.conf. */
+int kist_hosts_check(const struct kist_container_config *config, struct kist_error *err);
 /* The text of /etc/hosts for a start. rootfs: -1 when it is not at hand. */
 int kist_hosts_text(const struct kist_container *c, int rootfs, bool host_net, struct kist_str *text,
                     struct kist_error *err);

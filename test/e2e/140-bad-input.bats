@@ -94,6 +94,18 @@ refused_tar()
 
 @test "restart policies, health checks and others that are taken are checked" {
 	kist_only
+	local option
+	# At create, before anything is made.
+	for option in --dns=resolver --dns=1.2.3 --dns= --dns=9.9.9.9%eth0 '--dns-search=a b' '--dns-option=a b' --add-host=a --add-host=a: --add-host=:1.2.3.4 \
+		--add-host=a:b '--add-host=a b:1.2.3.4' --env-file=/no/such --label-file=/no/such; do
+		engine_error kist create "$option" busybox true
+		option=${option#*=}
+		[ -z "$option" ] || contains "$stderr" "${option%%%*}"
+	done
+	engine_error kist create --dns none --dns 9.9.9.9 busybox true
+	engine_error kist pod create --dns resolver
+	kist create --name c --dns fe80::1%eth0 --dns ::1 --dns-search . --add-host 'a;b:::1' --add-host c:host-gateway busybox true >/dev/null
+	kist rm c >/dev/null
 	engine_error kist run --rm --restart nosuch busybox true
 	engine_error kist run --rm --preserve-fds x busybox true
 	engine_error kist run --rm --cgroup-parent '../x' busybox true
