@@ -42,9 +42,8 @@ static bool has_changed(const struct each *e, const struct chosen *one, const st
 {
 	if (err->kind == KIST_ERR_REMOVED)
 		return true;
-	return e->targets->passes_over &&
-	       (err->errnum == ESRCH ||
-	        (err->kind == KIST_ERR_STATE && kist_container_state(one->c)->status != one->then));
+	return e->targets->passes_over && (err->errnum == ESRCH || (err->kind == KIST_ERR_STATE &&
+	                                                            kist_container_state(one->c)->status != one->then));
 }
 
 /* problem: NULL, or why it failed. */

@@ -67,8 +67,9 @@ static void stop_end(void *arg, struct kist_container *c, const struct kist_erro
 	const struct stop_told *told = arg;
 
 	/* As podman: stopping what is stopped is no failure. */
-	bool fine = problem && (problem->kind == KIST_ERR_STOPPED ||
-	                        (problem->kind == KIST_ERR_STATE && kist_container_state(c)->status == KIST_CONFIGURED));
+	bool fine =
+	        problem && (problem->kind == KIST_ERR_STOPPED ||
+	                    (problem->kind == KIST_ERR_STATE && kist_container_state(c)->status == KIST_CONFIGURED));
 	told->each(told->arg, c, fine ? NULL : problem);
 }
 

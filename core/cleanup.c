@@ -44,9 +44,9 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 /* The run directory's files of one run; the lock stays, others wait on it. */
 static void run_files_free(struct kist_container *c)
 {
-	static const char *const names[] = { "attach",         "hosts",        "resolv.conf",   "hostname",
-		                             "containerenv",   "secrets",      KIST_NAMES_LOCK, "exec",
-		                             KIST_LIVE_RECORD, KIST_NOTIFY_DIR };
+	static const char *const names[] = { "attach",         "hosts",         "resolv.conf",   "hostname",
+		                             "containerenv",   "secrets",       KIST_NAMES_LOCK, "exec",
+		                             KIST_LIVE_RECORD, KIST_NOTIFY_DIR, "rootfs" };
 
 	if (kist_container_rundir(c, NULL) < 0)
 		return;

@@ -185,8 +185,8 @@ int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_
 
 /* Told of each container that was acted on; problem: NULL, or why it failed. */
 typedef void (*kist_host_fn)(void *arg, struct kist_container *c, const struct kist_error *problem);
-/* kist_container_stop of each in the list at once, but of what others in it depend on after those. timeout: seconds, -1:
- * each one's own. each: as they end; problem is as kist_container_stop has it. */
+/* kist_container_stop of each in the list at once, but of what others in it depend on after those. timeout: seconds,
+ * -1: each one's own. each: as they end; problem is as kist_container_stop has it. */
 void kist_container_stop_several(struct kist_container *const *list, size_t n, int64_t timeout, kist_host_fn each,
                                  void *arg);
 /* Starts what its restart policy says, in the order of dependencies; what runs is left alone. One failure does not keep

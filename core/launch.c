@@ -230,6 +230,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 {
 	int theirs[3] = { -1, -1, -1 };
 	KIST_CLOSE int init_fd = -1;
+	const char *root = NULL;
 
 	int r = make_cgroup(c, spec, launch, err);
 	if (r == 0)
@@ -238,6 +239,8 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 		init_fd = init_binary(err);
 		r = init_fd < 0 ? init_fd : 0;
 	}
+	if (r == 0)
+		r = kist_launch_hooks_root(c, spec, &root, err);
 	if (r == 0) {
 		uint64_t caps;
 		struct meanwhile both = { spec, launch };
@@ -246,6 +249,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 		struct kist_ns_launch plan = {
 			.spec = spec,
 			.rootfs_fd = rootfs,
+			.rootfs_target = root,
 			.cgroup_fd = launch->cgroup,
 			.stdio = { theirs[0], theirs[1], theirs[2] },
 			.rows = launch->rows,

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUNNING  "poststop" /* there: the process that runs poststop hooks */
@@ -133,6 +134,25 @@ int kist_launch_hooks_note(struct kist_container *c, const struct kist_spec *spe
 		return r;
 	KIST_CLOSE int fd = openat(c->run_dir, NOTE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	return fd < 0 ? kist_fail_errno(err, errno, "note the hooks of the container") : 0;
+}
+
+bool kist_launch_hooks_of_create(const struct kist_spec *spec)
+{
+	const struct kist_spec_hooks *h = spec ? spec->hooks : NULL;
+
+	return h && h->n_prestart + h->n_create_runtime + h->n_create_container > 0;
+}
+
+int kist_launch_hooks_root(struct kist_container *c, const struct kist_spec *spec, const char **root,
+                           struct kist_error *err)
+{
+	*root = NULL;
+	if (!kist_launch_hooks_of_create(spec) || spec->linux_.n_uid_mappings)
+		return 0;
+	if (!c->config.rootfs && mkdirat(c->run_dir, "rootfs", 0700) < 0 && errno != EEXIST)
+		return kist_fail_errno(err, errno, "make the directory of the root for hooks");
+	*root = spec->root_path;
+	return 0;
 }
 
 static int run(struct kist_container *c, const struct kist_spec_hook *hooks, size_t n, const char *stage,

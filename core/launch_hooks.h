@@ -9,6 +9,12 @@
 int kist_launch_hooks_add(struct kist_container *c, struct kist_spec **spec, struct kist_error *err);
 /* Notes in the run directory that this run has hooks to come, once config.json is written. */
 int kist_launch_hooks_note(struct kist_container *c, const struct kist_spec *spec, struct kist_error *err);
+/* Whether hooks run while the container is made. */
+bool kist_launch_hooks_of_create(const struct kist_spec *spec);
+/* The directory that is the container's root for those, to be made before the launch; NULL: none is needed, or it lies
+ * where the root of the container's user namespace cannot reach it. Borrowed from the plan. */
+int kist_launch_hooks_root(struct kist_container *c, const struct kist_spec *spec, const char **root,
+                           struct kist_error *err);
 /* The runner of ns/; arg is the container. */
 int kist_launch_hooks_runner(void *arg, const struct kist_spec_hook *hooks, size_t n, const char *stage, pid_t pid,
                              struct kist_error *err);

@@ -7,6 +7,7 @@
 #include "core/base/proc.h"
 #include "core/base/str.h"
 #include "core/internal.h"
+#include "core/launch_hooks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -225,13 +226,6 @@ static int take_id(struct making *m, struct kist_error *err)
 	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
 }
 
-static bool has_create_hooks(const struct kist_spec *spec)
-{
-	const struct kist_spec_hooks *h = spec ? spec->hooks : NULL;
-
-	return h && h->n_prestart + h->n_create_runtime + h->n_create_container > 0;
-}
-
 static int launch(struct making *m, bool gated, struct kist_error *err)
 {
 	struct winsize size = { 0 };
@@ -252,7 +246,7 @@ static int launch(struct making *m, bool gated, struct kist_error *err)
 		.spec = m->spec,
 		.rootfs_fd = m->rootfs,
 		/* Hooks mount below root.path: it has to be the container's root for them. */
-		.rootfs_target = has_create_hooks(m->spec) ? m->c->state.rootfs : NULL,
+		.rootfs_target = kist_launch_hooks_of_create(m->spec) ? m->c->state.rootfs : NULL,
 		.cgroup_fd = m->cgroup,
 		.stdio = { 0, 1, 2 },
 		.rows = size.ws_row,
@@ -312,7 +306,7 @@ static void undo(struct making *m)
 	}
 	if (m->c->dir >= 0)
 		kist_remove_tree(oci->dir, m->create->id);
-	if (m->created ? m->spec->hooks != NULL : m->launched && has_create_hooks(m->spec))
+	if (m->created ? m->spec->hooks != NULL : m->launched && kist_launch_hooks_of_create(m->spec))
 		oci_hooks_run(s, m->spec->hooks->poststop, m->spec->hooks->n_poststop, "poststop", "stopped", 0, true,
 		              NULL);
 }

@@ -86,6 +86,37 @@ replaced creating true -
 poststop stopped false -' "$(cat "$LOG")"
 }
 
+@test "hooks: what hooks of create mount below root.path the container has" {
+	echo mounted >"$STORE/file"
+	cat >"$STORE/bind" <<-END
+		#!/bin/sh
+		state=\$(cat)
+		root=\$(jq -r .root.path "\$(echo "\$state" | jq -r .bundle)/config.json")
+		case \$1 in
+		prestart) nsenter -t "\$(echo "\$state" | jq -r .pid)" -m mount --bind "$STORE/file" "\$root/etc/group" ;;
+		createContainer) mount --bind "$STORE/file" "\$root/etc/passwd" ;;
+		esac
+	END
+	chmod 0755 "$STORE/bind"
+	hook "$H/prestart.json" '["prestart"]' '{"always":true}' "$STORE/bind" prestart
+	hook "$H/createContainer.json" '["createContainer"]' '{"always":true}' "$STORE/bind" createContainer
+	local both=$'mounted\nmounted'
+	equal "$both" "$(kist run --rm --user 0:0 --hooks-dir "$H" busybox cat /etc/group /etc/passwd)"
+	mkdir "$STORE/dir"
+	tar -C "$STORE/dir" -xf "$E2E_CACHE/busybox.tar"
+	touch "$STORE/dir/etc/group" "$STORE/dir/etc/passwd"
+	equal "$both" "$(kist run --rm --user 0:0 --hooks-dir "$H" --rootfs "$STORE/dir" cat /etc/group /etc/passwd)"
+	kist create --name c --user 0:0 --hooks-dir "$H" busybox cat /etc/group /etc/passwd >/dev/null
+	kist start c >/dev/null
+	in_state c exited
+	equal "$both" "$(kist logs c)"
+	equal 0 "$(find "$RUNROOT/containers" -name rootfs | wc -l)" 'directories left'
+	equal 0 "$(grep -c "$STORE/dir\|$RUNROOT/containers" /proc/self/mountinfo)" 'mounts on the host'
+	kist rm c >/dev/null
+	rm -r "$STORE/dir"
+	clean
+}
+
 @test "hooks: failures, time-outs, files that are wrong" {
 	local stage
 	printf '#!/bin/sh\ncat >/dev/null; echo "no, thank you" >&2; exit 3\n' >"$STORE/fail"
