@@ -147,8 +147,8 @@ static int remove_files(struct kist *k, struct kist_error *err)
 {
 	static const char *const stored[] = { "containers", "names", "exits",    "images",  "refs",      "overlay",
 		                              "volumes",    "pods",  "networks", "secrets", "id-ranges", "store" };
-	static const char *const running[] = { "containers", "exits", "images", "volumes",  "net",
-		                               "store",      "pods",  "events", "events.1", "boot" };
+	static const char *const running[] = { "containers", "exits",  "images",   "volumes", "net",         "store",
+		                               "pods",       "events", "events.1", "boot",    KIST_MONITORS, "list" };
 
 	for (size_t i = 0; i < KIST_COUNT(stored); i++) {
 		int r = kist_remove_tree(k->root, stored[i]);
