@@ -160,37 +160,37 @@ at_random()
 
 @test "health: a stop, a kill, a removal and a pause are final beside restarts by a check, whenever they come" {
 	kist_only
-	local i rounds=${KIST_TEST_CYCLES:-3}
+	local round rounds=${KIST_TEST_CYCLES:-3}
 	# Ends of SIGTERM at once, or of SIGKILL alone.
 	for command in 'trap "exit 0" TERM; while :; do sleep 0.05; done' 'trap "" TERM; while :; do sleep 0.05; done'; do
 		restarted_by_check 0 sh -c "$command"
-		for ((i = 0; i < rounds; i++)); do
+		for ((round = 0; round < rounds; round++)); do
 			at_random
 			run -0 kist stop -t 0 c
-			equal exited "$(state_of c)" "after stop $i"
-			[ "$((i % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after stop $i"
+			equal exited "$(state_of c)" "after stop $round"
+			[ "$((round % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after stop $round"
 			run -0 kist start c
 		done
-		for ((i = 0; i < rounds; i++)); do
+		for ((round = 0; round < rounds; round++)); do
 			at_random
 			# Between two runs there is nothing to send a signal to.
 			kist kill c >/dev/null 2>&1 || continue
-			in_state c exited || fail "after kill $i"
-			[ "$((i % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after kill $i"
+			in_state c exited || fail "after kill $round"
+			[ "$((round % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after kill $round"
 			run -0 kist start c
 		done
 		kist rm -f -t 0 c >/dev/null
-		for ((i = 0; i < rounds; i++)); do
+		for ((round = 0; round < rounds; round++)); do
 			restarted_by_check 0 sh -c "$command"
 			at_random
 			run -0 kist rm -f -t 0 c
 			run -1 kist container exists c
 		done
 		restarted_by_check 1 sh -c "$command"
-		for ((i = 0; i < rounds; i++)); do
+		for ((round = 0; round < rounds; round++)); do
 			at_random
 			kist pause c >/dev/null 2>&1 || continue
-			stays 2 state_is c paused || fail "it is '$(state_of c)' after pause $i"
+			stays 2 state_is c paused || fail "it is '$(state_of c)' after pause $round"
 			run -0 kist unpause c
 		done
 		run -0 kist stop -t 0 c
