@@ -170,6 +170,8 @@ bool kist_container_settle_unwatched(struct kist_container *c);
 int kist_container_by_creation(const void *a, const void *b);
 /* For kist_container_remove: the infra container too. */
 #define KIST_REMOVE_WITH_POD 0x100u
+/* The same: KIST_ERR_STATE for one that its policy is about to start again. */
+#define KIST_REMOVE_PRUNE 0x400u
 /* For kist_network_remove: the default network's links and rules too. */
 #define KIST_REMOVE_DEFAULT 0x200u
 

@@ -672,6 +672,11 @@ int kist_container_remove(struct kist_container *c, unsigned flags, int64_t time
 	r = lock_for(c, flags & KIST_REMOVE_FORCE ? KIST_CALL_REMOVE_FORCE : KIST_CALL_REMOVE, err);
 	if (r < 0)
 		return r;
+	if (flags & KIST_REMOVE_PRUNE && kist_restart_pending(c) && kist_restart_wanted(c)) {
+		kist_container_unlock(c);
+		kist_fail(err, KIST_ERR_STATE, EBUSY, "it is about to run again");
+		return named(c, "remove", err);
+	}
 	/* With force they end with it, and one that runs or waits ends them itself. */
 	if (!(flags & KIST_REMOVE_FORCE) && !kist_status_has_process(c->state.status)) {
 		r = kist_exec_sessions_check(c, err);

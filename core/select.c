@@ -71,7 +71,8 @@ static bool is_prunable(const struct kist_container *c, void *arg)
 	       (status == KIST_CONFIGURED || status == KIST_CREATED || status == KIST_STOPPED || status == KIST_EXITED);
 }
 
-static void prune_one(struct kist_container *c, struct kist_prune_report *report)
+/* False: it runs again, or is about to, or somebody else has removed it. */
+static bool prune_one(struct kist_container *c, struct kist_prune_report *report)
 {
 	uint64_t rw = 0, rootfs = 0;
 
@@ -82,9 +83,10 @@ static void prune_one(struct kist_container *c, struct kist_prune_report *report
 	if (r == 0)
 		r = kist_call_check(KIST_CALL_PRUNE, (enum kist_status)c->state.status, &report->error);
 	if (r == 0)
-		r = kist_container_remove(c, 0, 0, &report->error);
+		r = kist_container_remove(c, KIST_REMOVE_PRUNE, 0, &report->error);
 	if (r < 0)
 		report->size = 0;
+	return r == 0 || (report->error.kind != KIST_ERR_STATE && report->error.kind != KIST_ERR_REMOVED);
 }
 
 int kist_container_prune(struct kist *k, const struct kist_container_filter *filters, size_t n_filters,
@@ -102,10 +104,12 @@ int kist_container_prune(struct kist *k, const struct kist_container_filter *fil
 	if (r < 0)
 		return r;
 	struct kist_prune_report *reports = kist_alloc((count + 1) * sizeof(*reports));
-	for (size_t i = 0; i < count; i++)
-		prune_one(list[i], &reports[i]);
+	*n = 0;
+	for (size_t i = 0; i < count; i++) {
+		reports[*n] = (struct kist_prune_report){ 0 };
+		*n += prune_one(list[i], &reports[*n]);
+	}
 	kist_container_list_free(list, count);
 	*out = reports;
-	*n = count;
 	return 0;
 }
