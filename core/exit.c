@@ -43,11 +43,13 @@ static int exit_read(int dir, const char *name, struct kist_exit *record)
 int kist_exit_read(struct kist_container *c, struct kist_exit *record)
 {
 	struct kist_exit here = { 0 }, fallback;
+	char path[80];
 
-	int r = exit_read(kist_container_dir(c), "exit", &here);
+	/* By path: a list of thousands would open two directories for each. */
+	snprintf(path, sizeof(path), "%.64s/exit", c->config.id);
+	int r = c->dir >= 0 ? exit_read(c->dir, "exit", &here) : exit_read(c->k->containers, path, &here);
 	/* The fall-back of a full disk, when it is of a later run. */
-	KIST_CLOSE int run = openat(c->k->run_containers, c->config.id, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (exit_read(run, "exit", &fallback) == 0 && (r < 0 || fallback.run > here.run)) {
+	if (exit_read(c->k->run_containers, path, &fallback) == 0 && (r < 0 || fallback.run > here.run)) {
 		here = fallback;
 		r = 0;
 	}
