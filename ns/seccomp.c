@@ -77,7 +77,7 @@ static struct cache_name cache_name(const struct kist_str *what)
 static void digest_start(struct kist_str *what, const char *kind)
 {
 	kist_str_reserve(what, 16384);
-	kist_str_addf(what, "%s\n%s\n2\n%s\n", kind, KIST_VERSION, kist_ns_seccomp_native());
+	kist_str_addf(what, "%s\n%s\n3\n%s\n", kind, KIST_VERSION, kist_ns_seccomp_native());
 }
 
 static void digest_text(struct kist_str *what, const char *text)

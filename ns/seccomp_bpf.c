@@ -328,6 +328,7 @@ struct compiler {
 	const struct kist_spec_seccomp *profile;
 	struct rule *rules;
 	uint32_t default_action;
+	uint32_t newer_action; /* for numbers above all that the profile names */
 	struct entry *entries;
 	size_t n_entries, cap_entries;
 	struct segment *segments;
@@ -370,6 +371,8 @@ static int rules_resolve(struct compiler *c, struct kist_error *err)
 	int r = action_resolve(profile->default_action, profile->default_errno_ret, &c->default_action);
 	if (r < 0)
 		return action_fail(err, r, "linux.seccomp.defaultAction", profile->default_action);
+	bool open = c->default_action == (SECCOMP_RET_ERRNO | EPERM) && !profile->default_errno_ret.set;
+	c->newer_action = open ? SECCOMP_RET_ERRNO | ENOSYS : c->default_action;
 	if (c->default_action == SECCOMP_RET_USER_NOTIF)
 		return kist_fail(err, KIST_ERR_INVALID, EINVAL,
 		                 "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY for every call would stop the start of "
@@ -456,28 +459,40 @@ static struct segment segment_make(const struct compiler *c, size_t first, size_
 	return segment;
 }
 
-static void segments_build(struct compiler *c, bool x86_64_alone)
+/* From next on no number is named, in the range that starts with base. */
+static void segment_add_rest(struct compiler *c, uint64_t base, uint64_t next)
 {
-	uint64_t next = 0;
+	uint32_t action = next > base ? c->newer_action : c->default_action;
+	segment_add(c, (struct segment){ .start = (uint32_t)next, .action = action });
+}
+
+/* The calls of x32 come under the architecture of x86_64, from X32_BIT on. */
+static void segments_build(struct compiler *c, bool x86_64, bool x32)
+{
+	uint64_t base = 0, next = 0;
 	c->n_segments = 0;
-	/* each entry makes at most itself and the gap before it; then the tail */
+	/* each entry makes at most itself and the gap before it; then the rest of both ranges, and -1 */
 	c->segments = kist_grow(c->segments, c->n_entries * 2 + 4, sizeof(*c->segments));
 	for (size_t i = 0, n; i < c->n_entries; i += n) {
 		uint32_t number = c->entries[i].number;
 		for (n = 1; i + n < c->n_entries && c->entries[i + n].number == number; n++)
 			;
+		if (x86_64 && number >= X32_BIT && !base) {
+			segment_add_rest(c, base, next);
+			base = next = X32_BIT;
+		}
 		if (number > next)
 			segment_add(c, (struct segment){ .start = (uint32_t)next, .action = c->default_action });
 		segment_add(c, segment_make(c, i, n));
 		next = (uint64_t)number + 1;
 	}
-	segment_add(c, (struct segment){ .start = (uint32_t)next, .action = c->default_action });
-	if (x86_64_alone) {
-		/* x32 calls come under the same architecture and would pass every rule by number. -1 is a tracer's
-		 * 'skip'. */
-		segment_add(c, (struct segment){ .start = X32_BIT, .action = SECCOMP_RET_KILL_PROCESS });
-		segment_add(c, (struct segment){ .start = UINT32_MAX, .action = c->default_action });
-	}
+	segment_add_rest(c, base, next);
+	if (!x86_64 || base)
+		return;
+	/* Without x32 its calls would pass every rule by number. -1 is a tracer's 'skip'. */
+	uint32_t action = x32 ? c->default_action : SECCOMP_RET_KILL_PROCESS;
+	segment_add(c, (struct segment){ .start = X32_BIT, .action = action });
+	segment_add(c, (struct segment){ .start = UINT32_MAX, .action = c->default_action });
 }
 
 static void emit_rule(struct program *p, const struct rule *rule, size_t first, size_t n)
@@ -604,7 +619,7 @@ static int emit_architecture(struct compiler *c, const struct architecture *arch
 		return r;
 	if (c->n_entries)
 		qsort(c->entries, c->n_entries, sizeof(*c->entries), entry_compare);
-	segments_build(c, arch->token == SCMP_ARCH_X86_64 && !x32);
+	segments_build(c, arch->token == SCMP_ARCH_X86_64, x32 != NULL);
 
 	struct program *p = &c->program;
 	emit_jump(p, BPF_JEQ, arch->token, 1, 0);

@@ -209,6 +209,67 @@ static void test_newer_and_direct(void **state KIST_UNUSED)
 	kist_ns_seccomp_free(profile);
 }
 
+/* What is newer than a profile that leaves the errno open does not exist, so that C libraries fall back; all else, and
+ * every profile that says what it wants, as the specification has it. */
+static void test_newer_than_profile(void **state KIST_UNUSED)
+{
+	enum { PERM = SECCOMP_RET_ERRNO | EPERM, NONE = SECCOMP_RET_ERRNO | ENOSYS };
+	static const struct {
+		const char *action;
+		int64_t errnum; /* -1: open */
+		uint32_t known, newer;
+	} cases[] = {
+		{ "SCMP_ACT_ERRNO", -1, PERM, NONE },
+		{ "SCMP_ACT_ERRNO", EPERM, PERM, PERM },
+		{ "SCMP_ACT_ERRNO", 7, SECCOMP_RET_ERRNO | 7, SECCOMP_RET_ERRNO | 7 },
+		{ "SCMP_ACT_TRACE", -1, SECCOMP_RET_TRACE | EPERM, SECCOMP_RET_TRACE | EPERM },
+		{ "SCMP_ACT_KILL_PROCESS", -1, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_PROCESS },
+		{ "SCMP_ACT_LOG", -1, SECCOMP_RET_LOG, SECCOMP_RET_LOG },
+	};
+	for (size_t i = 0; i < KIST_COUNT(cases); i++) {
+		uint32_t known = cases[i].known, newer = cases[i].newer;
+		struct kist_spec_seccomp *profile = profile_new(cases[i].action);
+		profile->default_errno_ret = (struct kist_opt){ cases[i].errnum >= 0, cases[i].errnum };
+		kist_strv_add(&profile->architectures, "SCMP_ARCH_X86");
+		rule_add(profile, "write", "SCMP_ACT_ALLOW", -1);
+		/* 439, of a condition that does not hold; x32 has it too */
+		arg_add(rule_add(profile, "faccessat2", "SCMP_ACT_ALLOW", -1), 0, "SCMP_CMP_EQ", 5, 0);
+		struct kist_ns_seccomp program = program_of(profile);
+		for (int arch = 0; arch < 2; arch++) {
+			uint32_t token = arch ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64;
+			assert_int_equal(answer(&program, token, arch ? 4 : 1, 0, 0), SECCOMP_RET_ALLOW);
+			assert_int_equal(answer(&program, token, 0, 0, 0), known);
+			assert_int_equal(answer(&program, token, 438, 0, 0), known);
+			assert_int_equal(answer(&program, token, 439, 0, 0), known);
+			assert_int_equal(answer(&program, token, 439, 0, 5), SECCOMP_RET_ALLOW);
+			assert_int_equal(answer(&program, token, 440, 0, 0), newer);
+			assert_int_equal(answer(&program, token, 0x3fffffff, 0, 0), newer);
+		}
+		assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 0x40000001, 0, 0), SECCOMP_RET_KILL_PROCESS);
+		assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, UINT32_MAX, 0, 0), known);
+		kist_ns_seccomp_program_free(&program);
+
+		kist_strv_add(&profile->architectures, "SCMP_ARCH_X32");
+		program = program_of(profile);
+		for (uint32_t range = 0; range <= 0x40000000; range += 0x40000000) {
+			assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, range + 1, 0, 0), SECCOMP_RET_ALLOW);
+			assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, range, 0, 0), known);
+			assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, range + 438, 0, 0), known);
+			assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, range + 440, 0, 0), newer);
+		}
+		kist_ns_seccomp_program_free(&program);
+		kist_ns_seccomp_free(profile);
+	}
+	/* One that names nothing of an architecture knows nothing of it. */
+	struct kist_spec_seccomp *profile = profile_new("SCMP_ACT_ERRNO");
+	kist_strv_add(&profile->architectures, "SCMP_ARCH_X32");
+	struct kist_ns_seccomp program = program_of(profile);
+	assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 500, 0, 0), PERM);
+	assert_int_equal(answer(&program, AUDIT_ARCH_X86_64, 0x40000000 + 500, 0, 0), PERM);
+	kist_ns_seccomp_program_free(&program);
+	kist_ns_seccomp_free(profile);
+}
+
 static void test_empty(void **state KIST_UNUSED)
 {
 	struct kist_spec_seccomp *profile = profile_new("SCMP_ACT_TRAP");
@@ -230,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_long_jumps),
 		cmocka_unit_test(test_x32),
 		cmocka_unit_test(test_newer_and_direct),
+		cmocka_unit_test(test_newer_than_profile),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_any),
 	};
