@@ -156,6 +156,7 @@ static const struct {
 	{ "PodID", "PodID", json_type_string },
 	{ "Status", "Status", json_type_string },
 	{ "Time", "Time", json_type_string },
+	{ "TimeNano", "timeNano", json_type_int },
 	{ "Type", "Type", json_type_string },
 };
 
@@ -277,6 +278,19 @@ static void add_line(struct kist_str *out, const struct printer *p, struct json_
 	kist_str_addc(out, '\n');
 }
 
+/* podman 4 has the time as text alone; 5 has the numbers, as docker. Both have attributes with every event. */
+static void complete(struct json_object *document)
+{
+	int64_t wall = 0;
+
+	if (!json_object_object_get_ex(document, "Attributes", NULL))
+		json_object_object_add(document, "Attributes", json_object_new_object());
+	if (kist_time_parse(text_of(document, "Time"), &wall) < 0)
+		return;
+	json_object_object_add(document, "time", json_object_new_int64(wall / KIST_NSEC_PER_SEC));
+	json_object_object_add(document, "timeNano", json_object_new_int64(wall));
+}
+
 static int print(void *arg, struct json_object *document)
 {
 	struct printer *p = arg;
@@ -285,6 +299,7 @@ static int print(void *arg, struct json_object *document)
 
 	if (!kist_filters_match(&p->filters, match, document, NULL))
 		return 0;
+	complete(document);
 	if (!p->options->format) {
 		add_line(&out, p, document);
 	} else if (p->format.kind == KIST_FORMAT_JSON) {

@@ -107,6 +107,21 @@ static int print_rows(struct json_object *rows, const struct kist_format *format
 	return r < 0 ? r : kist_cli_print(&out, err);
 }
 
+/* podman's JSON has the time twice. */
+static void add_whole_seconds(struct json_object *history)
+{
+	for (size_t i = 0; i < json_object_array_length(history); i++) {
+		struct json_object *item = json_object_array_get_idx(history, i);
+		char text[40];
+		int64_t when = 0;
+
+		if (kist_time_parse(text_of(item, "created"), &when) < 0)
+			continue; /* an image may leave it out */
+		kist_time_format_shortest(text, when - when % KIST_NSEC_PER_SEC);
+		set_text(item, "Created", text);
+	}
+}
+
 static int history_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	const struct history_options *o = options;
@@ -122,6 +137,7 @@ static int history_run(struct kist_cli *cli, void *options, int argc, char **arg
 		return r;
 	r = kist_image_history(cli->k, argv[1], &history, err);
 	if (r == 0 && format.kind == KIST_FORMAT_JSON) {
+		add_whole_seconds(history);
 		r = kist_cli_print_json(history, err);
 	} else if (r == 0) {
 		rows = json_object_new_array();

@@ -382,26 +382,67 @@ static void time_text(char out[40], int64_t created, bool json)
 	snprintf(out, 40, "%.10s%c%.8s%s", text, json ? 'T' : ' ', text + 11, json ? "Z" : " +0000 UTC");
 }
 
-static void add_common(struct json_object *json, const struct kist_image *image, int64_t containers)
+/* What of an image is not in it: how many containers are made of it, and of which image it is made. Empty where a
+ * template asks for neither. */
+struct usage {
+	struct kist_container **list;
+	size_t n;
+	struct kist_image **images; /* all of the store */
+	size_t n_images;
+};
+
+static int usage_read(struct kist *k, const struct kist_format *format, struct usage *usage, struct kist_error *err)
 {
+	bool whole = format->kind == KIST_FORMAT_JSON || kist_template_uses(format->template, ".");
+	bool counts = whole || kist_template_uses(format->template, "Containers");
+	bool parents = whole || kist_template_uses(format->template, "ParentId");
+	int r = 0;
+
+	/* The one field that costs as much as there are containers. */
+	if (counts)
+		r = kist_container_list(k, &usage->list, &usage->n, NULL, err);
+	if (r == 0 && parents)
+		r = kist_image_list(k, &usage->images, &usage->n_images, err);
+	return r;
+}
+
+static void usage_clear(struct usage *usage)
+{
+	kist_container_list_free(usage->list, usage->n);
+	kist_image_list_free(usage->images, usage->n_images);
+}
+
+static int64_t containers_of(const struct usage *usage, const char *id)
+{
+	int64_t count = 0;
+
+	for (size_t i = 0; i < usage->n; i++)
+		count += kist_streq(kist_container_config(usage->list[i])->image, id);
+	return count;
+}
+
+static void add_common(struct json_object *json, const struct kist_image *image, const struct usage *usage)
+{
+	const struct kist_image *parent = kist_image_parent(image, usage->images, usage->n_images);
+
 	add_text(json, "Id", image->id);
-	add_text(json, "ParentId", "");
+	add_text(json, "ParentId", parent ? parent->id : "");
 	json_object_object_add(json, "RepoTags", strings(image->names));
 	json_object_object_add(json, "RepoDigests", repo_digests(image));
 	json_object_object_add(json, "SharedSize", json_object_new_int(0));
 	json_object_object_add(json, "VirtualSize", json_object_new_uint64(image->size));
-	json_object_object_add(json, "Containers", json_object_new_int64(containers));
+	json_object_object_add(json, "Containers", json_object_new_int64(containers_of(usage, image->id)));
 	json_object_object_add(json, "Names", strings(image->names));
 	json_object_object_add(json, "Dangling", json_object_new_boolean(!image->names && !image->repo_digests));
 	add_text(json, "Digest", image->digest);
 }
 
-static struct json_object *image_document(const struct kist_image *image, int64_t containers)
+static struct json_object *image_document(const struct kist_image *image, const struct usage *usage)
 {
 	struct json_object *json = json_object_new_object();
 	char time[40];
 
-	add_common(json, image, containers);
+	add_common(json, image, usage);
 	json_object_object_add(json, "Labels", labels(image));
 	json_object_object_add(json, "History", strings(image->names));
 	json_object_object_add(json, "Size", json_object_new_uint64(image->size));
@@ -416,7 +457,7 @@ static char *shown_id(const struct kist_image *image, bool full)
 	return full ? kist_asprintf("sha256:%s", image->id) : kist_strndup(image->id, SHORT_ID);
 }
 
-static struct json_object *row_document(const struct row *row, bool full, int64_t containers)
+static struct json_object *row_document(const struct row *row, bool full, const struct usage *usage)
 {
 	struct json_object *json = json_object_new_object();
 	KIST_FREE char *id = shown_id(row->image, full);
@@ -439,7 +480,7 @@ static struct json_object *row_document(const struct row *row, bool full, int64_
 	KIST_FREE char *history = kist_strv_join(row->image->names, ", ");
 	add_text(json, "History", history);
 	json_object_object_add(json, "ReadOnly", json_object_new_boolean(row->image->read_only));
-	add_common(json, row->image, containers);
+	add_common(json, row->image, usage);
 	return json;
 }
 
@@ -448,21 +489,6 @@ static struct json_object *row_document(const struct row *row, bool full, int64_
 static const struct kist_header headers[] = {
 	{ "ID", "IMAGE ID" }, { "Id", "IMAGE ID" }, { "CreatedSince", "CREATED" }, { "ReadOnly", "R/O" }, { 0 },
 };
-
-/* How many containers each image has. */
-struct usage {
-	struct kist_container **list;
-	size_t n;
-};
-
-static int64_t usage_of(const struct usage *usage, const char *id)
-{
-	int64_t count = 0;
-
-	for (size_t i = 0; i < usage->n; i++)
-		count += kist_streq(kist_container_config(usage->list[i])->image, id);
-	return count;
-}
 
 static int print_quiet(const struct images_options *o, const struct rows *rows, struct kist_error *err)
 {
@@ -488,12 +514,10 @@ static struct json_object *make_documents(const struct images_options *o, const 
 
 	if (format->kind == KIST_FORMAT_JSON)
 		for (size_t i = 0; i < images->n; i++)
-			json_object_array_add(all,
-			                      image_document(images->items[i], usage_of(usage, images->items[i]->id)));
+			json_object_array_add(all, image_document(images->items[i], usage));
 	else
 		for (size_t i = 0; i < rows->n; i++)
-			json_object_array_add(all, row_document(&rows->items[i], o->no_trunc,
-			                                        usage_of(usage, rows->items[i].image->id)));
+			json_object_array_add(all, row_document(&rows->items[i], o->no_trunc, usage));
 	return all;
 }
 
@@ -505,15 +529,12 @@ static int print_format(struct kist_cli *cli, const struct images_options *o, co
 		                           .escape = isatty(1) };
 	KIST_STR struct kist_str out = { 0 };
 	struct usage usage = { 0 };
-	bool counts = format->kind == KIST_FORMAT_JSON || kist_template_uses(format->template, "Containers") ||
-	              kist_template_uses(format->template, ".");
 
-	/* The one field that costs as much as there are containers. */
-	int r = counts ? kist_container_list(cli->k, &usage.list, &usage.n, NULL, err) : 0;
+	int r = usage_read(cli->k, format, &usage, err);
+	KIST_JSON struct json_object *all = r < 0 ? NULL : make_documents(o, format, images, rows, &usage);
+	usage_clear(&usage);
 	if (r < 0)
 		return r;
-	KIST_JSON struct json_object *all = make_documents(o, format, images, rows, &usage);
-	kist_container_list_free(usage.list, usage.n);
 	size_t n = json_object_array_length(all);
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
 	for (size_t i = 0; i < n; i++)

@@ -161,6 +161,11 @@ static struct json_object *version_document(void)
 
 	json_object_object_add(client, "APIVersion", json_object_new_string(KIST_VERSION));
 	json_object_object_add(client, "Version", json_object_new_string(KIST_VERSION));
+	/* Nothing of when and where it was built is in the program: the same source makes the same bytes. */
+	json_object_object_add(client, "GoVersion", json_object_new_string(""));
+	json_object_object_add(client, "GitCommit", json_object_new_string(""));
+	json_object_object_add(client, "BuiltTime", json_object_new_string(""));
+	json_object_object_add(client, "Built", json_object_new_int(0));
 	json_object_object_add(client, "OsArch", json_object_new_string(os_arch));
 	json_object_object_add(client, "Os", json_object_new_string("linux"));
 	json_object_object_add(client, "RegistryClient", json_object_new_string(registries ? registries : ""));

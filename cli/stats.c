@@ -176,12 +176,9 @@ static const struct kist_template_alias aliases[] = {
 	{ "ID", "id" },
 	{ "ContainerID", "id" },
 	{ "Container", "id" },
-	{ "CID", "id" },
-	{ "Pod", "pod" },
 	{ "Name", "name" },
 	{ "CPUPerc", "cpu_percent" },
 	{ "CPU", "cpu_percent" },
-	{ "Mem", "mem_percent" },
 	{ "AVGCPU", "avg_cpu" },
 	{ "CPUTime", "cpu_time" },
 	{ "UpTime", "cpu_time" },
@@ -192,6 +189,17 @@ static const struct kist_template_alias aliases[] = {
 	{ "BlockIO", "block_io" },
 	{ "PIDS", "pids" },
 	{ "PIDs", "pids" },
+	{ 0 },
+};
+
+/* For those who know the names of 'stats'. */
+static const struct kist_template_alias pod_aliases[] = {
+	{ "ID", "CID" },
+	{ "ContainerID", "CID" },
+	{ "Container", "CID" },
+	{ "CPUPerc", "CPU" },
+	{ "MemPerc", "Mem" },
+	{ "PIDs", "PIDS" },
 	{ 0 },
 };
 
@@ -276,22 +284,44 @@ static int take_all(struct stats *s, struct json_object *list, struct kist_error
 	return r;
 }
 
+/* podman has other keys here than for containers. */
+static struct json_object *pod_document(const struct stats *s, const struct kist_pod *pod,
+                                        struct json_object *of_container)
+{
+	static const char *const keys[][2] = {
+		{ "CPU", "cpu_percent" },
+		{ "MemUsage", "mem_usage" },
+		{ "MemUsageBytes", "mem_usage_bytes" },
+		{ "Mem", "mem_percent" },
+		{ "NetIO", "net_io" },
+		{ "BlockIO", "block_io" },
+		{ "PIDS", "pids" },
+		{ "CID", "id" },
+		{ "Name", "name" },
+	};
+	struct json_object *document = json_object_new_object(), *value = NULL;
+
+	json_object_object_add(document, "Pod",
+	                       json_object_new_string_len(kist_pod_id(pod), s->options->no_trunc ? 64 : SHORT_ID));
+	for (size_t i = 0; i < KIST_COUNT(keys); i++)
+		if (json_object_object_get_ex(of_container, keys[i][1], &value))
+			json_object_object_add(document, keys[i][0], json_object_get(value));
+	return document;
+}
+
 /* Whoever joins a pod is in the next report. */
 static int take_pod(struct stats *s, struct kist_pod *pod, struct json_object *list, struct kist_error *err)
 {
+	KIST_JSON struct json_object *of_containers = json_object_new_array();
 	struct kist_container **containers = NULL;
 	size_t n = 0;
 
 	int r = kist_pod_containers(pod, &containers, &n, err);
 	for (size_t i = 0; r == 0 && i < n; i++)
-		if (is_up(containers[i])) {
-			size_t before = json_object_array_length(list);
-			r = take(s, containers[i], list, err);
-			if (json_object_array_length(list) > before)
-				json_object_object_add(json_object_array_get_idx(list, before), "pod",
-				                       json_object_new_string_len(
-				                               kist_pod_id(pod), s->options->no_trunc ? 64 : SHORT_ID));
-		}
+		if (is_up(containers[i]))
+			r = take(s, containers[i], of_containers, err);
+	for (size_t i = 0; i < json_object_array_length(of_containers); i++)
+		json_object_array_add(list, pod_document(s, pod, json_object_array_get_idx(of_containers, i)));
 	kist_container_list_free(containers, n);
 	return r;
 }
@@ -320,7 +350,7 @@ static int take_pods(struct stats *s, struct json_object *list, struct kist_erro
 static int report(struct stats *s, const struct kist_format *format, struct kist_error *err)
 {
 	KIST_JSON struct json_object *list = json_object_new_array();
-	struct kist_template_view view = { .aliases = aliases, .escape = isatty(1) };
+	struct kist_template_view view = { .aliases = s->of_pods ? pod_aliases : aliases, .escape = isatty(1) };
 	KIST_STR struct kist_str out = { 0 };
 
 	int r = s->of_pods ? take_pods(s, list, err) : s->names ? take_named(s, list, err) : take_all(s, list, err);

@@ -198,6 +198,13 @@ int kist_image_list(struct kist *k, struct kist_image ***out, size_t *n, struct 
 	return 0;
 }
 
+void kist_image_list_free(struct kist_image **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		kist_image_free(list[i]);
+	free(list);
+}
+
 /* --- naming ----------------------------------------------------------------------------------------------------- */
 
 int kist_image_tag(struct kist *k, const char *image, const char *name, struct kist_error *err)

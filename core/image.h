@@ -158,6 +158,9 @@ int kist_image_platform_rank_for(struct json_object *descriptor, const struct ki
 int kist_image_document_check(const struct kist_image *image, char *const *diff_ids, size_t layers,
                               struct kist_error *err);
 int64_t kist_image_document_created(struct json_object *document);
+/* The image of the list that the first n steps of this one make; NULL: none. (image_view.c) */
+const struct kist_image *kist_image_of_steps(const struct kist_image *image, size_t steps,
+                                             struct kist_image *const *list, size_t n);
 /* What this host runs, in Go's words. *variant may be NULL. */
 const char *kist_image_architecture(const char **variant);
 

@@ -2,6 +2,7 @@
 #include "core/image.h"
 
 #include "core/base/clock.h"
+#include "core/base/fs.h"
 #include "core/base/str.h"
 
 #include <json-c/json.h>
@@ -62,6 +63,8 @@ static struct json_object *graph_driver(const struct kist *k, const struct kist_
 		KIST_FREE char *joined = kist_strv_join(lower, ":");
 		add_text(data, "LowerDir", joined);
 	}
+	/* A layer is never mounted to be written. */
+	add_text(data, "WorkDir", "");
 	add_text(json, "Name", "overlay");
 	json_object_object_add(json, "Data", data);
 	return json;
@@ -81,7 +84,22 @@ static struct json_object *root_fs(const struct kist_image *image)
 	return json;
 }
 
-static struct json_object *document(const struct kist *k, const struct kist_image *image)
+/* Of the manifest that it came with. */
+static struct json_object *manifest_type(struct kist *k, const struct kist_image *image)
+{
+	KIST_CLOSE int dir = kist_image_open_dir(k, image->id);
+	KIST_JSON struct json_object *manifest = NULL;
+	KIST_STR struct kist_str text = { 0 };
+	struct json_object *type = NULL;
+
+	if (dir >= 0 && kist_read_file(dir, "manifest.json", KIST_RECORD_MAX, &text) >= 0 &&
+	    kist_json_parse(kist_str_get(&text), text.len, &manifest, NULL) == 0)
+		type = member(manifest, "mediaType");
+	/* An OCI manifest may leave it out. */
+	return type ? type : json_object_new_string("application/vnd.oci.image.manifest.v1+json");
+}
+
+static struct json_object *document(struct kist *k, const struct kist_image *image, const struct kist_image *parent)
 {
 	struct json_object *json = json_object_new_object();
 	struct json_object *config = member(image->document, "config");
@@ -93,7 +111,7 @@ static struct json_object *document(const struct kist *k, const struct kist_imag
 	add_text(json, "Digest", image->digest);
 	json_object_object_add(json, "RepoTags", strings(image->names));
 	json_object_object_add(json, "RepoDigests", strings(digests));
-	add_text(json, "Parent", "");
+	add_text(json, "Parent", parent ? parent->id : NULL);
 	add_text(json, "Comment", image->comment);
 	add_text(json, "Created", kist_time_format(time, image->created, true));
 	json_object_object_add(json, "Config", config ? config : json_object_new_object());
@@ -107,7 +125,7 @@ static struct json_object *document(const struct kist *k, const struct kist_imag
 	json_object_object_add(json, "RootFS", root_fs(image));
 	json_object_object_add(json, "Labels", member(config, "Labels"));
 	json_object_object_add(json, "Annotations", json_object_new_object());
-	add_text(json, "ManifestType", "application/vnd.oci.image.manifest.v1+json");
+	json_object_object_add(json, "ManifestType", manifest_type(k, image));
 	add_text(json, "User", image->config.user);
 	json_object_object_add(json, "History", history ? history : json_object_new_array());
 	json_object_object_add(json, "NamesHistory", strings(image->names));
@@ -116,12 +134,16 @@ static struct json_object *document(const struct kist *k, const struct kist_imag
 
 int kist_image_inspect(struct kist *k, const char *name, struct json_object **out, struct kist_error *err)
 {
-	struct kist_image *image = NULL;
+	struct kist_image *image = NULL, **all = NULL;
+	size_t n = 0;
 
 	int r = kist_image_open(k, name, &image, err);
 	if (r < 0)
 		return r;
-	*out = document(k, image);
+	r = kist_image_list(k, &all, &n, err);
+	if (r == 0)
+		*out = document(k, image, kist_image_parent(image, all, n));
+	kist_image_list_free(all, n);
 	kist_image_free(image);
-	return 0;
+	return r;
 }

@@ -42,22 +42,86 @@ static bool is_empty_layer(struct json_object *entry)
 	return json_object_object_get_ex(entry, "empty_layer", &value) && json_object_get_boolean(value);
 }
 
+/* --- which image was made from which -------------------------------------------------------------------------------
+ */
+
+static struct json_object *history_of(const struct kist_image *image)
+{
+	struct json_object *history = NULL;
+
+	json_object_object_get_ex(image->document, "history", &history);
+	return json_object_is_type(history, json_type_array) ? history : NULL;
+}
+
+static size_t history_len(const struct kist_image *image)
+{
+	struct json_object *history = history_of(image);
+
+	return history ? json_object_array_length(history) : 0;
+}
+
+/* The same steps and the same layers from the bottom up. */
+static bool begins_with(const struct kist_image *image, const struct kist_image *other)
+{
+	size_t above = kist_strv_len(image->layers) - kist_strv_len(other->layers);
+
+	for (size_t i = 0; other->layers && other->layers[i]; i++)
+		if (!kist_streq(image->layers[above + i], other->layers[i]))
+			return false;
+	for (size_t i = 0, n = history_len(other); i < n; i++)
+		if (!json_object_equal(json_object_array_get_idx(history_of(image), i),
+		                       json_object_array_get_idx(history_of(other), i)))
+			return false;
+	return true;
+}
+
+const struct kist_image *kist_image_of_steps(const struct kist_image *image, size_t steps,
+                                             struct kist_image *const *list, size_t n)
+{
+	size_t layers = 0;
+
+	for (size_t i = 0; i < steps; i++)
+		layers += !is_empty_layer(json_object_array_get_idx(history_of(image), i));
+	if (steps == history_len(image))
+		return image;
+	if (steps == 0 || layers > kist_strv_len(image->layers))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (history_len(list[i]) == steps && kist_strv_len(list[i]->layers) == layers &&
+		    begins_with(image, list[i]))
+			return list[i];
+	return NULL;
+}
+
+const struct kist_image *kist_image_parent(const struct kist_image *image, struct kist_image *const *list, size_t n)
+{
+	const struct kist_image *parent = NULL;
+
+	/* As podman: across steps without a layer, and across one that made one. */
+	for (size_t steps = history_len(image), layers = 0; !parent && steps > 1 && layers < 2; steps--) {
+		layers += !is_empty_layer(json_object_array_get_idx(history_of(image), steps - 1));
+		if (layers < 2)
+			parent = kist_image_of_steps(image, steps - 1, list, n);
+	}
+	return parent;
+}
+
 /* layer: counts from the top; those that a history without enough entries leaves over are not shown. */
-static struct json_object *history_item(const struct kist_image *image, struct json_object *entry, bool first,
-                                        const uint64_t *sizes, size_t *layer)
+static struct json_object *history_item(const struct kist_image *image, struct json_object *entry,
+                                        const struct kist_image *made, const uint64_t *sizes, size_t *layer)
 {
 	struct json_object *json = json_object_new_object();
 	uint64_t size = 0;
 
 	if (!is_empty_layer(entry) && *layer < kist_strv_len(image->layers))
 		size = sizes[(*layer)++];
-	json_object_object_add(json, "id", json_object_new_string(first ? image->id : "<missing>"));
+	json_object_object_add(json, "id", json_object_new_string(made ? made->id : "<missing>"));
 	json_object_object_add(json, "created", copy_of(entry, "created"));
 	json_object_object_add(json, "CreatedBy", copy_of(entry, "created_by"));
 	json_object_object_add(json, "size", json_object_new_uint64(size));
 	json_object_object_add(json, "comment", copy_of(entry, "comment"));
 	struct json_object *tags = json_object_new_array();
-	for (char **name = image->names; first && name && *name; name++)
+	for (char **name = made ? made->names : NULL; name && *name; name++)
 		json_object_array_add(tags, json_object_new_string(*name));
 	json_object_object_add(json, "tags", tags);
 	return json;
@@ -65,25 +129,25 @@ static struct json_object *history_item(const struct kist_image *image, struct j
 
 int kist_image_history(struct kist *k, const char *name, struct json_object **out, struct kist_error *err)
 {
-	struct kist_image *image = NULL;
-	struct json_object *entries = NULL, *list = NULL;
+	struct kist_image *image = NULL, **all = NULL;
 	KIST_FREE uint64_t *sizes = NULL;
-	size_t layer = 0;
+	size_t layer = 0, n = 0;
 
 	int r = kist_image_open(k, name, &image, err);
 	if (r < 0)
 		return r;
 	r = kist_image_sizes(k, image, &sizes, err);
 	if (r == 0)
-		list = json_object_new_array();
-	if (r == 0 && json_object_object_get_ex(image->document, "history", &entries) &&
-	    json_object_is_type(entries, json_type_array))
-		for (size_t i = json_object_array_length(entries), n = i; i-- > 0;)
-			json_object_array_add(list, history_item(image, json_object_array_get_idx(entries, i),
-			                                         i + 1 == n, sizes, &layer));
+		r = kist_image_list(k, &all, &n, err);
+	if (r == 0) {
+		*out = json_object_new_array();
+		for (size_t i = history_len(image); i-- > 0;)
+			json_object_array_add(*out,
+			                      history_item(image, json_object_array_get_idx(history_of(image), i),
+			                                   kist_image_of_steps(image, i + 1, all, n), sizes, &layer));
+	}
+	kist_image_list_free(all, n);
 	kist_image_free(image);
-	if (r == 0)
-		*out = list;
 	return r;
 }
 

@@ -2,6 +2,7 @@
 #include "core/view.h"
 
 #include "cgroup/cgroup.h"
+#include "net/net.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/str.h"
@@ -9,8 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/statfs.h>
 #include <sys/utsname.h>
@@ -112,6 +116,77 @@ static struct json_object *host_distribution(void)
 	return distribution;
 }
 
+/* Since the boot, as podman: user with nice, system, and idle; two digits. */
+static struct json_object *host_cpu(void)
+{
+	struct json_object *use = json_object_new_object();
+	KIST_STR struct kist_str text = { 0 };
+	KIST_CLOSE int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+	double ticks[4] = { 0 }, all = 0;
+
+	if (fd >= 0)
+		kist_read_fd(fd, 1u << 20, &text);
+	KIST_STRV char **lines = kist_strv_split(kist_str_get(&text), '\n');
+	KIST_STRV char **words = kist_strv_split(lines[0] ? lines[0] : "", ' ');
+	/* "cpu  USER NICE SYSTEM IDLE ..." */
+	for (size_t i = 0; i < KIST_COUNT(ticks) && kist_strv_len(words) >= 6; i++) {
+		uint64_t number = 0;
+
+		if (kist_parse_u64(words[i + 2], &number) == 0)
+			ticks[i] = (double)number;
+		all += ticks[i];
+	}
+	const struct {
+		const char *key;
+		double part;
+	} rows[] = {
+		{ "userPercent", ticks[0] + ticks[1] },
+		{ "systemPercent", ticks[2] },
+		{ "idlePercent", ticks[3] },
+	};
+	for (size_t i = 0; i < KIST_COUNT(rows); i++) {
+		KIST_FREE char *percent = kist_asprintf("%.2f", all > 0 ? rows[i].part / all * 100 : 0);
+		add(use, rows[i].key, json_object_new_double_s(strtod(percent, NULL), percent));
+	}
+	return use;
+}
+
+/* Monitor and runtime are no programs of their own. */
+static struct json_object *host_program(const char *name)
+{
+	struct json_object *program = json_object_new_object();
+	char path[PATH_MAX] = "";
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	path[n > 0 ? n : 0] = '\0';
+	if (name)
+		add(program, "name", view_text(name));
+	add(program, "package", view_text(NULL));
+	add(program, "path", view_text(path));
+	add(program, "version", view_text("kist version " KIST_VERSION));
+	return program;
+}
+
+/* What podman has and kist has not. */
+static void host_foreign(struct json_object *host)
+{
+	static const char *const slirp_keys[] = { "executable", "package", "version" };
+	struct json_object *maps = json_object_new_object(), *slirp = json_object_new_object(),
+	                   *socket = json_object_new_object();
+
+	add(maps, "gidmap", NULL);
+	add(maps, "uidmap", NULL);
+	add(socket, "path", view_text(NULL));
+	add(socket, "exists", json_object_new_boolean(false));
+	for (size_t i = 0; i < KIST_COUNT(slirp_keys); i++)
+		add(slirp, slirp_keys[i], view_text(NULL));
+	add(host, "buildahVersion", view_text(NULL));
+	add(host, "idMappings", maps);
+	add(host, "remoteSocket", socket);
+	add(host, "serviceIsRemote", json_object_new_boolean(false));
+	add(host, "slirp4netns", slirp);
+}
+
 static const char *go_arch(const char *machine)
 {
 	static const struct {
@@ -140,16 +215,24 @@ static struct json_object *info_host(struct kist *k)
 		memset(&name, 0, sizeof(name));
 	add(host, "arch", view_text(go_arch(name.machine)));
 	host_cgroup(k, host);
+	add(host, "conmon", host_program(NULL));
 	add(host, "cpus", view_int(sysconf(_SC_NPROCESSORS_ONLN)));
+	add(host, "cpuUtilization", host_cpu());
 	add(host, "distribution", host_distribution());
+	add(host, "eventLogger", view_text(k->settings.events == KIST_EVENTS_NONE ? "none" : "file"));
 	add(host, "hostname", view_text(name.nodename));
 	add(host, "kernel", view_text(name.release));
 	add(host, "logDriver", view_text(k->settings.log_driver));
 	host_memory(host);
+	add(host, "networkBackend", view_text("kist"));
+	add(host, "ociRuntime", host_program("kist"));
 	add(host, "os", view_text("linux"));
 	add(host, "registryClient", view_text(client));
 	add(host, "security", host_security());
 	add(host, "uptime", view_text(uptime));
+	/* A program without a loader has no base of one. */
+	add(host, "linkmode", view_text(getauxval(AT_BASE) ? "dynamic" : "static"));
+	host_foreign(host);
 	return host;
 }
 
@@ -207,16 +290,60 @@ static void store_space(struct kist *k, struct json_object *store)
 	add(store, "graphRootUsed", json_object_new_uint64((uint64_t)(fs.f_blocks - fs.f_bfree) * block));
 }
 
+static const char *file_system(int fd)
+{
+	static const struct {
+		unsigned magic;
+		const char *name;
+	} rows[] = {
+		{ EXT4_SUPER_MAGIC, "extfs" },          { XFS_SUPER_MAGIC, "xfs" },     { BTRFS_SUPER_MAGIC, "btrfs" },
+		{ F2FS_SUPER_MAGIC, "f2fs" },           { TMPFS_MAGIC, "tmpfs" },       { RAMFS_MAGIC, "ramfs" },
+		{ OVERLAYFS_SUPER_MAGIC, "overlayfs" }, { JFFS2_SUPER_MAGIC, "jffs2" },
+	};
+	struct statfs fs;
+
+	for (size_t i = 0; fstatfs(fd, &fs) == 0 && i < KIST_COUNT(rows); i++)
+		if ((unsigned)fs.f_type == rows[i].magic)
+			return rows[i].name;
+	return "<unknown>";
+}
+
+static bool overlay_has(const struct kist *k, const char *option)
+{
+	return kist_strv_has(k->settings.overlay_options, option);
+}
+
+static struct json_object *store_status(const struct kist *k)
+{
+	struct json_object *status = json_object_new_object();
+	bool metacopy = overlay_has(k, "metacopy=on"), redirect = overlay_has(k, "redirect_dir=on");
+
+	add(status, "Backing Filesystem", view_text(file_system(k->root)));
+	add(status, "Native Overlay Diff", view_text(metacopy || redirect ? "false" : "true"));
+	/* overlay mounts on no other */
+	add(status, "Supports d_type", view_text("true"));
+	add(status, "Using metacopy", view_text(metacopy ? "true" : "false"));
+	return status;
+}
+
 static int info_store(struct kist *k, struct json_object *store, struct kist_error *err)
 {
 	int r = store_containers(k, store, err);
 
 	if (r == 0)
 		r = store_images(k, store, err);
+	KIST_FREE char *volumes = kist_store_path(k, "volumes");
+	add(store, "configFile", view_text(k->config_file));
 	add(store, "graphDriverName", view_text("overlay"));
+	add(store, "graphOptions", json_object_new_object());
+	add(store, "graphStatus", store_status(k));
 	add(store, "graphRoot", view_text(k->settings.root));
 	store_space(k, store);
 	add(store, "runRoot", view_text(k->settings.runroot));
+	/* Layers are unpacked where they stay. */
+	add(store, "imageCopyTmpDir", view_text(k->settings.root));
+	add(store, "volumePath", view_text(volumes));
+	add(store, "transientStore", json_object_new_boolean(k->settings.volatile_));
 	add(store, "volatile", json_object_new_boolean(k->settings.volatile_));
 	return r;
 }
@@ -229,6 +356,11 @@ static struct json_object *info_version(const char *arch)
 	add(version, "Version", view_text(KIST_VERSION));
 	add(version, "APIVersion", view_text(KIST_VERSION));
 	add(version, "OCIVersion", view_text(KIST_OCI_VERSION));
+	/* The same source makes the same bytes, whenever and wherever. */
+	add(version, "GoVersion", view_text(NULL));
+	add(version, "GitCommit", view_text(NULL));
+	add(version, "BuiltTime", view_text(NULL));
+	add(version, "Built", view_int(0));
 	add(version, "OsArch", view_text(os_arch));
 	add(version, "Os", view_text("linux"));
 	return version;
@@ -245,12 +377,27 @@ static struct json_object *info_registries(struct kist *k)
 	return registries;
 }
 
+static struct json_object *info_plugins(void)
+{
+	struct json_object *plugins = json_object_new_object(), *networks = json_object_new_array();
+	static char *const volumes[] = { (char *)"local", NULL };
+
+	for (const struct kist_name *name = kist_net_driver_names; name->name; name++)
+		json_object_array_add(networks, json_object_new_string(name->name));
+	add(plugins, "volume", view_list(volumes));
+	add(plugins, "network", networks);
+	add(plugins, "log", view_list((char *const *)kist_log_drivers));
+	add(plugins, "authorization", NULL);
+	return plugins;
+}
+
 int kist_info(struct kist *k, struct json_object **out, struct kist_error *err)
 {
 	KIST_JSON struct json_object *info = json_object_new_object();
 	struct json_object *host = info_host(k), *store = json_object_new_object(), *arch = NULL;
 
 	add(info, "host", host);
+	add(info, "plugins", info_plugins());
 	add(info, "registries", info_registries(k));
 	add(info, "store", store);
 	json_object_object_get_ex(host, "arch", &arch);

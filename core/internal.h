@@ -17,6 +17,7 @@ struct kist_str;
 
 struct kist {
 	struct kist_settings settings;
+	char *config_file;  /* kist.conf as it was looked for; NULL in a monitor */
 	char *binary;       /* the kist program, executed as monitor; KIST_SELF: this one is it */
 	char boot[37];      /* this boot's id */
 	int root, runroot;  /* directory fds */
@@ -45,6 +46,8 @@ const char *kist_binary_default(void); /* binary.c: KIST_BINARY, or where 'make 
 int kist_store_overlay(struct kist *k, struct kist_overlay **out, struct kist_error *err);
 /* A directory beside containers/, opened on first use and made if wanted. A negative errno. */
 int kist_store_directory(struct kist *k, const char *name, bool make, int *fd);
+/* Where a directory beside containers/ is on the host. The caller frees. */
+char *kist_store_path(const struct kist *k, const char *name);
 /* KIST_ERR_UNSUPPORTED where the host has no cgroup v2. */
 int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist_error *err);
 /* An open without reading kist.conf, for the monitor: the caller knows the settings that matter. */
@@ -332,6 +335,7 @@ int kist_log_writer_open(struct kist_log_writer **out, const struct kist_contain
  * full disk: what cannot be written is dropped and counted, and writing is tried again later. */
 void kist_log_writer_write(struct kist_log_writer *w, int stream, const void *data, size_t len);
 void kist_log_writer_close(struct kist_log_writer *w);          /* flushes partial lines */
+extern const char *const kist_log_drivers[];                    /* ended by NULL */
 int kist_log_check(const char *driver, struct kist_error *err); /* a driver of this version? */
 
 /* --- removal and clean-up (cleanup.c) -------------------------------------------------------------------------------

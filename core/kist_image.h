@@ -41,6 +41,10 @@ int kist_image_open(struct kist *k, const char *name, struct kist_image **out, s
 int kist_image_list(struct kist *k, struct kist_image ***out, size_t *n,
                     struct kist_error *err); /* newest first; the caller frees each and the array */
 
+/* The one of the list that the image is one layer, or one step without a layer, away from: its parent. NULL: none. */
+const struct kist_image *kist_image_parent(const struct kist_image *image, struct kist_image *const *list, size_t n);
+void kist_image_list_free(struct kist_image **list, size_t n);
+
 struct kist_image_import {
 	int fd;               /* the tar stream: plain, gzip or zstd */
 	const char *name;     /* reference to give it, NULL: none */
@@ -77,8 +81,8 @@ struct kist_commit {
 /* An image of the container's writable layer above the layers of its image. */
 int kist_container_commit(struct kist_container *c, const struct kist_commit *commit, char id[65],
                           struct kist_error *err);
-/* podman's history of an image, newest first: items with id ("<missing>" but for the first), created, CreatedBy, size
- * (bytes), comment, and tags of the first. */
+/* podman's history of an image, newest first: items with id and tags (of the image that ends in this step; "<missing>"
+ * where there is none), created, CreatedBy, size (bytes), comment. */
 int kist_image_history(struct kist *k, const char *image, struct json_object **out, struct kist_error *err);
 /* Bytes of the image's layers, top first; the caller frees. */
 int kist_image_sizes(struct kist *k, const struct kist_image *image, uint64_t **sizes, struct kist_error *err);

@@ -36,13 +36,13 @@ struct kist_log_writer {
 	uint64_t dropped; /* bytes that could not be written */
 };
 
-static const char *const drivers[] = { "k8s-file", "json-file", "none", "syslog", "passthrough", "passthrough-tty" };
+const char *const kist_log_drivers[] = { "k8s-file",    "json-file",       "none", "syslog",
+	                                 "passthrough", "passthrough-tty", NULL };
 
 int kist_log_check(const char *driver, struct kist_error *err)
 {
-	for (size_t i = 0; i < KIST_COUNT(drivers); i++)
-		if (kist_streq(drivers[i], driver))
-			return 0;
+	if (driver && kist_strv_has((char *const *)kist_log_drivers, driver))
+		return 0;
 	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
 	                 "log driver '%s' is not supported: use k8s-file, json-file, syslog, passthrough, "
 	                 "passthrough-tty or none",

@@ -102,7 +102,7 @@ static void add_limits(struct json_object *document, const struct kist_pod *pod,
 
 static struct json_object *static_ip(const struct kist_container_config *config)
 {
-	return config->n_networks == 1 && config->networks[0].ip ? view_text(config->networks[0].ip) : NULL;
+	return view_text(config->n_networks == 1 ? config->networks[0].ip : NULL);
 }
 
 static struct json_object *infra_config(const struct view *view)

@@ -22,11 +22,15 @@
 #define CONF_DEFAULT "/etc/kist.conf"
 #define CONF_MAX     (1u << 20)
 
+static const char *settings_named(const struct kist_options *options)
+{
+	return options->config_file ? options->config_file : getenv("KIST_CONF");
+}
+
 /* kist.conf: a default file may be missing, a named one may not. */
 static int settings_read(struct kist_settings *settings, const struct kist_options *options, struct kist_error *err)
 {
-	const char *named = options->config_file ? options->config_file : getenv("KIST_CONF");
-	const char *path = named ? named : CONF_DEFAULT;
+	const char *named = settings_named(options), *path = named ? named : CONF_DEFAULT;
 	KIST_STR struct kist_str text = { 0 };
 	KIST_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 
@@ -257,6 +261,7 @@ int kist_open(struct kist **out, const struct kist_options *options, struct kist
 
 	options = options ? options : &none;
 	k->binary = kist_strdup(options->binary ? options->binary : kist_binary_default());
+	k->config_file = kist_strdup(settings_named(options) ? settings_named(options) : CONF_DEFAULT);
 	int r = settings_load(&k->settings, options, err);
 	if (r == 0)
 		r = open_dirs(k, err);
@@ -304,6 +309,7 @@ void kist_close(struct kist *k)
 	kist_cgroup_root_close(k->cgroup);
 	kist_table_release(&kist_settings_table, &k->settings);
 	free(k->binary);
+	free(k->config_file);
 	free(k);
 }
 
@@ -349,6 +355,13 @@ int kist_store_directory(struct kist *k, const char *name, bool make, int *fd)
 		return make ? r : -errno;
 	*fd = r;
 	return 0;
+}
+
+char *kist_store_path(const struct kist *k, const char *name)
+{
+	const struct kist_settings *s = &k->settings;
+
+	return kist_asprintf("%s%s/%s", s->volatile_ ? s->runroot : s->root, s->volatile_ ? "/store" : "", name);
 }
 
 int kist_store_cgroup(struct kist *k, struct kist_cgroup_root **out, struct kist_error *err)

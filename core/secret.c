@@ -415,7 +415,12 @@ int kist_secret_inspect(struct kist *k, const struct kist_secret *s, bool with_v
 	json_object_object_add(json, "CreatedAt", view_time(s->created));
 	json_object_object_add(json, "UpdatedAt", view_time(s->updated));
 	json_object_object_add(driver, "Name", view_text(s->driver));
-	json_object_object_add(driver, "Options", view_map(s->driver_options));
+	struct json_object *options = view_map(s->driver_options);
+	if (!kist_env_get(s->driver_options, "path")) {
+		KIST_FREE char *path = kist_store_path(k, "secrets");
+		json_object_object_add(options, "path", view_text(path));
+	}
+	json_object_object_add(driver, "Options", options);
 	json_object_object_add(spec, "Name", view_text(s->name));
 	json_object_object_add(spec, "Driver", driver);
 	json_object_object_add(spec, "Labels", view_map(s->labels));

@@ -1,21 +1,20 @@
-# The keys of inspect documents and their types are a promise to scripts: inspect.keys has them. A key may be added there;
-# none may go or change its type. INSPECT_KEYS=write makes the file anew.
+# The keys of inspect documents and of lists as JSON, and their types, are a promise to scripts: inspect.keys has them. A key
+# may be added there; none may go or change its type. INSPECT_KEYS=write makes the file anew.
 load helpers
 
 GOLDEN=$BATS_TEST_DIRNAME/inspect.keys
 
-# keys KIND <DOCUMENT: each path and type, once; items of an array as one, and maps of a user's own words as whole.
+# keys KIND <DOCUMENTS: each path and type, once; items of an array as one, and maps of a user's own words as whole.
 keys()
 {
-	jq -r --arg kind "$1" '.[0] | [paths as $p | {p: ($p | map(if type == "number" then "#" else . end) | join("/")),
+	jq -rs --arg kind "$1" 'flatten[] | [paths as $p | {p: ($p | map(if type == "number" then "#" else . end) | join("/")),
 		t: (getpath($p) | type)}] | unique[] | "\($kind) \(.p) \(.t)"' |
-		grep -vE ' ([^ ]*/)?(Annotations|Labels|labels|options|Options|containers|Containers|Networks|ExposedPorts|Volumes|Tmpfs|SecurityOpt|Data)/' | sort -u
+		grep -vE ' ([^ ]*/)?(Annotations|Attributes|Labels|labels|options|Options|containers|Containers|Networks|ExposedPorts|Volumes|Tmpfs|SecurityOpt|Data)/' | sort -u
 }
 
 documents()
 {
-	kist volume create --label a=b v >/dev/null
-	kist network create --label a=b net >/dev/null
+	made kist
 	kist run -d --name c --network net -p 127.0.0.1:8080:80 --label a=b --annotation c=d -v v:/v -v /tmp:/t:ro --tmpfs /x \
 		--device /dev/null:/dev/n --ulimit nofile=10:20 --add-host h:1.2.3.4 --hostname h --init \
 		busybox sleep 1000 >/dev/null
@@ -23,47 +22,118 @@ documents()
 	kist volume inspect v | keys volume
 	kist network inspect net | keys network
 	kist image inspect busybox | keys image
+	lists kist
+}
+
+# lists COMMAND...: the views beside inspect that are there without a running container.
+lists()
+{
+	"$@" pod inspect p | keys pod
+	"$@" secret inspect s | keys secret
+	"$@" ps -a --format json | keys ps
+	"$@" pod ps --format json | keys pod-ps
+	"$@" images --format json | keys images
+	"$@" history --format json busybox | keys history
+	"$@" volume ls --format json | keys volumes
+	"$@" network ls --format json | keys networks
+	"$@" events --stream=false --format json | keys event
+	"$@" info --format json | keys info
+	"$@" version --format json | keys version
+}
+
+# made COMMAND...: what they show.
+made()
+{
+	"$@" volume create --label a=b v >/dev/null
+	"$@" network create --label a=b net >/dev/null
+	"$@" pod create --name p --label a=b --network net -p 127.0.0.1:8081:80 >/dev/null
+	echo word | "$@" secret create s - >/dev/null
 }
 
 @test "inspect: no key of a container, volume, network or image goes, or changes its type" {
 	kist_only
 	documents >"$STORE/keys"
 	[ "${INSPECT_KEYS:-}" != write ] || LC_ALL=C sort -u "$STORE/keys" >"$GOLDEN"
-	[ "$(wc -l <"$GOLDEN")" -gt 250 ]
+	[ "$(wc -l <"$GOLDEN")" -gt 400 ]
 	equal '' "$(LC_ALL=C sort -u "$STORE/keys" | comm -13 - "$GOLDEN")" 'keys that scripts rely on and that are gone'
 	kist rm -f -t 0 c >/dev/null
+	kist pod rm p >/dev/null
+	kist secret rm s >/dev/null
 	kist volume rm v >/dev/null
 	kist network rm net >/dev/null
 }
 
-@test "inspect: every key that podman has for a container, a volume and an image is there, with its type" {
+@test "inspect and lists: every key that podman has is there, with its type" {
 	kist_only
 	if ! command -v podman >/dev/null; then
 		[ -n "${KIST_TEST_FULL:-}" ] && fail 'no podman'
 		skip 'no podman'
 	fi
 	local podman=(podman --log-level error --runtime runc --cgroup-manager cgroupfs --storage-driver overlay
-		--root "$STORE/podman" --runroot "$STORE/podman-run" --tmpdir "$STORE/podman-tmp")
+		--root "$STORE/podman" --runroot "$STORE/podman-run" --tmpdir "$STORE/podman-tmp"
+		--network-config-dir "$STORE/podman-net" --events-backend file)
+	local each create=(--network none --ulimit nofile=10:20 --label a=b --annotation c=d -v v:/v --tmpfs /x --secret s --hostname h
+		--restart on-failure:3 --health-cmd true --device /dev/null:/dev/n --add-host h:1.2.3.4 --memory 64m --cpus 0.5 --init)
 	"${podman[@]}" import "$E2E_CACHE/busybox.tar" busybox >/dev/null 2>&1
-	"${podman[@]}" volume create v >/dev/null
-	"${podman[@]}" create --name c --network none --ulimit nofile=10:20 -v v:/v busybox sh -c true >/dev/null
-	kist volume create v >/dev/null
-	kist create --name c --network none --ulimit nofile=10:20 -v v:/v busybox sh -c true >/dev/null
-	{
-		"${podman[@]}" inspect c | keys container
-		"${podman[@]}" volume inspect v | keys volume
-		"${podman[@]}" image inspect busybox | keys image
-	} >"$STORE/theirs"
-	{
-		kist inspect c | keys container
-		kist volume inspect v | keys volume
-		kist image inspect busybox | keys image
-	} >"$STORE/ours"
+	for each in "${podman[*]}" kist; do
+		# shellcheck disable=SC2086 # a command line
+		{
+			made $each
+			$each create --name c "${create[@]}" busybox sh -c true >/dev/null
+			$each create --name port --network net --ulimit nofile=10:20 -p 8082:80 busybox true >/dev/null
+			$each create --name member --pod p --ulimit nofile=10:20 busybox true >/dev/null
+			$each commit -q --format docker -m note --change 'ENV a=b' --change 'VOLUME /v' --change 'EXPOSE 80' c made >/dev/null
+			$each inspect c port member | keys container
+			$each volume inspect v | keys volume
+			$each network inspect net | keys network
+			$each image inspect busybox made | keys image
+			lists $each
+		} >"$STORE/${each%% *}.keys"
+	done
 	umount -l "$STORE/podman/overlay" 2>/dev/null || true
+	[ "$(wc -l <"$STORE/podman.keys")" -gt 400 ]
 	# What podman leaves null, kist fills with what there is of it; capabilities that it drops are only those asked for; its
-	# history has a comment for an import.
-	equal '' "$(comm -23 <(sort -u "$STORE/theirs") <(sort -u "$STORE/ours") | grep -vE ' null$| HostConfig/CapDrop/# | History/#/comment ')" \
-		'keys of podman that are missing or have another type'
-	kist rm c >/dev/null
+	# history has a comment for an import; a commit without a working directory writes none into the image.
+	equal '' "$(comm -23 <(sort -u "$STORE/podman.keys") <(sort -u "$STORE/kist.keys") |
+		grep -vE ' null$| HostConfig/CapDrop/# | History/#/comment |image Config/WorkingDir ')" 'keys of podman that are missing or have another type'
+	kist rm c port member >/dev/null
+	kist pod rm p >/dev/null
+	kist rmi made >/dev/null
+	kist secret rm s >/dev/null
 	kist volume rm v >/dev/null
+	kist network rm net >/dev/null
+}
+
+@test "inspect: which image an image was made from, and how its manifest came" {
+	kist_only
+	local base made again
+	base=$(kist image inspect --format '{{.Id}}' busybox)
+	kist create --name c busybox true >/dev/null
+	made=$(kist commit -q --format docker c made 2>/dev/null)
+	again=$(kist commit -q --change 'CMD ["x"]' c again)
+	kist rm c >/dev/null
+	equal '' "$(kist image inspect --format '{{.Parent}}' busybox)"
+	equal "$base" "$(kist image inspect --format '{{.Parent}}' made)"
+	equal "$base" "$(kist images --format json | jq -r --arg id "$again" '.[] | select(.Id == $id) | .ParentId')"
+	equal "${made:0:12} ${base:0:12}" "$(kist history --format '{{.ID}}' made | xargs)"
+	equal '["localhost/busybox:latest"]' "$(kist history --format json made | jq -c '.[1].tags')"
+	matches 'T[0-9:]{8}Z$' "$(kist history --format json made | jq -r '.[1].Created')"
+	equal application/vnd.docker.distribution.manifest.v2+json "$(kist image inspect --format '{{.ManifestType}}' made)"
+	equal application/vnd.oci.image.manifest.v1+json "$(kist image inspect --format '{{.ManifestType}}' again)"
+	# A parent needs no name.
+	kist untag busybox
+	equal "$base" "$(kist image inspect --format '{{.Parent}}' made)"
+	kist tag "$base" busybox
+	kist rmi made again >/dev/null
+}
+
+@test "events: times as podman 4 has them, and as podman 5 and docker do" {
+	kist_only
+	local event
+	kist volume create v >/dev/null
+	kist volume rm v >/dev/null
+	event=$(kist events --stream=false --filter volume=v --filter event=remove --format json)
+	equal "$(jq -r .Time <<<"$event" | sed 's/\..*//')" "$(jq -r '.time | todate | rtrimstr("Z")' <<<"$event")"
+	equal "$(jq -r .time <<<"$event")$(jq -r .Time <<<"$event" | sed 's/.*\.//; s/Z//')" "$(grep -o '"timeNano":[0-9]*' <<<"$event" | cut -d : -f 2)"
+	matches '^[0-9]{19}$' "$(kist events --stream=false --filter volume=v --filter event=remove --format '{{.TimeNano}}')"
 }

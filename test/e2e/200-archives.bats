@@ -203,7 +203,12 @@ two_layers()
 	run -0 kist history upper:v1
 	matches '^ID +CREATED +CREATED BY +SIZE +COMMENT' "${lines[0]}"
 	equal 4 "${#lines[@]}"
-	matches '^<missing>' "${lines[2]}"
+	matches "^$(id_of lower | cut -c 1-12) " "${lines[2]}"
+	matches "^$(id_of busybox | cut -c 1-12) " "${lines[3]}"
+	# Where the lower image is not, nothing has its steps.
+	kist save -o "$STORE/upper.tar" upper:v1 >/dev/null 2>&1
+	equal '<missing> <missing>' "$("$KIST" --root "$STORE/other" --runroot "$STORE/other-run" load -q -i "$STORE/upper.tar" >/dev/null
+		"$KIST" --root "$STORE/other" --runroot "$STORE/other-run" history -q upper:v1 | sed 1d | xargs)"
 	equal 3 "$(kist image history --format json upper:v1 | jq length)"
 	equal "$(id_of upper:v1)" "$(kist history -q --no-trunc upper:v1 | head -1)"
 	run -0 kist image tree upper:v1

@@ -237,6 +237,8 @@ ns_of()
 	equal 2 "$(kist pod ps --format json | jq length)"
 	run -0 kist pod stats --no-stream two
 	contains "$output" 'POD'
+	equal 'BlockIO CID CPU Mem MemUsage MemUsageBytes Name NetIO PIDS Pod' "$(kist pod stats --no-stream --format json two | jq -r '.[0] | keys[]' | xargs)"
+	equal "$(kist pod ps --filter name=two --format '{{.Id}} {{.Id}}-infra')" "$(kist pod stats --no-stream --format '{{.Pod}} {{.Name}}' two)"
 	equal 2 "$(kist pod ps -q | wc -l)"
 	equal 'create kill start' "$(kist events --stream=false --filter type=pod --format '{{.Name}} {{.Status}}' | sed -n 's/^two //p' | sort -u | xargs)"
 	kist pod create idle >/dev/null
