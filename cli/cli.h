@@ -60,6 +60,9 @@ extern const struct kist_filter_key kist_container_filter_keys[];
 /* Whether the container passes. */
 bool kist_container_passes(struct kist_cli *cli, const struct kist_filters *filters, struct kist_container *c);
 
+/* What 'exists' answers to r, what opening the object gave: 0; 1 without an error where there is none; else r. */
+int kist_cli_exists(int r, struct kist_error *err);
+
 /* Writes to stdout; a closed reader ends the program quietly with 141's meaning left to the shell. 0 or a negative
  * errno with err. */
 struct kist_str;

@@ -223,6 +223,14 @@ int kist_cli_check_targets(bool all, bool latest, int argc, struct kist_error *e
 	return 0;
 }
 
+int kist_cli_exists(int r, struct kist_error *err)
+{
+	if (r >= 0 || err->kind != KIST_ERR_NOT_FOUND)
+		return r;
+	kist_error_clear(err);
+	return 1;
+}
+
 int kist_cli_print(const struct kist_str *text, struct kist_error *err)
 {
 	fflush(stdout);

@@ -266,17 +266,11 @@ const struct kist_command kist_command_network_prune = {
 
 static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
-	struct kist_error problem = { 0 };
 	KIST_FREE char *name = NULL;
 
 	(void)options;
 	(void)argc;
-	int r = kist_network_find(cli->k, argv[1], &name, &problem);
-	if (r < 0 && problem.kind == KIST_ERR_NOT_FOUND)
-		return 1;
-	if (r < 0)
-		*err = problem;
-	return r;
+	return kist_cli_exists(kist_network_find(cli->k, argv[1], &name, err), err);
 }
 
 const struct kist_command kist_command_network_exists = {

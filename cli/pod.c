@@ -485,19 +485,13 @@ const struct kist_command kist_command_pod_prune = {
 
 static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
-	struct kist_error problem = { 0 };
 	struct kist_pod *pod = NULL;
 
 	(void)options;
 	(void)argc;
-	int r = kist_pod_open(cli->k, argv[1], &pod, &problem);
+	int r = kist_pod_open(cli->k, argv[1], &pod, err);
 	kist_pod_free(pod);
-	if (r == 0)
-		return 0;
-	if (problem.kind == KIST_ERR_NOT_FOUND)
-		return 1;
-	*err = problem;
-	return r;
+	return kist_cli_exists(r, err);
 }
 
 const struct kist_command kist_command_pod_exists = {

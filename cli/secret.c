@@ -434,17 +434,12 @@ const struct kist_command kist_command_secret_rm = {
 static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	struct kist_secret *s = NULL;
-	struct kist_error problem = { 0 };
 
 	(void)options;
 	(void)argc;
-	int r = kist_secret_open(cli->k, argv[1], &s, &problem);
+	int r = kist_secret_open(cli->k, argv[1], &s, err);
 	kist_secret_free(s);
-	if (r < 0 && problem.kind == KIST_ERR_NOT_FOUND)
-		return 1;
-	if (r < 0)
-		*err = problem;
-	return r;
+	return kist_cli_exists(r, err);
 }
 
 const struct kist_command kist_command_secret_exists = {

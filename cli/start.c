@@ -275,19 +275,16 @@ static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv
 {
 	const struct exists_options *o = options;
 	struct kist_container *c = NULL;
-	struct kist_error problem = { 0 };
 
 	(void)argc;
-	int r = kist_container_open(cli->k, argv[1], &c, &problem);
+	int r = kist_container_open(cli->k, argv[1], &c, err);
 	kist_container_free(c);
 	char id[65];
-	if (r < 0 && o->external && (problem.kind == KIST_ERR_NOT_FOUND || problem.kind == KIST_ERR_CORRUPT))
+	if (r < 0 && o->external && (err->kind == KIST_ERR_NOT_FOUND || err->kind == KIST_ERR_CORRUPT)) {
+		kist_error_clear(err);
 		return cli_storage_find(cli, argv[1], id, err);
-	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND) {
-		*err = problem;
-		return r;
 	}
-	return r < 0 ? 1 : 0;
+	return kist_cli_exists(r, err);
 }
 
 const struct kist_command kist_command_exists = {

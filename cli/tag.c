@@ -75,17 +75,12 @@ const struct kist_command kist_command_untag = {
 static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	struct kist_image *image = NULL;
-	struct kist_error problem = { 0 };
 
 	(void)options;
 	(void)argc;
-	int r = kist_image_open(cli->k, argv[1], &image, &problem);
+	int r = kist_image_open(cli->k, argv[1], &image, err);
 	kist_image_free(image);
-	if (r < 0 && problem.kind == KIST_ERR_NOT_FOUND)
-		return 1;
-	if (r < 0)
-		*err = problem;
-	return r;
+	return kist_cli_exists(r, err);
 }
 
 const struct kist_command kist_command_image_exists = {

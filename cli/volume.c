@@ -282,17 +282,12 @@ const struct kist_command kist_command_volume_prune = {
 static int exists_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	struct kist_volume *v = NULL;
-	struct kist_error problem = { 0 };
 
 	(void)options;
 	(void)argc;
-	int r = kist_volume_open(cli->k, argv[1], &v, &problem);
+	int r = kist_volume_open(cli->k, argv[1], &v, err);
 	kist_volume_free(v);
-	if (r < 0 && problem.kind == KIST_ERR_NOT_FOUND)
-		return 1;
-	if (r < 0)
-		*err = problem;
-	return r;
+	return kist_cli_exists(r, err);
 }
 
 const struct kist_command kist_command_volume_exists = {

@@ -369,17 +369,31 @@ static int await_record(struct kist_container *c, const char *id, int *code, str
 	}
 }
 
-int kist_exec_wait(struct kist_container *c, const char *id, int *code, struct kist_error *err)
+/* Its process: *pidfd is -1 once it has ended, full the whole id. */
+static int open_process(struct kist_container *c, const char *id, struct kist_proc_id *process, int *pidfd, char **full,
+                        struct kist_error *err)
 {
 	struct kist_exec_session *session = NULL;
 
 	int r = kist_exec_open(c, id, &session, err);
 	if (r < 0)
 		return r;
-	const struct kist_proc_id process = { session->pid, session->pid_start };
-	KIST_CLOSE int pidfd = session->running ? kist_proc_open(&process) : -1;
-	KIST_FREE char *full = kist_strdup(session->id);
+	*process = (struct kist_proc_id){ session->pid, session->pid_start };
+	*pidfd = session->running ? kist_proc_open(process) : -1;
+	*full = kist_steal(&session->id);
 	kist_exec_session_free(session);
+	return 0;
+}
+
+int kist_exec_wait(struct kist_container *c, const char *id, int *code, struct kist_error *err)
+{
+	struct kist_proc_id process;
+	KIST_CLOSE int pidfd = -1;
+	KIST_FREE char *full = NULL;
+
+	int r = open_process(c, id, &process, &pidfd, &full, err);
+	if (r < 0)
+		return r;
 	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 	while (pidfd >= 0 && poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
 		continue;
@@ -388,14 +402,13 @@ int kist_exec_wait(struct kist_container *c, const char *id, int *code, struct k
 
 int kist_exec_stop(struct kist_container *c, const char *id, int64_t timeout, struct kist_error *err)
 {
-	struct kist_exec_session *session = NULL;
+	struct kist_proc_id process;
+	KIST_CLOSE int pidfd = -1;
+	KIST_FREE char *full = NULL;
 
-	int r = kist_exec_open(c, id, &session, err);
+	int r = open_process(c, id, &process, &pidfd, &full, err);
 	if (r < 0)
 		return r;
-	const struct kist_proc_id process = { session->pid, session->pid_start };
-	KIST_CLOSE int pidfd = session->running ? kist_proc_open(&process) : -1;
-	kist_exec_session_free(session);
 	if (pidfd < 0)
 		return kist_fail(err, KIST_ERR_STOPPED, EALREADY, "exec session %.12s is already stopped", id);
 	if (timeout != 0) {

@@ -7,23 +7,10 @@
 #   SECONDS_OF_LOAD=N  for each way of load (default 30)
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-top=$PWD
 rounds=${ROUNDS:-20}
 load=${SECONDS_OF_LOAD:-30}
-kist=${KIST:-$top/build/static/kist}
-
-if [ "$(id -u)" -ne 0 ]; then
-	echo 'bench: containers need root' >&2
-	exit 1
-fi
-if [ -z "${BENCH_INSIDE:-}" ]; then
-	BENCH_INSIDE=1 exec unshare --mount --net --propagation private "$0" "$@"
-fi
-mount -t sysfs sysfs /sys && mount -t cgroup2 none /sys/fs/cgroup || exit 1
-
-work=$(mktemp -d /var/tmp/kist-bench.XXXXXX)
-mkdir "$work/run"
-mount -t tmpfs tmpfs "$work/run" || exit 1
+namespaces=(--net)
+. test/bench/begin.bash
 kist_global=("$kist" --root "$work/kist" --runroot "$work/run/kist")
 podman_global=()
 client=

@@ -3,22 +3,8 @@
 # Medians of ROUNDS (default 50), and the ratio to crun; RUNTIMES="crun runc" is who is compared. Prints tables; judges nothing. What is not installed is left out.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-top=$PWD
 rounds=${ROUNDS:-50}
-kist=${KIST:-$top/build/static/kist}
-
-if [ "$(id -u)" -ne 0 ]; then
-	echo 'bench: containers need root' >&2
-	exit 1
-fi
-if [ -z "${BENCH_INSIDE:-}" ]; then
-	BENCH_INSIDE=1 exec unshare --mount --propagation private "$0" "$@"
-fi
-[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 none /sys/fs/cgroup || exit 1
-
-work=$(mktemp -d /var/tmp/kist-bench.XXXXXX)
-mkdir "$work/run"
-mount -t tmpfs tmpfs "$work/run" || exit 1
+. test/bench/begin.bash
 declare -A program=()
 cleanup()
 {

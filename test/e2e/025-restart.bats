@@ -96,39 +96,15 @@ monitor_of()
 }
 
 @test "restart policies: a stop, a kill, a removal and a pause are final, whenever they come" {
-	local round rounds=${KIST_TEST_CYCLES:-4} fast
+	local rounds=${KIST_TEST_CYCLES:-4} fast
 	fast="$(kist_command) --set restart_delay=30 --set restart_delay_max=30"
 	crashing() { $fast run -d --name c --restart always busybox sh -c 'sleep 0.05; exit 3' >/dev/null; }
-	at_random() { sleep "0.$(printf %03d $((RANDOM % 300)))"; }
 	crashing
-	for ((round = 0; round < rounds; round++)); do
-		at_random
-		run -0 kist stop -t 0 c
-		equal exited "$(state_of c)" "after stop $round"
-		[ "$((round % 4))" -ne 0 ] || stays 3 state_is c exited || fail "it runs again after stop $round"
-		run -0 kist start c
-	done
-	for ((round = 0; round < rounds; round++)); do
-		at_random
-		# For the moment of its clean-up there is nothing to send a signal to.
-		kist kill c >/dev/null 2>&1 || continue
-		in_state c exited || fail "after kill $round"
-		[ "$((round % 4))" -ne 0 ] || stays 3 state_is c exited || fail "it runs again after kill $round"
-		run -0 kist start c
-	done
-	for ((round = 0; round < rounds; round++)); do
-		at_random
-		kist pause c >/dev/null 2>&1 || continue
-		stays 2 state_is c paused || fail "it is '$(state_of c)' after pause $round"
-		run -0 kist unpause c
-	done
+	is_final stop "$rounds" 300
+	is_final kill "$rounds" 300
+	is_final pause "$rounds" 300
 	kist rm -f -t 0 c >/dev/null
-	for ((round = 0; round < rounds; round++)); do
-		crashing
-		at_random
-		run -0 kist rm -f -t 0 c
-		run -1 kist container exists c
-	done
+	removal_is_final "$rounds" 300 crashing
 }
 
 @test "restart: a stop beside it is what holds, and a stop whose command is killed is carried out all the same" {

@@ -153,46 +153,18 @@ restarted_by_check()
 	kist run -d --name c --stop-timeout "$1" --health-cmd false --health-interval 300ms --health-retries 1 --health-on-failure restart busybox "${@:2}" >/dev/null
 }
 
-at_random()
-{
-	sleep "0.$(printf %03d $((RANDOM % 700)))"
-}
-
 @test "health: a stop, a kill, a removal and a pause are final beside restarts by a check, whenever they come" {
 	kist_only
-	local round rounds=${KIST_TEST_CYCLES:-3}
+	local command rounds=${KIST_TEST_CYCLES:-3}
 	# Ends of SIGTERM at once, or of SIGKILL alone.
 	for command in 'trap "exit 0" TERM; while :; do sleep 0.05; done' 'trap "" TERM; while :; do sleep 0.05; done'; do
 		restarted_by_check 0 sh -c "$command"
-		for ((round = 0; round < rounds; round++)); do
-			at_random
-			run -0 kist stop -t 0 c
-			equal exited "$(state_of c)" "after stop $round"
-			[ "$((round % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after stop $round"
-			run -0 kist start c
-		done
-		for ((round = 0; round < rounds; round++)); do
-			at_random
-			# Between two runs there is nothing to send a signal to.
-			kist kill c >/dev/null 2>&1 || continue
-			in_state c exited || fail "after kill $round"
-			[ "$((round % 4))" -ne 0 ] || stays 4 state_is c exited || fail "it runs again after kill $round"
-			run -0 kist start c
-		done
+		is_final stop "$rounds" 700
+		is_final kill "$rounds" 700
 		kist rm -f -t 0 c >/dev/null
-		for ((round = 0; round < rounds; round++)); do
-			restarted_by_check 0 sh -c "$command"
-			at_random
-			run -0 kist rm -f -t 0 c
-			run -1 kist container exists c
-		done
+		removal_is_final "$rounds" 700 restarted_by_check 0 sh -c "$command"
 		restarted_by_check 1 sh -c "$command"
-		for ((round = 0; round < rounds; round++)); do
-			at_random
-			kist pause c >/dev/null 2>&1 || continue
-			stays 2 state_is c paused || fail "it is '$(state_of c)' after pause $round"
-			run -0 kist unpause c
-		done
+		is_final pause "$rounds" 700
 		run -0 kist stop -t 0 c
 		stays 5 state_is c exited
 		kist rm c >/dev/null

@@ -107,6 +107,49 @@ stays()
 	done
 }
 
+# at_random MS: waits for less than so many milliseconds.
+at_random()
+{
+	local ms=$((RANDOM % $1))
+	sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+}
+
+# What somebody does to c, which ends and comes back again and again, holds whenever it comes.
+# is_final stop|kill|pause ROUNDS MS: at moments up to MS milliseconds after the last time; c runs again afterwards.
+is_final()
+{
+	local round tries=0 state=exited args=()
+	case $1 in
+	stop) args=(-t 0) ;;
+	pause) state=paused ;;
+	esac
+	for ((round = 0; round < $2; round++)); do
+		at_random "$3"
+		# While it is between two runs there is nothing to send a signal to, and nothing to freeze.
+		until kist "$1" "${args[@]}" c >/dev/null 2>"$STORE/final.err"; do
+			[ "$1" != stop ] && [ $((++tries)) -lt $((20 * $2)) ] || fail "$1 $round: $(cat "$STORE/final.err")"
+			at_random "$3"
+		done
+		[ "$1" != kill ] || in_state c exited || fail "after kill $round"
+		equal "$state" "$(state_of c)" "after $1 $round"
+		[ "$1" != pause ] && [ "$((round % 4))" -ne 0 ] || stays 3 state_is c "$state" ||
+			fail "it is '$(state_of c)' after $1 $round"
+		if [ "$1" = pause ]; then run -0 kist unpause c; else run -0 kist start c; fi
+	done
+}
+
+# removal_is_final ROUNDS MS COMMAND...: the command makes c.
+removal_is_final()
+{
+	local round
+	for ((round = 0; round < $1; round++)); do
+		"${@:3}"
+		at_random "$2"
+		run -0 kist rm -f -t 0 c
+		run -1 kist container exists c
+	done
+}
+
 state_of()
 {
 	kist inspect --type container --format '{{.State.Status}}' "$1" 2>/dev/null

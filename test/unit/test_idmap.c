@@ -1,20 +1,8 @@
 /* The option idmap=MAP of mounts. */
-#include "core/userns.h"
+#include "test/unit/userns_help.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-#define ASSERT_MAP(map, c, h, s)                                                                                       \
-	do {                                                                                                           \
-		assert_int_equal((c), (map).container_id);                                                             \
-		assert_int_equal((h), (map).host_id);                                                                  \
-		assert_int_equal((s), (map).size);                                                                     \
-	} while (0)
 
 static struct kist_spec_id_map own_uids[] = { { 0, 100000, 10 }, { 10, 5, 1 } }, own_gids[] = { { 0, 200000, 10 } };
 static const struct kist_container_config host,

@@ -474,28 +474,28 @@ static void test_detached_overlay(void **state)
 	assert_int_equal(rmdir(upper), 0);
 }
 
+static void runs_on(struct box *box, char *target, bool no_pivot)
+{
+	box->launch.rootfs_target = target;
+	box->launch.no_pivot = no_pivot;
+	RUN(box, "mount; ls /bin/sh");
+	has_not(box, target);
+}
+
 static void test_rootfs_target(void **state)
 {
 	struct box *box = box_of(state);
 	char target[64] = "/tmp/kist-target-XXXXXX";
 
 	assert_non_null(mkdtemp(target));
-	box->launch.rootfs_target = target;
-	RUN(box, "mount; ls /bin/sh");
-	has_not(box, target);
-	box->launch.no_pivot = true;
-	RUN(box, "mount; ls /bin/sh");
-	has_not(box, target);
+	runs_on(box, target, false);
+	runs_on(box, target, true);
 	/* On a mount of its own, which goes with the old root. */
 	assert_int_equal(mount("tmpfs", target, "tmpfs", 0, NULL), 0);
 	char *below = kist_asprintf("%s/rootfs", target);
 	assert_int_equal(mkdir(below, 0755), 0);
-	box->launch.rootfs_target = below;
-	RUN(box, "mount; ls /bin/sh");
-	has_not(box, target);
-	box->launch.no_pivot = false;
-	RUN(box, "mount; ls /bin/sh");
-	has_not(box, target);
+	runs_on(box, below, true);
+	runs_on(box, below, false);
 	free(below);
 	box->launch.rootfs_target = target;
 	assert_int_equal(umount2(target, 0), 0);

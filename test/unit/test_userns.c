@@ -1,23 +1,11 @@
 /* The words of --userns, the maps they become, and places for ranges. */
-#include "core/userns.h"
+#include "test/unit/userns_help.h"
 
 #include "ns/ns.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
-
-#define ASSERT_MAP(map, c, h, s)                                                                                       \
-	do {                                                                                                           \
-		assert_int_equal((c), (map).container_id);                                                             \
-		assert_int_equal((h), (map).host_id);                                                                  \
-		assert_int_equal((s), (map).size);                                                                     \
-	} while (0)
 
 static void test_map_text(void **state)
 {
