@@ -2,6 +2,11 @@
 #include "core/depend.h"
 #include "core/stop.h"
 
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/proc.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +34,8 @@ static void boot_one(struct kist_container *c, kist_host_fn each, void *arg)
 	each(arg, c, r < 0 ? &problem : NULL);
 }
 
-#define DEEPEST 64 /* chains of dependencies; a circle in records that were edited by hand ends here too */
+#define MONITORS_WAIT_MS 3000
+#define DEEPEST          64 /* chains of dependencies; a circle in records that were edited by hand ends here too */
 
 static bool must_wait(struct kist_container *c, int depth);
 
@@ -117,6 +123,21 @@ static bool is_up(struct kist_container *c)
 	       kist_container_monitor_alive(c);
 }
 
+/* Whoever shuts down unmounts next, and a monitor has files of the store open until it ends: which is soon, unless a
+ * client reads slowly. */
+static void monitors_await(const struct kist_proc_id *monitors, size_t n)
+{
+	int64_t end = kist_now_boot() + MONITORS_WAIT_MS * KIST_NSEC_PER_MSEC;
+
+	for (size_t i = 0; i < n; i++) {
+		KIST_CLOSE int pidfd = kist_proc_open(&monitors[i]);
+		int64_t left = (end - kist_now_boot()) / KIST_NSEC_PER_MSEC;
+
+		if (pidfd >= 0 && left > 0 && kist_pidfd_wait(pidfd, left) < 0)
+			kist_debug("monitor %d has not ended yet", (int)monitors[i].pid);
+	}
+}
+
 static void down_end(void *arg, struct kist_container *c, const struct kist_error *problem)
 {
 	const struct shutdown *s = arg;
@@ -136,11 +157,18 @@ int kist_shutdown(struct kist *k, int64_t timeout, kist_host_fn each, void *arg,
 	if (r < 0)
 		return r;
 	KIST_FREE struct kist_container **all = kist_alloc((n + 1) * sizeof(struct kist_container *));
+	KIST_FREE struct kist_proc_id *monitors = kist_alloc((n + 1) * sizeof(*monitors));
 	/* The last made first, where nothing else is known. */
-	for (size_t i = n; i > 0; i--)
-		if (is_up(list[i - 1]))
-			all[up++] = list[i - 1];
+	for (size_t i = n; i > 0; i--) {
+		struct kist_container *c = list[i - 1];
+
+		if (!is_up(c))
+			continue;
+		monitors[up] = (struct kist_proc_id){ c->state.monitor_pid, c->state.monitor_start };
+		all[up++] = c;
+	}
 	kist_stop_several(all, up, timeout, KIST_STOPPED_BY_HOST, down_end, &s);
+	monitors_await(monitors, up);
 	kist_container_list_free(list, n);
 	return 0;
 }

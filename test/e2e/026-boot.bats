@@ -86,6 +86,24 @@ teardown()
 	cp "$STORE/config" "$config"
 }
 
+@test "shutdown: afterwards nothing has the store open, it can be unmounted" {
+	local round keep=$ROOT
+	mkdir "$STORE/disk"
+	for round in 1 2 3 4 5; do
+		mount -t tmpfs -o size=20m tmpfs "$STORE/disk"
+		ROOT=$STORE/disk/root
+		import_busybox
+		run -0 kist run -d --rm --stop-timeout 0 busybox sleep 1000
+		run -0 kist run -d --rm --stop-timeout 0 -v vol:/v busybox sleep 1000
+		run -0 kist run -d --stop-timeout 0 busybox sleep 1000
+		run -0 kist shutdown
+		ROOT=$keep
+		umount "$STORE/disk" || fail "round $round: it is busy"
+		# The run directory is of a store that is gone.
+		rm -rf "${RUNROOT:?}"/*
+	done
+}
+
 @test "boot and shutdown: policies, over reboots with the run directory emptied and kept" {
 	sleeper --name always --restart always >/dev/null
 	sleeper --name unless --restart unless-stopped >/dev/null
