@@ -133,6 +133,16 @@ int kist_container_dir(struct kist_container *c)
 	return c->dir;
 }
 
+int kist_container_plan_dir(struct kist_container *c)
+{
+	return c->config.auto_remove ? kist_container_rundir(c, NULL) : kist_container_dir(c);
+}
+
+char *kist_container_plan_path(const struct kist_container *c)
+{
+	return c->config.auto_remove ? kist_container_runpath(c, "config.json") : kist_container_path(c, "config.json");
+}
+
 static int rundir_open(struct kist *k, const char *id)
 {
 	int fd = openat(k->run_containers, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

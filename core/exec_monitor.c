@@ -23,7 +23,7 @@ static int plan_read(struct monitor *m, struct kist_spec **spec, struct kist_err
 {
 	KIST_STR struct kist_str text = { 0 };
 
-	int r = kist_read_file(kist_container_dir(m->c), "config.json", KIST_RECORD_MAX, &text);
+	int r = kist_read_file(kist_container_plan_dir(m->c), "config.json", KIST_RECORD_MAX, &text);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "read config.json");
 	return kist_spec_parse(kist_str_get(&text), text.len, spec, err);

@@ -162,7 +162,7 @@ static struct json_object *static_dir(const struct view *v)
 
 static struct json_object *plan_path(const struct view *v)
 {
-	KIST_FREE char *path = kist_container_path(v->c, "config.json");
+	KIST_FREE char *path = kist_container_plan_path(v->c);
 
 	return view_text(v->plan ? path : "");
 }
@@ -491,7 +491,7 @@ static struct json_object *read_plan(struct kist_container *c)
 	KIST_STR struct kist_str text = { 0 };
 	struct json_object *plan = NULL;
 
-	if (kist_read_file(kist_container_dir(c), "config.json", PLAN_MAX, &text) < 0 ||
+	if (kist_read_file(kist_container_plan_dir(c), "config.json", PLAN_MAX, &text) < 0 ||
 	    kist_json_parse(kist_str_get(&text), text.len, &plan, NULL) < 0)
 		return NULL;
 	return plan;

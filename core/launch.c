@@ -46,6 +46,14 @@ int kist_launch_userns(struct kist_container *c, struct kist_overlay_userns *out
 	return 1;
 }
 
+/* One that has no use for all of the usual files shall not see places for them. */
+static bool has_usual_files(const struct kist_container_config *config)
+{
+	KIST_FREE char *hostname = kist_plan_hostname(config);
+
+	return hostname && !config->no_hosts && !config->no_resolv;
+}
+
 int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 {
 	const struct kist_container_config *config = &c->config;
@@ -73,6 +81,7 @@ int kist_launch_rootfs(struct kist_container *c, struct kist_error *err)
 		.lower_fd = lower,
 		.lower_packed = packed,
 		.dir = kist_container_dir(c),
+		.points = has_usual_files(config),
 		.volatile_ = config->auto_remove || kist_strv_has(config->overlay_options, "volatile"),
 		.options = (const char *const *)config->overlay_options,
 		.quota = config->storage_project ? &quota : NULL,
@@ -184,7 +193,7 @@ static int save_plan(struct kist_container *c, const struct kist_spec *spec, str
 	KIST_FREE char *text = kist_spec_text(spec);
 	kist_strv_free(process->env);
 	process->env = whole;
-	int r = kist_replace_file(kist_container_dir(c), "config.json", text, strlen(text), 0600, 0);
+	int r = kist_replace_file(kist_container_plan_dir(c), "config.json", text, strlen(text), 0600, 0);
 	return r < 0 ? kist_fail_errno(err, -r, "write config.json") : 0;
 }
 

@@ -181,7 +181,7 @@ static struct kist_spec *noted_plan(struct kist_container *c)
 
 	if (kist_container_rundir(c, NULL) < 0 || faccessat(c->run_dir, NOTE, F_OK, 0) < 0)
 		return NULL;
-	int r = kist_read_file(kist_container_dir(c), "config.json", PLAN_MAX, &text);
+	int r = kist_read_file(kist_container_plan_dir(c), "config.json", PLAN_MAX, &text);
 	if (r < 0)
 		kist_fail_errno(&err, -r, "read config.json");
 	else

@@ -109,7 +109,9 @@ static int state_begin(struct monitor *m, enum kist_status status, struct kist_e
 	free(state->boot);
 	state->boot = kist_strdup(m->k->boot);
 	r = kist_container_save_live(m->c, err);
-	if (r == 0)
+	/* What removes itself has one run: the record in the run directory says all of it, unless a state came before.
+	 */
+	if (r == 0 && (!m->c->config.auto_remove || kist_exists_at(kist_container_dir(m->c), "state")))
 		r = kist_container_save(m->c, err);
 	/* A stop that was made to last is taken back in the same way. */
 	if (r == 0 && was_stopped && kist_restart_policy_of(&m->c->config) == KIST_RESTART_UNLESS_STOPPED)
@@ -336,6 +338,16 @@ static bool clean_up(struct monitor *m)
 	return false;
 }
 
+/* The kernel takes a namespace's mounts apart when nobody has it any more. Where nothing but the container's own root
+ * is in it, to which nobody comes back, that can wait until the end has been told. */
+static void keep_mounts(struct monitor *m)
+{
+	const struct kist_container_config *config = &m->c->config;
+
+	if (config->auto_remove && !config->n_mounts && !config->n_named_volumes)
+		m->mounts = kist_steal_fd(&m->launch.child.mount_ns);
+}
+
 /* What a run leaves to do once its first process is dead. */
 static bool finish(struct monitor *m)
 {
@@ -348,6 +360,7 @@ static bool finish(struct monitor *m)
 			kist_debug("%s", err.text);
 	}
 	monitor_exec_end_all(m);
+	keep_mounts(m);
 	for (int i = 0; m->execs && i < EXEC_END_ROUNDS; i++)
 		monitor_round(m, LOCK_RETRY_MS);
 	monitor_stdio_drain(m);
@@ -362,6 +375,7 @@ static void farewell(struct monitor *m)
 
 	kist_pod_after_exit(m->c);
 	monitor_broadcast(m, KIST_MSG_EXITED, &code, sizeof(code));
+	kist_close_fd(&m->mounts);
 	if (kist_container_remove_files(m->c) < 0)
 		kist_log(KIST_LOG_ERROR, "container %.12s: its files could not be deleted", m->c->config.id);
 	monitor_clients_dismiss(m);
@@ -696,7 +710,9 @@ static int begin(struct monitor *m, struct monitor_args *args, int control, int 
 
 int kist_monitor_main(int argc, char **argv, void (*spare)(void))
 {
-	struct monitor m = { .launch = KIST_LAUNCH_INIT, .epoll = -1, .notify.ready_fd = -1, .spare = spare };
+	struct monitor m = {
+		.launch = KIST_LAUNCH_INIT, .epoll = -1, .notify.ready_fd = -1, .mounts = -1, .spare = spare
+	};
 	struct monitor_args args = { 0 };
 	struct kist_error err = { 0 };
 

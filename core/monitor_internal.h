@@ -79,6 +79,7 @@ struct monitor {
 	struct kist_str input; /* for the container's stdin, not yet taken */
 	bool input_ends;       /* EOF follows the input */
 	struct kist_exit end;  /* how it ended, once it did */
+	int mounts;            /* the mount namespace of a run that is over, until the end is told; -1 */
 	int64_t began;         /* the last run; boot time */
 	int64_t delay;         /* between the last two runs, 0: there was one */
 	bool host_stops;       /* SIGTERM came: no further run */

@@ -313,8 +313,9 @@ int kist_container_settle(struct kist_container *c, struct kist_error *err)
 			c->state.error = kist_strdup("its monitor was killed: the exit code is unknown");
 		}
 		kist_container_take_exit(c, &record);
-		/* A full disk must not hide what is known: the next call settles it again. */
-		if (kist_container_save(c, NULL) < 0)
+		/* A full disk must not hide what is known: the next call settles it again. It does so too with what
+		 * removes itself, whose record is not worth the writing. */
+		if (!c->config.auto_remove && kist_container_save(c, NULL) < 0)
 			kist_debug("container %.12s: state could not be saved: %m", c->config.id);
 	}
 	/* A monitor that is alive waits for the lock to clean up itself, or for the next run. */

@@ -73,6 +73,12 @@ int kist_wait_watch(const struct kist_container *c)
 
 	if (fd >= 0 && inotify_add_watch(fd, path, IN_MOVED_TO | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
 		kist_close_fd(&fd);
+	/* What removes itself may have no record but that of its monitor. */
+	if (fd >= 0 && c->config.auto_remove) {
+		KIST_FREE char *run = kist_container_runpath(c, NULL);
+
+		inotify_add_watch(fd, run, IN_MOVED_TO);
+	}
 	return fd;
 }
 

@@ -38,7 +38,7 @@
 struct plan {
 	const struct kist_overlay_mount *mount;
 	int store; /* -1 when lower_fd is used */
-	bool volatile_;
+	bool volatile_, points;
 	struct kist_str lower; /* all lower names in one; unless "lowerdir+" is used */
 	char upper[48], work[48];
 	int *trees; /* detached mounts that stand for the layers, top first */
@@ -317,6 +317,17 @@ static bool needs_empty(const struct plan *plan)
 	return plan->mount->dir < 0 && layer_count(plan->mount) == 1;
 }
 
+/* Layers that are mounts have no place for it, and what is no layer (--rootfs DIR:O) stays as it is. */
+static bool have_points(struct kist_overlay *store, const struct plan *plan)
+{
+	if (!plan->mount->points || plan->n_trees || plan->store < 0)
+		return false;
+	int r = kist_overlay_points_make(store);
+	if (r < 0)
+		kist_debug("overlay: make the layer of mount points: %s", strerror(-r));
+	return r == 0;
+}
+
 /* "l/SHORT:l/SHORT", relative to the store; what has no place there goes through /proc. A child changes its root to
  * what is below and its working directory to what is above, see mount_privately. */
 static void plan_tree_names(struct plan *plan)
@@ -359,6 +370,8 @@ static int plan_names(const struct kist_overlay *store, struct plan *plan, bool 
 	}
 	if (needs_empty(plan))
 		kist_str_add(&plan->lower, ":empty");
+	if (plan->points)
+		kist_str_addf(&plan->lower, ":%s" KIST_OVERLAY_POINTS, rooted ? "/" : "");
 	return 0;
 }
 
@@ -413,6 +426,8 @@ static int configure_each(int fs, const struct plan *plan)
 	}
 	if (r == 0 && needs_empty(plan))
 		r = set_string(fs, "lowerdir+", "empty");
+	if (r == 0 && plan->points)
+		r = set_string(fs, "lowerdir+", KIST_OVERLAY_POINTS);
 	if (r < 0 || plan->mount->dir < 0)
 		return r;
 	if (fchdir(plan->mount->dir) < 0)
@@ -510,6 +525,7 @@ static int mount_plan(struct kist_overlay *store, struct plan *plan, enum kist_o
 		r = make_directory(plan, KIST_OVERLAY_PLACES, 0700, err);
 	else if (r == 0 && needs_empty(plan))
 		r = make_directory(plan, "empty", 0755, err);
+	plan->points = r == 0 && have_points(store, plan);
 	if (r == 0 && way != KIST_OVERLAY_EACH)
 		r = plan_names(store, plan, way == KIST_OVERLAY_CHILD, err);
 	if (r < 0)

@@ -140,9 +140,10 @@ struct kist_overlay_mount {
 	bool lower_packed;                        /* it is a file, or block device, that holds a file system */
 	int dir;                                  /* holds upper/ and work/; -1: read-only mount of the layers alone */
 	const struct kist_overlay_userns *userns; /* the layers are seen through it; NULL: as they are */
-	bool volatile_;                           /* "volatile": no syncs, for a layer that is thrown away anyway */
-	const char *const *options;               /* as kist_overlay_option_check takes them; "volatile" is left out */
-	const struct kist_quota *quota;           /* limits of what is above (quota.h); NULL: none */
+	bool points;                    /* with the layer of mount points (points.c) at the bottom, if it can be had */
+	bool volatile_;                 /* "volatile": no syncs, for a layer that is thrown away anyway */
+	const char *const *options;     /* as kist_overlay_option_check takes them; "volatile" is left out */
+	const struct kist_quota *quota; /* limits of what is above (quota.h); NULL: none */
 };
 /* Returns a detached mount fd (fsmount(2), or open_tree(2) of a mount(2) in a private namespace on kernels without it).
  * Nothing is attached on the host: when the fd and the namespaces it was moved to go, the mount goes. */

@@ -27,4 +27,8 @@ bool kist_overlay_name_ok(const char *layer);
 #define KIST_OVERLAY_SHORT 8
 int kist_overlay_short(const struct kist_overlay *store, const char *layer, char *out);
 
+/* The layer of mount points, in the store; made with the first mount that wants it. 0, or a negative errno. */
+#define KIST_OVERLAY_POINTS "points"
+int kist_overlay_points_make(struct kist_overlay *store);
+
 #endif

@@ -134,6 +134,42 @@ static void test_ways(void **state)
 	}
 }
 
+/* The places of the engine's own files: an image's come first, nothing is made above, a torn layer is no obstacle. */
+static void test_points(void **state)
+{
+	struct rig *rig = *state;
+
+	add_layer(rig, "cd t; mkdir -m 700 etc; echo image > etc/hosts; echo 1 > a");
+	for (int way = -1; way <= KIST_OVERLAY_CHILD; way++) {
+		KIST_CLOSE int dir = open_dir(rig->scratch, "ctr");
+		const struct kist_overlay_mount mount = {
+			.layers = rig->layers, .lower_fd = -1, .dir = dir, .points = true
+		};
+		KIST_CLOSE int fd = -1;
+		struct kist_error err = { 0 };
+
+		must(rig->scratch, "umask 077; rm -rf root/overlay/points");
+		fd = mount_way(rig, &mount, way, &err);
+		if (fd < 0)
+			fail_msg("way %d: %s", way, err.text);
+		attach(rig, fd);
+		must(rig->scratch,
+		     "cd mnt; test \"$(cat etc/hosts)\" = image; test \"$(stat -c %a etc run proc etc/hostname | tr "
+		     "'\\n' ' ')\" = "
+		     "'700 755 555 644 '; test \"$(readlink etc/mtab)\" = /proc/mounts; test -f run/.containerenv; "
+		     "test -f etc/resolv.conf; test -z \"$(ls ../ctr/upper)\"; echo mine > etc/hostname; "
+		     "test ! -s ../root/overlay/points/etc/hostname; test -z \"$(ls -a ../root/overlay | grep tmp)\"");
+		detach(rig);
+		kist_close_fd(&fd);
+		must(rig->scratch, "rm -rf ctr/upper ctr/work root/overlay/points/etc");
+		fd = mount_way(rig, &mount, way, &err);
+		attach(rig, fd);
+		must(rig->scratch, "test ! -e mnt/etc/mtab; test \"$(cat mnt/etc/hosts)\" = image; test -d mnt/run");
+		detach(rig);
+		must(rig->scratch, "rm -rf ctr");
+	}
+}
+
 static void test_read_only(void **state)
 {
 	struct rig *rig = *state;
@@ -349,8 +385,9 @@ static void test_upper_on_tmpfs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_ways),        TEST(test_read_only), TEST(test_over_directory),   TEST(test_volatile),
-		TEST(test_many_layers), TEST(test_errors),    TEST(test_upper_on_overlay), TEST(test_upper_on_tmpfs),
+		TEST(test_ways),           TEST(test_points),           TEST(test_read_only),
+		TEST(test_over_directory), TEST(test_volatile),         TEST(test_many_layers),
+		TEST(test_errors),         TEST(test_upper_on_overlay), TEST(test_upper_on_tmpfs),
 	};
 
 	return cmocka_run_group_tests(tests, private_namespace, NULL);
