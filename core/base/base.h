@@ -17,10 +17,10 @@
 #define KIST_UNUSED            __attribute__((unused))
 #define KIST_COUNT(array)      (sizeof(array) / sizeof((array)[0]))
 
-/* Cleanup attributes. Initialise where declared; hand over with kist_steal*. */
-#define KIST_FREE  __attribute__((cleanup(kist_cleanup_free)))
-#define KIST_CLOSE __attribute__((cleanup(kist_cleanup_fd)))
-#define KIST_STRV  __attribute__((cleanup(kist_cleanup_strv)))
+/* Cleanup attributes. Initialise where declared; hand over with kist_steal*. clang takes no cleanup for a use. */
+#define KIST_FREE  __attribute__((cleanup(kist_cleanup_free), unused))
+#define KIST_CLOSE __attribute__((cleanup(kist_cleanup_fd), unused))
+#define KIST_STRV  __attribute__((cleanup(kist_cleanup_strv), unused))
 
 void kist_cleanup_free(void *pointer_to_pointer);
 void kist_cleanup_fd(const int *fd); /* keeps errno; ignores negative fds */
