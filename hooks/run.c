@@ -20,6 +20,7 @@
 
 #define STDERR_KEEP 512 /* how much of a failed hook's last words is shown */
 #define SPEC_MAX    (16u << 20)
+#define LOOK_MSEC   20 /* how often is looked for the end where there are no pidfds */
 
 struct hook_process {
 	pid_t pid;
@@ -144,6 +145,14 @@ static int time_left(int64_t end)
 	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
+/* Without a pidfd: before Linux 5.3, or where a seccomp filter refuses it. */
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == pid;
+}
+
 /* Until the hook itself ended; what it left in the background does not count. */
 static int await_end(struct hook_process *p, const struct kist_hook_run *run, struct kist_error *err)
 {
@@ -159,9 +168,14 @@ static int await_end(struct hook_process *p, const struct kist_hook_run *run, st
 			{ .fd = p->err, .events = POLLIN },
 		};
 		int left = time_left(end);
-		int n = poll(fds, KIST_COUNT(fds), left);
+		if (p->pidfd < 0 && (left < 0 || left > LOOK_MSEC))
+			left = LOOK_MSEC;
+		bool ended = p->pidfd < 0 && has_ended(p->pid);
+		int n = poll(fds, KIST_COUNT(fds), ended ? 0 : left);
 		if (n < 0 && errno != EINTR)
 			return kist_fail_errno(err, errno, "wait");
+		if (n == 0 && ended)
+			return 0;
 		if (n == 0 && end && kist_now_boot() >= end)
 			return kist_fail(err, KIST_ERR_TIMEOUT, ETIMEDOUT, "did not end within %lld s and was killed",
 			                 (long long)seconds);

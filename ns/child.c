@@ -219,7 +219,8 @@ static int wait_at_own_gate(struct kist_ns_plan *plan, struct kist_ns_program *p
 	return 0;
 }
 
-/* They run in the container: where they have no environment of their own they get the program's, as with runc. */
+/* They run in the container, and their programs may be the image's: with the rights of its program and no others, as
+ * with runc and crun. Where they have no environment of their own they get the program's. */
 static int run_start_hooks(const struct kist_ns_plan *plan, const struct kist_ns_program *program,
                            struct kist_error *err)
 {
@@ -232,6 +233,8 @@ static int run_start_hooks(const struct kist_ns_plan *plan, const struct kist_ns
 		if (!own[i].env)
 			own[i].env = (char **)kist_ns_program_env(program); /* not written to */
 	}
+	/* The memory is a copy of the engine's, and the hooks are of the same user. */
+	prctl(PR_SET_DUMPABLE, 0);
 	return run_hooks(plan, own, hooks->n_start_container, "startContainer", err);
 }
 
@@ -279,12 +282,16 @@ static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 	r = plan->launch->gate_fd > 0 ? wait_at_own_gate(plan, &program, &master, err)
 	                              : wait_for_parent(plan, &program, &master, err);
 	prctl(PR_SET_PDEATHSIG, 0);
-	if (r == 0 && hooks)
-		r = run_start_hooks(plan, &program, err);
 	if (r < 0)
 		return r;
-	kist_reset_signals();
+	bool start_hooks = hooks && hooks->n_start_container;
+	if (!start_hooks)
+		kist_reset_signals();
 	r = kist_ns_program_drop(&program, err);
+	if (r == 0 && start_hooks) {
+		r = run_start_hooks(plan, &program, err);
+		kist_reset_signals();
+	}
 	return r < 0 ? r : kist_ns_program_run(&program, err);
 }
 

@@ -31,8 +31,8 @@ enum kist_ns_point {
 struct kist_ns_hooks_runner {
 	/* Runs the OCI hooks of one stage in the calling process's namespaces; the state goes to their stdin. Called in
 	 * the parent for prestart and createRuntime, in the child for createContainer (before the pivot) and
-	 * startContainer (after the gate opened). poststart and poststop are the engine's. pid: the container's, as the
-	 * parent sees it. */
+	 * startContainer (after the gate opened, with the rights and the seccomp filter of the program). poststart and
+	 * poststop are the engine's. pid: the container's, as the parent sees it. */
 	int (*run)(void *arg, const struct kist_spec_hook *hooks, size_t n, const char *stage, pid_t pid,
 	           struct kist_error *err);
 	void *arg;

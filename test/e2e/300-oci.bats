@@ -314,6 +314,36 @@ refused()
 	equal "$(printf 'startContainer\nprogram')" "$(cat "$B/rootfs/hooks")"
 }
 
+@test "startContainer hooks have the rights of the program, and no others" {
+	local show='grep -E "^(Uid|Groups|CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status; umask; mkdir /tmp/made 2>&1; true'
+	# pidfd_open: what waits for the hook does without where the profile refuses it.
+	local profile='.process.user = {uid: 1000, gid: 1000, umask: 63, additionalGids: [7]} | .process.capabilities |= map_values(["CAP_KILL"]) |
+		.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 28},
+			{names: ["pidfd_open"], action: "SCMP_ACT_ERRNO", errnoRet: 38}]}'
+	mkdir -p "$B/rootfs/tmp" && chmod 1777 "$B/rootfs/tmp"
+	local nnp
+	for nnp in true false; do
+		program "($show) >/tmp/program" "$profile | .process.noNewPrivileges = $nnp |
+			.hooks = {startContainer: [{path: \"/bin/sh\", timeout: 20, args: [\"sh\", \"-c\", $(jq -n --arg t "($show) >/tmp/hook" '$t')]}]}"
+		run -0 oci run --bundle "$B" h
+		contains "$(cat "$B/rootfs/tmp/hook")" 'No space left on device'
+		contains "$(cat "$B/rootfs/tmp/hook")" "CapBnd:	0000000000000020"
+		equal "$(cat "$B/rootfs/tmp/program")" "$(cat "$B/rootfs/tmp/hook")"
+		rm "$B/rootfs/tmp/"*
+	done
+	# Not even as the container's root they read the memory of the engine's child that waits for them.
+	program 'echo program' "$profile | .process.user = {uid: 0, gid: 0} |
+		.hooks = {startContainer: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"! cat /proc/1/maps /proc/1/environ >/tmp/stolen 2>/dev/null\"]}]}"
+	run -0 oci run --bundle "$B" h
+	equal program "$output"
+	[ -e "$B/rootfs/tmp/stolen" ] && [ ! -s "$B/rootfs/tmp/stolen" ]
+	# One that does not end is killed without a pidfd too, and a failure is told.
+	program 'echo never' "$profile | .hooks = {startContainer: [{path: \"/bin/sleep\", timeout: 1, args: [\"sleep\", \"100\"]}]}"
+	refused 'startContainer hook /bin/sleep: did not end within 1 s and was killed' oci run --bundle "$B" h
+	program 'echo never' "$profile | .hooks = {startContainer: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"mkdir /tmp/made\"]}]}"
+	refused "startContainer hook /bin/sh: exit code 1: mkdir: can't create directory '/tmp/made': No space left on device" oci run --bundle "$B" h
+}
+
 @test "hooks of create see the container's mounts, and what they mount below its root is there" {
 	echo mounted >"$STORE/file"
 	mkdir -p "$B/rootfs/one" "$B/rootfs/two"
