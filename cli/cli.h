@@ -34,9 +34,11 @@ struct kist_cli_targets {
 	enum {
 		KIST_ORDER_CREATED,
 		KIST_ORDER_NEEDED_FIRST, /* what others depend on before them: start */
-		KIST_ORDER_NEEDED_LAST,  /* the other way round: stop, rm */
 	} order;                         /* with all and filters */
 	bool passes_over; /* with all and filters: what another command brought into another state meanwhile */
+	/* A name that could not be opened: true, and it is done with; false: err, which it may change, is complained
+	 * of. */
+	bool (*unopened)(struct kist_cli *cli, void *arg, const char *name, struct kist_error *err);
 	bool print_input; /* print what the user wrote rather than the id, as podman does */
 };
 typedef int (*kist_cli_act)(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err);

@@ -63,6 +63,13 @@ static void act_on(struct each *e, struct kist_container *c, const char *shown, 
 	struct chosen one = { c, kist_strdup(shown ? shown : kist_container_id(c)), listed,
 		              kist_container_state(c)->status };
 
+	/* Who names one twice means it once. */
+	for (size_t i = 0; e->act_all && !listed && i < e->n; i++)
+		if (kist_streq(kist_container_id(e->chosen[i].c), kist_container_id(c))) {
+			free(one.shown);
+			kist_container_free(c);
+			return;
+		}
 	if (e->act_all) {
 		e->chosen = kist_grow(e->chosen, e->n + 1, sizeof(*e->chosen));
 		e->chosen[e->n++] = one;
@@ -104,7 +111,10 @@ static void act_on_name(struct each *e, const char *name)
 	struct kist_error err = { 0 };
 
 	if (kist_container_open(e->cli->k, name, &c, &err) < 0) {
-		if (!(err.kind == KIST_ERR_NOT_FOUND && e->targets->ignore_missing))
+		bool fine = err.kind == KIST_ERR_NOT_FOUND && e->targets->ignore_missing;
+		if (!fine && e->targets->unopened)
+			fine = e->targets->unopened(e->cli, e->arg, name, &err);
+		if (!fine)
 			failed(e, &err);
 		return;
 	}
@@ -129,11 +139,6 @@ static int act_on_all(struct each *e, const struct kist_filters *filters, struct
 		return r;
 	if (e->targets->order != KIST_ORDER_CREATED)
 		kist_container_sort(list, n);
-	for (size_t i = 0; e->targets->order == KIST_ORDER_NEEDED_LAST && i < n / 2; i++) {
-		struct kist_container *other = list[i];
-		list[i] = list[n - 1 - i];
-		list[n - 1 - i] = other;
-	}
 	for (size_t i = 0; i < n; i++)
 		if (is_wanted(e, filters, list[i]))
 			act_on(e, list[i], NULL, true);

@@ -46,65 +46,58 @@ static unsigned flags_of(const struct rm_options *o)
 	       (o->volumes ? KIST_REMOVE_VOLUMES : 0);
 }
 
-static int rm_pod(struct kist_cli *cli, const struct kist_container *c, unsigned flags, int64_t timeout,
-                  struct kist_error *err)
-{
-	struct kist_pod *pod = NULL;
+/* What each of several came to. */
+struct rm_told {
+	struct rm_options *o;
+	kist_host_fn each;
+	void *arg;
+};
 
-	int r = kist_pod_open(cli->k, kist_container_config(c)->pod, &pod, err);
-	if (r == 0)
-		r = kist_pod_remove(pod, flags, timeout, err);
-	kist_pod_free(pod);
-	return r;
+static void rm_end(void *arg, struct kist_container *c, const struct kist_error *problem)
+{
+	const struct rm_told *told = arg;
+	struct rm_options *o = told->o;
+
+	/* Someone else was faster: what was asked for is so. */
+	if (problem && problem->kind == KIST_ERR_REMOVED)
+		problem = NULL;
+	bool runs = problem && (problem->kind == KIST_ERR_STATE || problem->kind == KIST_ERR_IN_USE);
+	o->running += runs;
+	o->other += problem && !runs;
+	told->each(told->arg, c, problem);
 }
 
-static int rm_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
+static void rm_all(struct kist_container *const *list, size_t n, void *arg, kist_host_fn each, void *each_arg)
 {
 	struct rm_options *o = arg;
-	struct kist_error problem = { 0 };
-
-	int64_t timeout = o->time.set ? o->time.value : -1;
+	struct rm_told told = { o, each, each_arg };
 	/* The infra container goes with its pod: when all go, and when all that depend on it go with it. */
-	bool pod = kist_container_config(c)->infra && (o->all || o->depend);
-	int r = pod ? rm_pod(cli, c, flags_of(o), timeout, &problem)
-	            : kist_container_remove(c, flags_of(o), timeout, &problem);
-	/* Someone else was faster: what was asked for is so. */
-	if (r < 0 && problem.kind == KIST_ERR_REMOVED)
-		return 0;
-	if (r < 0) {
-		o->running += problem.kind == KIST_ERR_STATE || problem.kind == KIST_ERR_IN_USE;
-		o->other += problem.kind != KIST_ERR_STATE && problem.kind != KIST_ERR_IN_USE;
-		*err = problem;
-	}
-	return r;
+	unsigned flags = flags_of(o) | (o->all || o->depend ? KIST_REMOVE_POD : 0);
+
+	kist_container_remove_several(list, n, flags, o->time.set ? o->time.value : -1, rm_end, &told);
 }
 
-/* Names one by one, because a record that cannot be loaded can still be removed with --force. */
-static int rm_name(struct kist_cli *cli, struct rm_options *o, const char *name)
+/* A record that cannot be loaded can still be removed with --force. 1: it was. */
+static int rm_unloaded(struct kist_cli *cli, struct rm_options *o, const char *name, struct kist_error *err)
 {
-	struct kist_container *c = NULL;
-	struct kist_error err = { 0 };
 	char id[65];
 
-	int r = kist_container_open(cli->k, name, &c, &err);
-	if (r == 0) {
-		r = rm_one(cli, c, o, &err);
-		kist_container_free(c);
-	} else if (err.kind == KIST_ERR_CORRUPT && o->force) {
-		kist_error_clear(&err);
-		r = kist_container_evict(cli->k, name, id, &err);
+	if (err->kind == KIST_ERR_CORRUPT && o->force) {
+		kist_error_clear(err);
+		int r = kist_container_evict(cli->k, name, id, err);
 		o->other += r < 0;
-	} else if (err.kind == KIST_ERR_NOT_FOUND && (o->force || o->ignore)) {
-		return 0;
-	} else {
-		o->missing += err.kind == KIST_ERR_NOT_FOUND;
-		o->other += err.kind != KIST_ERR_NOT_FOUND;
+		if (r == 0)
+			printf("%s\n", name);
+		return r < 0 ? r : 1;
 	}
-	if (r < 0)
-		kist_complain(cli->program, &err);
-	else
-		printf("%s\n", name);
-	return r;
+	o->missing += err->kind == KIST_ERR_NOT_FOUND;
+	o->other += err->kind != KIST_ERR_NOT_FOUND;
+	return -1;
+}
+
+static bool rm_unopened(struct kist_cli *cli, void *arg, const char *name, struct kist_error *err)
+{
+	return rm_unloaded(cli, arg, name, err) == 1;
 }
 
 static int rm_broken(struct kist_cli *cli, struct rm_options *o, struct kist_error *err)
@@ -117,8 +110,12 @@ static int rm_broken(struct kist_cli *cli, struct rm_options *o, struct kist_err
 	if (r < 0)
 		return r;
 	kist_container_list_free(list, n);
-	for (size_t i = 0; broken && broken[i]; i++)
-		rm_name(cli, o, broken[i]);
+	for (size_t i = 0; broken && broken[i]; i++) {
+		struct kist_error problem = { .kind = KIST_ERR_CORRUPT };
+
+		if (rm_unloaded(cli, o, broken[i], &problem) < 0)
+			kist_complain(cli->program, &problem);
+	}
 	return 0;
 }
 
@@ -139,17 +136,15 @@ static int rm_run(struct kist_cli *cli, void *options, int argc, char **argv, st
 		.ignore_missing = o->ignore || o->force,
 		.filters = o->filter,
 		.cidfiles = o->cidfile,
-		.order = KIST_ORDER_NEEDED_LAST,
+		.unopened = rm_unopened,
+		.print_input = true,
 	};
 
-	for (int i = 1; i < argc; i++)
-		rm_name(cli, o, argv[i]);
-	int r = kist_cli_each(cli, &targets, 1, argv, rm_one, o, err);
-	if (r == KIST_EXIT_ENGINE && !o->running)
+	int r = kist_cli_together(cli, &targets, argc, argv, rm_all, o, err);
+	if (r == KIST_EXIT_ENGINE && !o->running && !o->missing)
 		o->other++;
-	if (r >= 0 && o->all && o->force) {
+	if (r >= 0 && o->all && o->force)
 		r = rm_broken(cli, o, err);
-	}
 	return r < 0 ? r : exit_code(o);
 }
 
@@ -160,6 +155,7 @@ const struct kist_command kist_command_rm = {
 	.synopsis = "[options] CONTAINER [CONTAINER...]",
 	.summary = "Remove containers",
 	.description =
+	        "Several are stopped at once with --force, and what others of them depend on is removed after those.\n"
 	        "Exit code 1: a container did not exist; 2: one was running or paused and --force was not given.",
 	.options = (const struct kist_option_set[]){ { rm_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct rm_options),

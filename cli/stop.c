@@ -119,12 +119,11 @@ const struct kist_command kist_command_stop = {
 /* --- restart --------------------------------------------------------------------------------------------------------
  */
 
-static int restart_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)
+static void restart_all(struct kist_container *const *list, size_t n, void *arg, kist_host_fn each, void *each_arg)
 {
 	const struct act_options *o = arg;
 
-	(void)cli;
-	return kist_container_restart(c, o->time.set ? o->time.value : -1, err);
+	kist_container_restart_several(list, n, o->time.set ? o->time.value : -1, each, each_arg);
 }
 
 static int restart_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
@@ -132,7 +131,7 @@ static int restart_run(struct kist_cli *cli, void *options, int argc, char **arg
 	struct act_options *o = options;
 	struct kist_cli_targets targets = targets_of(o, o->running ? RUNNING : 0);
 
-	return kist_cli_each(cli, &targets, argc, argv, restart_one, o, err);
+	return kist_cli_together(cli, &targets, argc, argv, restart_all, o, err);
 }
 
 static const struct kist_option restart_rows[] = {
@@ -151,6 +150,9 @@ const struct kist_command kist_command_restart = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [CONTAINER...]",
 	.summary = "Restart containers",
+	.description =
+	        "Stops those that run and starts them again. Several are stopped at once, but what others of them "
+	        "depend on after those, and before those it is started.",
 	.options = (const struct kist_option_set[]){ { restart_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct act_options),
 	.max_args = -1,

@@ -166,6 +166,7 @@ enum kist_remove_flags {
 	KIST_REMOVE_FORCE = 1,   /* kill it when it runs; remove what cannot be loaded */
 	KIST_REMOVE_DEPEND = 2,  /* the containers that depend on it first */
 	KIST_REMOVE_VOLUMES = 4, /* its anonymous volumes too, unless another container uses them */
+	KIST_REMOVE_POD = 8,     /* of kist_container_remove_several: an infra container with its pod */
 };
 int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err);
 /* exited, or configured from created: frees what a dead container still holds. */
@@ -189,6 +190,12 @@ typedef void (*kist_host_fn)(void *arg, struct kist_container *c, const struct k
  * -1: each one's own. each: as they end; problem is as kist_container_stop has it. */
 void kist_container_stop_several(struct kist_container *const *list, size_t n, int64_t timeout, kist_host_fn each,
                                  void *arg);
+/* The same of kist_container_restart: what others in the list depend on is stopped after and started before those. */
+void kist_container_restart_several(struct kist_container *const *list, size_t n, int64_t timeout, kist_host_fn each,
+                                    void *arg);
+/* And of kist_container_remove; KIST_ERR_REMOVED tells that somebody else was faster. */
+void kist_container_remove_several(struct kist_container *const *list, size_t n, unsigned flags, int64_t timeout,
+                                   kist_host_fn each, void *arg);
 /* Starts what its restart policy says, in the order of dependencies; what runs is left alone. One failure does not keep
  * others from starting. */
 int kist_boot(struct kist *k, kist_host_fn each, void *arg, struct kist_error *err);

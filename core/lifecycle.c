@@ -365,48 +365,71 @@ int kist_container_stop(struct kist_container *c, int64_t timeout, struct kist_e
 	return r < 0 ? named(c, "stop", err) : 0;
 }
 
-/* Needs the lock; gives it up. 1: there was nothing to stop. */
-static int stop_to_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
+int kist_restart_begin(struct kist_container *c, int64_t timeout, bool check, struct kist_restarting *restart,
+                       struct kist_stopping *s, struct kist_error *err)
 {
-	if (c->state.status == KIST_RUNNING || c->state.status == KIST_CREATED)
-		return stop_locked(c, timeout < 0 ? c->config.stop_timeout : timeout, KIST_STOPPED_TO_RESTART, err);
-	if (kist_restart_pending(c)) {
-		kist_restart_cancel(c, KIST_STOPPED_TO_RESTART);
-		return await_monitor(c, err);
-	}
-	kist_container_unlock(c);
-	return 1;
-}
-
-int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
-{
-	struct kist_error problem = { 0 };
-
+	*s = (struct kist_stopping){ .pidfd = -1 };
+	*restart = (struct kist_restarting){ 0 };
 	int r = not_batched(c, err);
 	if (r == 0)
 		r = lock_for(c, KIST_CALL_RESTART, err);
 	if (r < 0)
 		return r;
-	r = kist_dependencies_check(c, err);
+	r = check ? kist_dependencies_check(c, err) : 0;
 	if (r < 0) {
 		kist_container_unlock(c);
 		return named(c, "restart", err);
 	}
-	uint32_t run = c->state.run;
-	r = stop_to_restart(c, timeout, err);
-	if (r < 0)
-		return named(c, "restart", err);
-	bool stopped = r == 0;
-	r = start_by(c, stopped ? KIST_STOPPED_TO_RESTART : KIST_STOPPED_BY_USER, &plain, NULL, &problem);
+	restart->run = c->state.run;
+	if (c->state.status == KIST_RUNNING || c->state.status == KIST_CREATED) {
+		restart->stopped = true;
+		stop_ask(c, timeout < 0 ? c->config.stop_timeout : timeout, KIST_STOPPED_TO_RESTART, s);
+	} else if (kist_restart_pending(c)) {
+		restart->stopped = restart->cancelled = true;
+		kist_restart_cancel(c, KIST_STOPPED_TO_RESTART);
+	} else {
+		kist_container_unlock(c);
+	}
+	return 0;
+}
+
+int kist_restart_end(struct kist_container *c, const struct kist_restarting *restart, struct kist_stopping *s,
+                     struct kist_error *err)
+{
+	int r = 0;
+
+	if (restart->cancelled)
+		r = await_monitor(c, err);
+	else if (restart->stopped)
+		r = kist_stop_end(c, s, err);
+	return r < 0 ? named(c, "restart", err) : 0;
+}
+
+int kist_restart_again(struct kist_container *c, const struct kist_restarting *restart, struct kist_error *err)
+{
+	struct kist_error problem = { 0 };
+
+	int r = start_by(c, restart->stopped ? KIST_STOPPED_TO_RESTART : KIST_STOPPED_BY_USER, &plain, NULL, &problem);
 	/* Somebody else has started it again. */
-	if (r < 0 && stopped && problem.kind == KIST_ERR_STATE && c->state.status == KIST_RUNNING &&
-	    c->state.run != run)
+	if (r < 0 && restart->stopped && problem.kind == KIST_ERR_STATE && c->state.status == KIST_RUNNING &&
+	    c->state.run != restart->run)
 		r = 0;
 	if (r == 0)
 		kist_container_event(c, "restart");
 	else if (err)
 		*err = problem;
 	return r;
+}
+
+int kist_container_restart(struct kist_container *c, int64_t timeout, struct kist_error *err)
+{
+	struct kist_restarting restart;
+	struct kist_stopping s;
+
+	int r = kist_restart_begin(c, timeout, true, &restart, &s, err);
+	if (r == 0)
+		r = kist_restart_end(c, &restart, &s, err);
+	return r < 0 ? r : kist_restart_again(c, &restart, err);
 }
 
 /* --- signals and freezing -------------------------------------------------------------------------------------------
@@ -616,6 +639,19 @@ static int remove_dependents(struct kist_container *c, unsigned flags, int64_t t
 	return 0;
 }
 
+/* After its end: the lock, or 1: it is gone. */
+static int remove_relock(struct kist_container *c, struct kist_error *err)
+{
+	struct kist_error problem = { 0 };
+
+	int r = kist_container_lock(c, &problem);
+	if (r < 0 && problem.kind == KIST_ERR_REMOVED)
+		return 1;
+	if (r < 0 && err)
+		*err = problem;
+	return r;
+}
+
 /* Ends it when it lives; afterwards the lock is held again and it is dead, or it is gone (1). */
 static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_error *err)
 {
@@ -639,13 +675,7 @@ static int remove_stop(struct kist_container *c, int64_t timeout, struct kist_er
 	} else {
 		return 0;
 	}
-	struct kist_error problem = { 0 };
-	int r = kist_container_lock(c, &problem);
-	if (r < 0 && problem.kind == KIST_ERR_REMOVED)
-		return 1;
-	if (r < 0 && err)
-		*err = problem;
-	return r;
+	return remove_relock(c, err);
 }
 
 /* The others of the pod live in its namespaces. */
@@ -659,17 +689,10 @@ static int remove_allowed(const struct kist_container *c, unsigned flags, struct
 	return kist_remedy(err, "'kist pod rm %.12s' does both", c->config.pod);
 }
 
-int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err)
+/* The lock of a container that may be removed. */
+static int remove_lock(struct kist_container *c, unsigned flags, struct kist_error *err)
 {
-	c->remove_volumes = flags & KIST_REMOVE_VOLUMES;
-	int r = not_batched(c, err);
-	if (r == 0)
-		r = remove_allowed(c, flags, err);
-	if (r == 0)
-		r = remove_dependents(c, flags, timeout, err);
-	if (r < 0)
-		return named(c, "remove", err);
-	r = lock_for(c, flags & KIST_REMOVE_FORCE ? KIST_CALL_REMOVE_FORCE : KIST_CALL_REMOVE, err);
+	int r = lock_for(c, flags & KIST_REMOVE_FORCE ? KIST_CALL_REMOVE_FORCE : KIST_CALL_REMOVE, err);
 	if (r < 0)
 		return r;
 	if (flags & KIST_REMOVE_PRUNE && kist_restart_pending(c) && kist_restart_wanted(c)) {
@@ -685,14 +708,18 @@ int kist_container_remove(struct kist_container *c, unsigned flags, int64_t time
 			return named(c, "remove", err);
 		}
 	}
-	KIST_STRV char **links = kist_network_links(c);
-	r = remove_stop(c, timeout, err);
-	if (r == 1) {
+	return 0;
+}
+
+/* stopped: what remove_stop said. */
+static int remove_stopped(struct kist_container *c, int stopped, char *const *links, struct kist_error *err)
+{
+	if (stopped == 1) {
 		/* Its monitor leaves them for the end. */
 		kist_network_links_remove(links);
 		return 0;
 	}
-	if (r < 0)
+	if (stopped < 0)
 		return named(c, "remove", err);
 	if (kist_container_monitor_alive(c)) {
 		kist_container_unlock(c);
@@ -700,7 +727,65 @@ int kist_container_remove(struct kist_container *c, unsigned flags, int64_t time
 		          c->state.monitor_pid);
 		return named(c, "remove", err);
 	}
-	r = kist_container_remove_locked(c, err);
+	int r = kist_container_remove_locked(c, err);
 	kist_container_unlock(c);
 	return r;
+}
+
+int kist_container_remove(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_error *err)
+{
+	c->remove_volumes = flags & KIST_REMOVE_VOLUMES;
+	int r = not_batched(c, err);
+	if (r == 0)
+		r = remove_allowed(c, flags, err);
+	if (r == 0)
+		r = remove_dependents(c, flags, timeout, err);
+	if (r < 0)
+		return named(c, "remove", err);
+	r = remove_lock(c, flags, err);
+	if (r < 0)
+		return r;
+	KIST_STRV char **links = kist_network_links(c);
+	return remove_stopped(c, remove_stop(c, timeout, err), links, err);
+}
+
+int kist_remove_begin(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_removing *removing,
+                      struct kist_stopping *s, struct kist_error *err)
+{
+	*s = (struct kist_stopping){ .pidfd = -1 };
+	*removing = (struct kist_removing){ 0 };
+	/* Of what does not run, or takes others with it, all is left to the end. */
+	if (!(flags & KIST_REMOVE_FORCE) || c->state.status != KIST_RUNNING)
+		return 0;
+	KIST_STRV char **dependents = kist_container_dependents(c);
+	if (dependents && dependents[0])
+		return 0;
+	c->remove_volumes = flags & KIST_REMOVE_VOLUMES;
+	int r = not_batched(c, err);
+	if (r == 0)
+		r = remove_allowed(c, flags, err);
+	if (r < 0)
+		return named(c, "remove", err);
+	r = remove_lock(c, flags, err);
+	if (r < 0)
+		return r;
+	removing->asked = c->state.status == KIST_RUNNING;
+	if (removing->asked) {
+		removing->links = kist_network_links(c);
+		stop_ask(c, timeout < 0 ? c->config.stop_timeout : timeout, KIST_STOPPED_BY_USER, s);
+	} else {
+		kist_container_unlock(c);
+	}
+	return 0;
+}
+
+int kist_remove_end(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_removing *removing,
+                    struct kist_stopping *s, struct kist_error *err)
+{
+	if (!removing->asked)
+		return kist_container_remove(c, flags, timeout, err);
+	int r = kist_stop_end(c, s, err);
+	if (r == 0)
+		r = remove_relock(c, err);
+	return remove_stopped(c, r, removing->links, err);
 }

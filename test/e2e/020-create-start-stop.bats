@@ -175,6 +175,91 @@ load helpers
 	clean
 }
 
+# deaf NAME...: they do not heed TERM, and have two seconds for it.
+deaf()
+{
+	local name
+	for name; do
+		kist run -d --name "$name" --stop-timeout 2 busybox sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+		until_true 10 log_has "$name" ready
+	done
+}
+
+log_lines()
+{
+	[ "$(kist logs "$1" 2>&1 | wc -l)" -eq "$2" ]
+}
+
+# took COMMAND...: tenths of a second.
+took()
+{
+	local begin
+	begin=$(date +%s%1N)
+	"$@" >"$STORE/took" 2>&1 || echo "exit $?" >>"$STORE/took"
+	echo $(($(date +%s%1N) - begin))
+}
+
+@test "restart and rm --force: several at once, and the failure of one is its own" {
+	kist_only
+	local tenths before name
+	deaf a b c
+	before=$(pid_of b)
+	tenths=$(took kist restart a nosuch b c b)
+	[ "$tenths" -ge 20 ]
+	[ "$tenths" -lt 45 ] || fail "restart took $tenths tenths of a second"
+	equal 'a b c exit 125' "$(grep -v nosuch "$STORE/took" | sort | xargs)"
+	contains "$(cat "$STORE/took")" 'no such container: nosuch'
+	for name in a b c; do
+		in_state $name running
+		equal 1 "$(kist events --stream=false --filter container=$name --filter event=restart | wc -l)"
+		until_true 10 log_lines $name 2
+	done
+	[ "$before" != "$(pid_of b)" ]
+
+	kist run -d --name sharing --stop-timeout 0 --network container:b busybox sleep 1000 >/dev/null
+	kist create --name idle busybox true >/dev/null
+	tenths=$(took kist rm -f a nosuch b idle c a)
+	[ "$tenths" -ge 20 ]
+	[ "$tenths" -lt 45 ] || fail "rm took $tenths tenths of a second"
+	equal 'a c exit 2 idle' "$(grep -v ' b: ' "$STORE/took" | sort | xargs)"
+	matches 'remove b: containers that depend on it must be removed first' "$(cat "$STORE/took")"
+	state_is b running
+	# The dependent is stopped and removed before, wherever it is named.
+	run -0 kist rm -f b sharing
+	equal $'sharing\nb' "$output"
+	# Without force as well, and one that runs keeps what it needs.
+	kist create --name needed busybox true >/dev/null
+	kist create --name needing --requires needed busybox true >/dev/null
+	run -0 kist rm needed needing
+	equal $'needing\nneeded' "$output"
+	clean
+}
+
+@test "restart: what others of them need is stopped after and started before those" {
+	kist_only
+	sleeper --name needed >/dev/null
+	sleeper --name needing --requires needed >/dev/null
+	sleeper --name other >/dev/null
+	run -0 kist restart -t 30 needing other needed
+	equal 'needed needing other' "$(sort <<<"$output" | xargs)"
+	equal 'needing died needed died needed start needing start' "$(kist events --stream=false --format '{{.Name}} {{.Status}}' |
+		grep -E '^need.* (died|start)$' | tail -n 4 | xargs)"
+	# Where it cannot be started again, neither can who needs it; the rest can.
+	kist stop needing needed >/dev/null
+	kist update --restart no other >/dev/null
+	run -125 --separate-stderr kist restart needing other
+	equal other "$output"
+	matches 'restart needing: .*needed' "$stderr"
+	run -0 kist restart needing needed
+	equal $'needed\nneeding' "$output"
+	# What is not running is started, what does not exist does not keep the others.
+	kist stop -a >/dev/null
+	run -0 kist restart -a
+	equal 3 "$(kist ps -q | wc -l)"
+	kist rm -fa -t 0 >/dev/null
+	clean
+}
+
 @test "stop: more at once than files may be open" {
 	kist_only
 	local n
