@@ -233,7 +233,7 @@ static int config_brief(struct kist_container *c, const char *id, unsigned flags
 	return 0;
 }
 
-int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, struct kist_recall *recall,
+int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, struct kist_recall *recall, bool marked,
                               struct kist_container **out, struct kist_error *err)
 {
 	struct kist_container *c = kist_alloc(sizeof(*c));
@@ -243,7 +243,7 @@ int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, st
 	c->brief = true;
 	int r = config_brief(c, id, flags, recall, err);
 	if (r == 0)
-		r = kist_container_reload_brief(c, recall, err);
+		r = kist_container_reload_brief(c, recall, marked, err);
 	if (r < 0) {
 		kist_container_free(c);
 		return r;

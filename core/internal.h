@@ -107,9 +107,9 @@ int kist_container_find(struct kist *k, const char *text, char id[65], struct ki
 void kist_container_reload_name(struct kist_container *c);
 /* All of the record, of a handle that is brief. */
 int kist_container_whole(struct kist_container *c, struct kist_error *err);
-/* For lists: the fields with these flags, and the state. */
+/* For lists: the fields with these flags, and the state. marked: a monitor may have a record of it. */
 struct kist_recall;
-int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, struct kist_recall *recall,
+int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, struct kist_recall *recall, bool marked,
                               struct kist_container **out, struct kist_error *err);
 /* The record as it is now: update and others change it. */
 int kist_container_reload_config(struct kist_container *c, struct kist_error *err);
@@ -140,7 +140,8 @@ int kist_container_lock_take(struct kist_container *c, bool nonblock, bool makin
 void kist_container_unlock(struct kist_container *c);
 int kist_container_reload(struct kist_container *c, struct kist_error *err); /* state alone, no settling */
 /* Of a brief handle. */
-int kist_container_reload_brief(struct kist_container *c, struct kist_recall *recall, struct kist_error *err);
+int kist_container_reload_brief(struct kist_container *c, struct kist_recall *recall, bool marked,
+                                struct kist_error *err);
 int kist_container_settle(struct kist_container *c, struct kist_error *err); /* needs the lock */
 int kist_container_save(struct kist_container *c, struct kist_error *err);   /* state; needs the lock */
 /* The monitor's own record, in the run directory from before the launch until clean-up: it finds the container of a

@@ -248,8 +248,9 @@ struct walk {
 static void walk_one(struct walk *w, const char *id)
 {
 	struct kist_container *c = NULL;
+	bool marked = ids_have(&w->marked, id);
 
-	int r = w->recall ? kist_container_load_brief(w->k, id, w->flags, w->recall, &c, NULL)
+	int r = w->recall ? kist_container_load_brief(w->k, id, w->flags, w->recall, marked, &c, NULL)
 	                  : kist_container_load_bare(w->k, id, &c, NULL);
 	w->sweep = w->sweep || r == -ENOENT;
 	if (r < 0 && r != -ENOENT && w->broken)
@@ -257,7 +258,7 @@ static void walk_one(struct walk *w, const char *id)
 	if (r < 0)
 		return;
 	/* Thousands of handles must not hold thousands of descriptors. */
-	bool stays = settle_unwatched(c, ids_have(&w->marked, id));
+	bool stays = settle_unwatched(c, marked);
 	kist_close_fd(&c->dir);
 	if (!stays) {
 		kist_container_free(c);

@@ -119,8 +119,8 @@ static void live_refine(struct kist_container *c)
 		c->state.status = KIST_PAUSED;
 }
 
-/* Takes over what was read, or what else is known: r says how that went. */
-static int state_take(struct kist_container *c, int r, struct kist_container_state *state, char **extra,
+/* Takes over what was read, or what else is known: r says how that went. marked: its monitor may have a record. */
+static int state_take(struct kist_container *c, int r, struct kist_container_state *state, char **extra, bool marked,
                       const struct kist_error *problem, struct kist_error *err)
 {
 	if (r < 0 && problem->kind != KIST_ERR_NOT_FOUND && problem->kind != KIST_ERR_CORRUPT) {
@@ -137,7 +137,7 @@ static int state_take(struct kist_container *c, int r, struct kist_container_sta
 		kist_table_init(&kist_container_state_table, state);
 		kist_strv_free(extra);
 		extra = NULL;
-		live = live_read(c, state);
+		live = marked && live_read(c, state);
 		if (!live)
 			kist_table_init(&kist_container_state_table, state);
 	}
@@ -164,11 +164,12 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 	int r = c->dir >= 0 ? kist_record_read(c->dir, "state", &kist_container_state_table, &state, &extra, &problem)
 	                    : kist_record_read(c->k->containers, path, &kist_container_state_table, &state, &extra,
 	                                       &problem);
-	return state_take(c, r, &state, extra, &problem, err);
+	return state_take(c, r, &state, extra, true, &problem, err);
 }
 
 /* Such a handle is never written back as it is: it need not keep what it does not know. */
-int kist_container_reload_brief(struct kist_container *c, struct kist_recall *recall, struct kist_error *err)
+int kist_container_reload_brief(struct kist_container *c, struct kist_recall *recall, bool marked,
+                                struct kist_error *err)
 {
 	struct kist_container_state state = { 0 };
 	KIST_STR struct kist_str text = { 0 };
@@ -181,7 +182,7 @@ int kist_container_reload_brief(struct kist_container *c, struct kist_recall *re
 		problem.kind = r == -ENOENT ? KIST_ERR_NOT_FOUND : KIST_ERR_CORRUPT;
 	else if (r < 0)
 		kist_fail_errno(&problem, -r, "read container state");
-	return state_take(c, r, &state, NULL, &problem, err);
+	return state_take(c, r, &state, NULL, marked, &problem, err);
 }
 
 int kist_container_save(struct kist_container *c, struct kist_error *err)
