@@ -139,16 +139,22 @@ int kist_image_load(struct kist *k, const char *id, const struct kist_refs *refs
 	return 0;
 }
 
-int kist_image_open(struct kist *k, const char *name, struct kist_image **out, struct kist_error *err)
+/* With all of its names, or with the one that was meant: to find the others is to read those of all images. */
+static int image_open(struct kist *k, const char *name, bool all, struct kist_image **out, struct kist_error *err)
 {
 	KIST_REFS struct kist_refs refs = { 0 };
+	KIST_FREE char *meant = NULL;
 	struct kist_error problem = { 0 };
 	char id[65];
 
-	int r = kist_image_find(k, name, id, NULL, &problem);
-	if (r == 0) {
+	int r = kist_image_find(k, name, id, &meant, &problem);
+	if (r == 0 && (all || !meant)) {
 		kist_refs_read(k, &refs);
 		r = kist_image_load(k, id, &refs, out, &problem);
+	} else if (r == 0) {
+		r = kist_image_load(k, id, NULL, out, &problem);
+		if (r == 0)
+			kist_strv_take(&(*out)->names, kist_steal(&meant));
 	}
 	if (r < 0 && problem.kind == KIST_ERR_NOT_FOUND) {
 		/* A removal may come in between: the user's word is the better text. */
@@ -158,6 +164,16 @@ int kist_image_open(struct kist *k, const char *name, struct kist_image **out, s
 	if (r < 0 && err)
 		*err = problem;
 	return r;
+}
+
+int kist_image_open(struct kist *k, const char *name, struct kist_image **out, struct kist_error *err)
+{
+	return image_open(k, name, true, out, err);
+}
+
+int kist_image_open_meant(struct kist *k, const char *name, struct kist_image **out, struct kist_error *err)
+{
+	return image_open(k, name, false, out, err);
 }
 
 static int newest_first(const void *a, const void *b)

@@ -110,6 +110,8 @@ extern const struct kist_table kist_image_record_table;
 /* The full id that a user's word means; the image need not be sound. *name (may be NULL): the full name that it
  * matched, NULL when it was an id or had a digest; the caller frees. */
 int kist_image_find(struct kist *k, const char *text, char id[65], char **name, struct kist_error *err);
+/* With one of its names, where a name was meant; else as kist_image_open. */
+int kist_image_open_meant(struct kist *k, const char *name, struct kist_image **out, struct kist_error *err);
 /* By full id. */
 int kist_image_load(struct kist *k, const char *id, const struct kist_refs *refs, struct kist_image **out,
                     struct kist_error *err);

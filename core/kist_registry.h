@@ -53,7 +53,8 @@ struct kist_image_pull {
 int kist_image_pull(struct kist *k, const struct kist_image_pull *pull, char ***ids, struct kist_error *err);
 
 enum kist_pull_policy { KIST_PULL_MISSING, KIST_PULL_ALWAYS, KIST_PULL_NEVER, KIST_PULL_NEWER };
-/* As kist_image_open, after a pull where the policy wants one. */
+/* As kist_image_open, after a pull where the policy wants one. Of an image that was asked for by a name, names may have
+ * that one alone. */
 int kist_image_get(struct kist *k, const struct kist_image_pull *pull, enum kist_pull_policy policy,
                    struct kist_image **out, struct kist_error *err);
 

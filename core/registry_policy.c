@@ -34,7 +34,7 @@ int kist_image_get(struct kist *k, const struct kist_image_pull *what, enum kist
 		return r;
 	struct kist_image_pull pull = *what;
 	pull.name = name;
-	r = kist_image_open(k, name, &image, &problem);
+	r = kist_image_open_meant(k, name, &image, &problem);
 	if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND) {
 		if (err)
 			*err = problem;

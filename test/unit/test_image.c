@@ -418,6 +418,13 @@ static void test_names(void **state)
 	kist_image_free(image);
 	assert_int_equal(kist_image_open(s->k, b, &image, NULL), 0);
 	expect_joined(image->names, "docker.io/library/two:1|localhost/one:latest");
+	kist_image_free(image);
+	/* Who starts a container needs the one that was meant; asked for by id, all may be meant. */
+	assert_int_equal(kist_image_open_meant(s->k, "two:1", &image, NULL), 0);
+	expect_joined(image->names, "docker.io/library/two:1");
+	kist_image_free(image);
+	assert_int_equal(kist_image_open_meant(s->k, b, &image, NULL), 0);
+	expect_joined(image->names, "docker.io/library/two:1|localhost/one:latest");
 	KIST_FREE char *digest = kist_asprintf("one@%s", image->digest);
 	KIST_FREE char *wrong = kist_asprintf("three@%s", image->digest);
 	kist_image_free(image);
