@@ -1,6 +1,8 @@
 /* kist container clone, kist pod clone. */
 #include "cli/pod_commands.h"
 
+#include "core/base/str.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -113,7 +115,7 @@ const struct kist_command kist_command_container_clone = {
  */
 
 struct pod_clone_options {
-	struct create_options create; /* name, hostname, label, label_file, restart, and the limits */
+	struct pod_create_options pod; /* of which there are the options of podman's pod clone here */
 	bool destroy, force, start;
 };
 
@@ -123,32 +125,94 @@ struct pod_clone_options {
 static const struct kist_option pod_clone_rows[] = {
 	OWN(FLAG, destroy, "destroy", 0, .help = "Remove the pod that is cloned"),
 	OWN(FLAG, force, "force", 'f', .help = "With --destroy: also when it runs"),
-	OWN(STRING, create.hostname, "hostname", 0, .metavar = "name", .help = "Host name of the pod"),
-	OWN(LIST, create.label, "label", 'l', .metavar = "key=value", .help = "Add a label, or change one"),
-	OWN(LIST, create.label_file, "label-file", 0, .metavar = "file", .completes = KIST_COMPLETE_FILE,
-	    .help = "Read labels from a file"),
-	OWN(STRING, create.name, "name", 'n', .metavar = "name",
+	OWN(STRING, pod.infra_conmon_pidfile, "infra-conmon-pidfile", 0, .metavar = "file",
+	    .completes = KIST_COMPLETE_FILE, .help = "Write the process id of the infra container's monitor to a file"),
+	OWN(STRING, pod.infra_name, "infra-name", 0, .metavar = "name", .help = "Name of the infra container"),
+	OWN(STRING, pod.create.name, "name", 'n', .metavar = "name",
 	    .help = "Name of the clone, instead of the other's with -clone"),
-	OWN(STRING, create.restart, "restart", 0, .metavar = "policy",
-	    .choices = (const char *const[]){ "no", "on-failure", "always", "unless-stopped", NULL },
-	    .help = "Restart policy of containers that join without one of their own"),
 	OWN(FLAG, start, "start", 0, .help = "Start the clone"),
+	KIST_OPTION_REFUSED("infra-command", POD_INFRA_REASON),
 	{ 0 },
 };
 
-static int pod_clone_config(const struct pod_clone_options *o, struct kist_container_config *limits, char ***labels,
-                            char **policy, struct kist_pod_clone *how, struct kist_error *err)
-{
-	int r = create_limit_values(&o->create, limits, err);
+/* What the changes to a pod are made of, which how points into. */
+struct pod_changes {
+	struct kist_container_config limits, infra;
+	char **labels, **share, *policy;
+	struct kist_pod_clone how;
+};
 
+static void changes_clear(struct pod_changes *changes)
+{
+	kist_container_config_clear(&changes->limits);
+	kist_container_config_clear(&changes->infra);
+	kist_strv_free(changes->labels);
+	kist_strv_free(changes->share);
+	free(changes->policy);
+}
+
+static void unless(bool given, char **text)
+{
+	if (given)
+		return;
+	free(*text);
+	*text = NULL;
+}
+
+/* As pod create has it; what is not given is to stay as it is. */
+static int infra_changes(struct kist_cli *cli, const struct pod_create_options *own,
+                         struct kist_container_config *infra, struct kist_error *err)
+{
+	const struct create_options *o = &own->create;
+
+	int r = create_namespaces(cli, o, infra, err);
 	if (r == 0)
-		r = create_labels(&o->create, labels, err);
-	if (r == 0 && o->create.restart)
-		r = kist_restart_parse(o->create.restart, policy, &how->restart_retries, err);
-	how->resources = limits->resources;
-	how->hostname = o->create.hostname;
-	how->labels = *labels;
-	how->restart_policy = *policy;
+		r = create_mounts(cli, o, NULL, infra, err);
+	if (r == 0)
+		r = create_security(o, infra, err);
+	infra->conmon_pidfile = pod_absolute(own->infra_conmon_pidfile);
+	unless(o->pid, &infra->pid_ns);
+	unless(o->uts, &infra->uts_ns);
+	unless(o->userns || pod_has_userns(o), &infra->user_ns);
+	return r;
+}
+
+static int pod_changes(struct kist_cli *cli, const struct pod_clone_options *o, const struct kist_pod_config *pod,
+                       struct pod_changes *changes, struct kist_error *err)
+{
+	const struct create_options *create = &o->pod.create;
+	KIST_STRV char **shared = kist_strv_copy(pod->share);
+	struct kist_pod_clone *how = &changes->how;
+
+	if (!pod->infra) {
+		int r = pod_check_no_infra(&o->pod, err);
+		if (r < 0)
+			return r;
+	}
+	if (create->pid)
+		kist_strv_add(&changes->share, "pid");
+	if (pod_has_userns(create))
+		kist_strv_add(&changes->share, "user");
+	for (size_t i = 0; changes->share && changes->share[i]; i++)
+		kist_strv_add(&shared, changes->share[i]);
+	int r = pod->infra ? pod_check_shared(create, shared, err) : 0;
+	if (r == 0)
+		r = create_limit_values(create, &changes->limits, err);
+	if (r == 0)
+		r = create_labels(create, &changes->labels, err);
+	if (r == 0 && create->restart)
+		r = kist_restart_parse(create->restart, &changes->policy, &how->restart_retries, err);
+	if (r == 0 && pod->infra)
+		r = infra_changes(cli, &o->pod, &changes->infra, err);
+	how->resources = changes->limits.resources;
+	how->hostname = create->hostname;
+	how->cgroup_parent = create->cgroup_parent;
+	how->infra_name = o->pod.infra_name;
+	how->shm_size = create->shm_size;
+	how->labels = changes->labels;
+	how->share = changes->share;
+	how->restart_policy = changes->policy;
+	how->infra = pod->infra ? &changes->infra : NULL;
 	return r;
 }
 
@@ -163,22 +227,21 @@ static int pod_clone_run(struct kist_cli *cli, void *options, int argc, char **a
 {
 	const struct pod_clone_options *o = options;
 	struct kist_pod *pod = NULL, *clone = NULL;
-	struct kist_container_config limits;
-	struct kist_pod_clone how = { .create_command = cli->argv };
-	KIST_STRV char **labels = NULL;
-	KIST_FREE char *policy = NULL;
+	struct pod_changes changes = { .how = { .create_command = cli->argv } };
+	const char *name = o->pod.create.name;
 
-	if (o->create.name && argc > 2)
+	if (name && argc > 2)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "the name is given twice");
-	how.name = o->create.name ? o->create.name : argc > 2 ? argv[2] : NULL;
-	kist_container_config_init(&limits);
-	int r = pod_clone_config(o, &limits, &labels, &policy, &how, err);
+	changes.how.name = name ? name : argc > 2 ? argv[2] : NULL;
+	kist_container_config_init(&changes.limits);
+	kist_container_config_init(&changes.infra);
+	int r = kist_pod_open(cli->k, argv[1], &pod, err);
 	if (r == 0)
-		r = kist_pod_open(cli->k, argv[1], &pod, err);
+		r = pod_changes(cli, o, kist_pod_config(pod), &changes, err);
 	if (r == 0)
 		r = check_destroy(o->destroy, o->force, o->destroy && pod_is_up(pod), kist_pod_name(pod), err);
 	if (r == 0)
-		r = kist_pod_clone(pod, &how, &clone, err);
+		r = kist_pod_clone(pod, &changes.how, &clone, err);
 	if (r == 0) {
 		printf("%s\n", kist_pod_id(clone));
 		r = o->destroy ? kist_pod_remove(pod, o->force ? KIST_REMOVE_FORCE : 0, -1, err) : 0;
@@ -187,7 +250,7 @@ static int pod_clone_run(struct kist_cli *cli, void *options, int argc, char **a
 		r = kist_pod_start(clone, err);
 	kist_pod_free(clone);
 	kist_pod_free(pod);
-	kist_container_config_clear(&limits);
+	changes_clear(&changes);
 	return r;
 }
 
@@ -196,13 +259,17 @@ const struct kist_command kist_command_pod_clone = {
 	.parent = "pod",
 	.synopsis = "[options] POD [NAME]",
 	.summary = "Make a pod like another one",
-	.description =
-	        "Makes a pod with the configuration of another one and clones of its containers, and prints its id.",
+	.description = "Makes a pod with the configuration of another one, but for the options that are given, and "
+	               "clones of its "
+	               "containers, and prints its id.",
 	.examples =
 	        (const char *const[]){ "pod clone shop", "pod clone --destroy --start --memory 1g shop shop2", NULL },
-	.options = (const struct kist_option_set[]){ { pod_clone_rows, 0 },
-	                                             { create_limit_rows, offsetof(struct pod_clone_options, create) },
-	                                             { 0 } },
+	.options =
+	        (const struct kist_option_set[]){
+	                { pod_clone_rows, 0 },
+	                { create_cloned_rows, offsetof(struct pod_clone_options, pod.create) },
+	                { create_limit_rows, offsetof(struct pod_clone_options, pod.create) },
+	                { 0 } },
 	.options_size = sizeof(struct pod_clone_options),
 	.min_args = 1,
 	.max_args = 2,

@@ -56,9 +56,9 @@ struct create_options {
 	char **log_opt;
 };
 
-/* Of run and create; those that pods have too; limits of both; limits of containers alone. */
-extern const struct kist_option create_option_rows[], create_shared_rows[], create_limit_rows[], create_health_rows[],
-        create_own_limit_rows[];
+/* Of run and create; those that pods have too, in two tables; limits of both; limits of containers alone. */
+extern const struct kist_option create_option_rows[], create_shared_rows[], create_cloned_rows[], create_limit_rows[],
+        create_health_rows[], create_own_limit_rows[];
 
 extern const struct kist_option_set create_option_sets[]; /* of create: on a struct create_options */
 

@@ -377,6 +377,13 @@ static int take_option(struct scan *s, const struct kist_option *option, void *o
 	return set_value(option, object, spelt, value, s->err);
 }
 
+int kist_option_refuse(void *object, const struct kist_option *option, const char *value, struct kist_error *err)
+{
+	(void)object;
+	(void)value;
+	return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "not supported: %s", option->help);
+}
+
 static int fail_unknown(struct scan *s, const char *spelt)
 {
 	struct kist_nearest nearest = { .word = spelt + 2 };
@@ -384,7 +391,7 @@ static int fail_unknown(struct scan *s, const char *spelt)
 	for (size_t i = 0; i < s->n_targets; i++)
 		for (const struct kist_option_set *set = s->targets[i].sets; set && set->rows; set++)
 			for (const struct kist_option *row = set->rows; row->type != KIST_O_END; row++)
-				if (row->name)
+				if (row->name && !(row->flags & KIST_OPTION_HIDDEN))
 					kist_nearest_offer(&nearest, row->name);
 	kist_fail(s->err, KIST_ERR_INVALID, EINVAL, "unknown option '%s'", spelt);
 	return nearest.best ? kist_remedy(s->err, "did you mean '--%s'?", nearest.best) : -EINVAL;

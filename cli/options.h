@@ -90,6 +90,14 @@ struct kist_option {
 		.name = name_, .letter = letter_, .type = KIST_O_##type_, .offset = offsetof(s, member), ##__VA_ARGS__ \
 	}
 
+/* One of podman's that kist does not have, refused with the reason: not in the help. */
+#define KIST_OPTION_REFUSED(name_, reason)                                                                             \
+	{                                                                                                              \
+		.name = name_, .type = KIST_O_CALLBACK, .metavar = "value", .help = reason, .set = kist_option_refuse, \
+		.flags = KIST_OPTION_HIDDEN                                                                            \
+	}
+int kist_option_refuse(void *object, const struct kist_option *option, const char *value, struct kist_error *err);
+
 /* Tables chain: a command has an array of sets ended by { 0 }; each set's rows apply to the struct that lies
  * 'offset' bytes into the command's own, so that run and create share rows and the struct behind them. */
 struct kist_option_set {

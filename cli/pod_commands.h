@@ -19,6 +19,23 @@ extern const struct kist_command kist_command_pod, kist_command_pod_create, kist
 	        &kist_command_pod_stats, &kist_command_pod_stop, &kist_command_pod_top, &kist_command_pod_unpause,     \
 	        &kist_command_pod_clone,
 
+struct pod_create_options {
+	struct create_options create; /* what pods and containers have in common */
+	struct kist_opt infra;
+	const char *infra_name, *infra_conmon_pidfile, *share, *exit_policy, *id_file;
+	bool share_parent;
+};
+
+/* Why there is neither --infra-command nor --infra-image. */
+#define POD_INFRA_REASON "the infra container is kist itself, needs no image and runs no other program"
+/* What only an infra container can hold. (pod_create.c) */
+int pod_check_no_infra(const struct pod_create_options *own, struct kist_error *err);
+/* What belongs to a namespace that is not shared would reach no container. */
+int pod_check_shared(const struct create_options *o, char *const *share, struct kist_error *err);
+bool pod_has_userns(const struct create_options *o);
+/* From the current directory; NULL of NULL. The caller frees. */
+char *pod_absolute(const char *path);
+
 /* Names for the shells. */
 void kist_complete_pods(struct kist_cli *cli, const char *prefix, char ***names);
 

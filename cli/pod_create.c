@@ -13,13 +13,6 @@
 
 #define NEW_PREFIX "new:"
 
-struct pod_create_options {
-	struct create_options create; /* what pods and containers have in common */
-	struct kist_opt infra;
-	const char *infra_name, *infra_conmon_pidfile, *share, *exit_policy, *id_file;
-	bool share_parent;
-};
-
 #define OWN(type, member, name, letter, ...)                                                                           \
 	KIST_OPTION(struct pod_create_options, type, member, name, letter, ##__VA_ARGS__)
 #define OPT(type, member, name, letter, ...)                                                                           \
@@ -42,6 +35,8 @@ static const struct kist_option create_rows[] = {
 	            "than ipc,net,uts"),
 	OWN(FLAG, share_parent, "share-parent", 0, .fallback = "true",
 	    .help = "Put the containers' cgroups into the pod's"),
+	KIST_OPTION_REFUSED("infra-command", POD_INFRA_REASON),
+	KIST_OPTION_REFUSED("infra-image", POD_INFRA_REASON),
 	{ 0 },
 };
 
@@ -86,8 +81,7 @@ static int parse_share(const char *text, char ***share, struct kist_error *err)
 	return 0;
 }
 
-/* What only an infra container can hold. */
-static int check_no_infra(const struct pod_create_options *own, struct kist_error *err)
+int pod_check_no_infra(const struct pod_create_options *own, struct kist_error *err)
 {
 	const struct create_options *o = &own->create;
 	const struct {
@@ -132,8 +126,7 @@ static int check_no_infra(const struct pod_create_options *own, struct kist_erro
 	return 0;
 }
 
-/* What belongs to a namespace that is not shared would reach no container. */
-static int check_shared(const struct create_options *o, char *const *share, struct kist_error *err)
+int pod_check_shared(const struct create_options *o, char *const *share, struct kist_error *err)
 {
 	const struct {
 		const char *name, *ns;
@@ -160,6 +153,12 @@ static int check_shared(const struct create_options *o, char *const *share, stru
 	return 0;
 }
 
+bool pod_has_userns(const struct create_options *o)
+{
+	return o->uidmap || o->gidmap || o->subuidname || o->subgidname ||
+	       (o->userns && !kist_streq(o->userns, "host"));
+}
+
 static int set_share(const struct pod_create_options *own, struct kist_pod_config *config, struct kist_error *err)
 {
 	const struct create_options *o = &own->create;
@@ -173,15 +172,13 @@ static int set_share(const struct pod_create_options *own, struct kist_pod_confi
 	int r = no_infra ? 0 : parse_share(own->share, &share, err);
 	if (r < 0)
 		return r;
-	bool user = o->uidmap || o->gidmap || o->subuidname || o->subgidname ||
-	            (o->userns && !kist_streq(o->userns, "host"));
-	if (user && !no_infra && !kist_strv_has(share, "user"))
+	if (pod_has_userns(o) && !no_infra && !kist_strv_has(share, "user"))
 		kist_strv_add(&share, "user");
 	if (o->pid && !no_infra && !own->share && !kist_strv_has(share, "pid"))
 		kist_strv_add(&share, "pid");
 	/* Without anything to hold there is none, unless it is asked for. */
 	config->infra = share || (own->infra.set && own->infra.value);
-	r = config->infra ? check_shared(o, share, err) : check_no_infra(own, err);
+	r = config->infra ? pod_check_shared(o, share, err) : pod_check_no_infra(own, err);
 	if (r == 0)
 		config->share = kist_steal(&share);
 	return r;
@@ -189,6 +186,13 @@ static int set_share(const struct pod_create_options *own, struct kist_pod_confi
 
 /* --- making ---------------------------------------------------------------------------------------------------------
  */
+
+char *pod_absolute(const char *path)
+{
+	KIST_FREE char *here = path && path[0] != '/' ? getcwd(NULL, 0) : NULL;
+
+	return path ? kist_asprintf("%s%s%s", here ? here : "", here ? "/" : "", path) : NULL;
+}
 
 static int set_infra(struct kist_cli *cli, const struct pod_create_options *own, struct kist_pod_config *pod,
                      struct kist_container_config *config, struct kist_error *err)
@@ -200,12 +204,7 @@ static int set_infra(struct kist_cli *cli, const struct pod_create_options *own,
 	config->add_hosts = kist_strv_copy(o.add_host);
 	config->no_hosts = o.no_hosts;
 	set(&config->log_driver, "none");
-	if (own->infra_conmon_pidfile) {
-		KIST_FREE char *here = getcwd(NULL, 0);
-		bool absolute = own->infra_conmon_pidfile[0] == '/';
-		config->conmon_pidfile = kist_asprintf("%s%s%s", absolute || !here ? "" : here, absolute ? "" : "/",
-		                                       own->infra_conmon_pidfile);
-	}
+	config->conmon_pidfile = pod_absolute(own->infra_conmon_pidfile);
 	set(&config->cgroup_parent, settings->cgroup_parent);
 	o.cgroupns = NULL;
 	int r = create_namespaces(cli, &o, config, err);
@@ -345,6 +344,7 @@ const struct kist_command kist_command_pod_create = {
 	.options =
 	        (const struct kist_option_set[]){ { create_rows, 0 },
 	                                          { create_shared_rows, offsetof(struct pod_create_options, create) },
+	                                          { create_cloned_rows, offsetof(struct pod_create_options, create) },
 	                                          { create_limit_rows, offsetof(struct pod_create_options, create) },
 	                                          { 0 } },
 	.options_size = sizeof(struct pod_create_options),

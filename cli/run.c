@@ -38,6 +38,7 @@ static const struct kist_option_set run_sets[] = {
 	{ run_rows, 0 },
 	{ create_option_rows, offsetof(struct run_options, create) },
 	{ create_shared_rows, offsetof(struct run_options, create) },
+	{ create_cloned_rows, offsetof(struct run_options, create) },
 	{ create_limit_rows, offsetof(struct run_options, create) },
 	{ create_health_rows, offsetof(struct run_options, create) },
 	{ create_own_limit_rows, offsetof(struct run_options, create) },
@@ -49,6 +50,7 @@ static const struct kist_option_set run_sets[] = {
 const struct kist_option_set create_option_sets[] = {
 	{ create_option_rows, 0 },
 	{ create_shared_rows, 0 },
+	{ create_cloned_rows, 0 },
 	{ create_limit_rows, 0 },
 	{ create_health_rows, 0 },
 	{ create_own_limit_rows, 0 },

@@ -13,7 +13,7 @@
 struct clones {
 	char **from, **to; /* ids */
 	const struct kist_pod *old, *new;
-	const char *hostname; /* of the old infra container; NULL: none */
+	const struct kist_container *infra; /* the old one; NULL: none */
 };
 
 static void drop(char **text)
@@ -83,7 +83,9 @@ static void move_to_pod(struct kist_container_config *config, const struct clone
 	char **modes[] = { &config->pid_ns,  &config->ipc_ns,    &config->uts_ns,
 		           &config->user_ns, &config->cgroup_ns, &config->net_ns };
 	KIST_FREE char *group = kist_pod_cgroup_path(clones->old);
+	const char *hostname = clones->infra ? clones->infra->config.hostname : NULL;
 
+	kist_pod_member_reset(clones->old, clones->infra, clones->new, config);
 	for (size_t i = 0; i < KIST_COUNT(modes); i++) {
 		const char *id = kist_has_prefix(*modes[i], "container:") ? *modes[i] + strlen("container:") : NULL;
 		const char *other = id ? clone_of(clones, id) : NULL;
@@ -97,7 +99,7 @@ static void move_to_pod(struct kist_container_config *config, const struct clone
 			set(id, clone_of(clones, *id));
 	if (kist_streq(config->cgroup_parent, group))
 		set(&config->cgroup_parent, clones->new->k->settings.cgroup_parent);
-	if (clones->hostname && kist_streq(kist_env_get(config->env, "HOSTNAME"), clones->hostname))
+	if (hostname && kist_streq(kist_env_get(config->env, "HOSTNAME"), hostname))
 		kist_env_unset(&config->env, "HOSTNAME");
 	set(&config->pod, clones->new->config.id);
 }
@@ -151,6 +153,65 @@ int kist_container_clone(struct kist_container *c, const struct kist_clone *how,
 /* --- pods -----------------------------------------------------------------------------------------------------------
  */
 
+static void set_given(char **to, const char *value)
+{
+	if (value)
+		set(to, value);
+}
+
+/* The namespace with the maps that belong to it. */
+static void set_userns(struct kist_container_config *to, const struct kist_container_config *from)
+{
+	struct kist_container_config copy;
+
+	if (!from->user_ns)
+		return;
+	kist_table_copy(&kist_container_config_table, &copy, from);
+	set(&to->user_ns, from->user_ns);
+	free(to->uid_map);
+	free(to->gid_map);
+	to->uid_map = kist_steal(&copy.uid_map);
+	to->gid_map = kist_steal(&copy.gid_map);
+	to->n_uid_map = copy.n_uid_map;
+	to->n_gid_map = copy.n_gid_map;
+	copy.n_uid_map = copy.n_gid_map = 0;
+	kist_container_config_clear(&copy);
+}
+
+static void change_infra(struct kist_container_config *config, const struct kist_pod_clone *how)
+{
+	const struct kist_container_config *by = how->infra;
+
+	if (how->shm_size.set)
+		config->shm_size = (uint64_t)how->shm_size.value;
+	if (!by)
+		return;
+	kist_container_config_override(config, by);
+	for (size_t i = 0; by->sysctl && by->sysctl[i]; i++)
+		kist_env_put(&config->sysctl, by->sysctl[i]);
+	set_given(&config->pid_ns, by->pid_ns);
+	set_given(&config->uts_ns, by->uts_ns);
+	set_given(&config->conmon_pidfile, by->conmon_pidfile);
+	set_userns(config, by);
+}
+
+static int change_pod(struct kist_pod_config *config, const struct kist_pod_clone *how, struct kist_error *err)
+{
+	set_given(&config->hostname, how->hostname);
+	set_given(&config->infra_name, how->infra_name);
+	set_given(&config->cgroup_parent, how->cgroup_parent);
+	for (size_t i = 0; how->labels && how->labels[i]; i++)
+		kist_env_put(&config->labels, how->labels[i]);
+	for (size_t i = 0; how->share && how->share[i]; i++)
+		if (!kist_strv_has(config->share, how->share[i]))
+			kist_strv_add(&config->share, how->share[i]);
+	if (how->restart_policy) {
+		set(&config->restart_policy, how->restart_policy);
+		config->restart_retries = how->restart_retries;
+	}
+	return how->resources ? kist_resources_merge(&config->resources, how->resources, err) : 0;
+}
+
 static int make_pod(struct kist_pod *pod, const struct kist_pod_clone *how, struct kist_container *infra,
                     struct kist_pod **out, struct kist_error *err)
 {
@@ -166,20 +227,13 @@ static int make_pod(struct kist_pod *pod, const struct kist_pod_clone *how, stru
 	drop(&infra_config.pod);
 	drop(&infra_config.hostname);
 	set(&infra_config.cgroup_parent, pod->k->settings.cgroup_parent);
+	change_infra(&infra_config, how);
 	drop(&config.infra_name);
 	free(config.name);
 	config.name = how->name ? kist_strdup(how->name) : choose_name(pod->k, pod->config.name);
 	kist_strv_free(config.create_command);
 	config.create_command = kist_strv_copy(how->create_command);
-	if (how->hostname)
-		set(&config.hostname, how->hostname);
-	for (size_t i = 0; how->labels && how->labels[i]; i++)
-		kist_env_put(&config.labels, how->labels[i]);
-	if (how->restart_policy) {
-		set(&config.restart_policy, how->restart_policy);
-		config.restart_retries = how->restart_retries;
-	}
-	int r = how->resources ? kist_resources_merge(&config.resources, how->resources, err) : 0;
+	int r = change_pod(&config, how, err);
 	if (r == 0)
 		r = kist_pod_create(pod->k, &config, &infra_config, out, err);
 	kist_pod_config_clear(&config);
@@ -222,7 +276,7 @@ int kist_pod_clone(struct kist_pod *pod, const struct kist_pod_clone *how, struc
 		infra = list[i]->config.infra ? list[i] : infra;
 	r = make_pod(pod, how ? how : &plain, infra, &made, err);
 	if (r == 0) {
-		struct clones clones = { .old = pod, .new = made, .hostname = infra ? infra->config.hostname : NULL };
+		struct clones clones = { .old = pod, .new = made, .infra = infra };
 		if (infra) {
 			kist_strv_add(&clones.from, pod->config.infra_id);
 			kist_strv_add(&clones.to, made->config.infra_id);

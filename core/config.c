@@ -411,6 +411,91 @@ static void inherit_mounts(struct kist_container_config *config, const struct ki
 	}
 }
 
+/* Frees the items that go, and closes up the rest. Returns how many stay. */
+static size_t sift(const struct kist_table *table, void *items, size_t n, size_t size,
+                   bool (*goes)(const struct kist_container_config *from, const void *item, bool same),
+                   const struct kist_container_config *from, bool same)
+{
+	char *all = items;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (goes(from, all + i * size, same)) {
+			kist_table_release(table, all + i * size);
+			continue;
+		}
+		if (kept < i)
+			memcpy(all + kept * size, all + i * size, size);
+		kept++;
+	}
+	return kept;
+}
+
+static bool mount_goes(const struct kist_container_config *from, const void *item, bool same)
+{
+	const struct kist_mount_config *mount = item;
+
+	if (!same)
+		return has_destination(from, mount->destination);
+	for (size_t i = 0; i < from->n_mounts; i++)
+		if (kist_streq(from->mounts[i].destination, mount->destination) &&
+		    kist_streq(from->mounts[i].source, mount->source))
+			return true;
+	return false;
+}
+
+static bool volume_goes(const struct kist_container_config *from, const void *item, bool same)
+{
+	const struct kist_volume_mount_config *volume = item;
+
+	if (!same)
+		return has_destination(from, volume->destination);
+	for (size_t i = 0; i < from->n_named_volumes; i++)
+		if (kist_streq(from->named_volumes[i].destination, volume->destination) &&
+		    kist_streq(from->named_volumes[i].name, volume->name))
+			return true;
+	return false;
+}
+
+static bool device_goes(const struct kist_container_config *from, const void *item, bool same)
+{
+	const struct kist_device_config *device = item;
+
+	if (!same)
+		return has_device(from, device->destination);
+	for (size_t i = 0; i < from->n_devices; i++)
+		if (kist_streq(from->devices[i].destination, device->destination) &&
+		    kist_streq(from->devices[i].source, device->source))
+			return true;
+	return false;
+}
+
+/* Takes out what is at a place where the other has something; same: only where it is the same thing. */
+static void take_out(struct kist_container_config *config, const struct kist_container_config *from, bool same)
+{
+	config->n_mounts =
+	        sift(&mount_table, config->mounts, config->n_mounts, sizeof(*config->mounts), mount_goes, from, same);
+	config->n_named_volumes = sift(&volume_mount_table, config->named_volumes, config->n_named_volumes,
+	                               sizeof(*config->named_volumes), volume_goes, from, same);
+	config->n_devices = sift(&device_table, config->devices, config->n_devices, sizeof(*config->devices),
+	                         device_goes, from, same);
+}
+
+static void drop_text(char **text, const char *from, bool same)
+{
+	if (!from || (same && !kist_streq(*text, from)))
+		return;
+	free(*text);
+	*text = NULL;
+}
+
+static void drop_texts(struct kist_container_config *config, const struct kist_container_config *from, bool same)
+{
+	drop_text(&config->seccomp, from->seccomp, same);
+	drop_text(&config->apparmor, from->apparmor, same);
+	drop_text(&config->proc_opts, from->proc_opts, same);
+}
+
 static void inherit_list(char ***list, char *const *from)
 {
 	for (size_t i = 0; from && from[i]; i++)
@@ -443,4 +528,17 @@ void kist_container_config_inherit(struct kist_container_config *config, const s
 	config->gid_map = kist_grow(NULL, from->n_gid_map, sizeof(*config->gid_map));
 	memcpy(config->uid_map, from->uid_map, from->n_uid_map * sizeof(*config->uid_map));
 	memcpy(config->gid_map, from->gid_map, from->n_gid_map * sizeof(*config->gid_map));
+}
+
+void kist_container_config_disinherit(struct kist_container_config *config, const struct kist_container_config *from)
+{
+	take_out(config, from, true);
+	drop_texts(config, from, true);
+}
+
+void kist_container_config_override(struct kist_container_config *config, const struct kist_container_config *by)
+{
+	take_out(config, by, false);
+	drop_texts(config, by, false);
+	kist_container_config_inherit(config, by);
 }

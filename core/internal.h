@@ -166,6 +166,10 @@ int kist_container_make(struct kist *k, const struct kist_container_config *conf
                         struct kist_error *err);
 /* What a container in a pod has from the infra container: mounts, devices, protection, user maps. */
 void kist_container_config_inherit(struct kist_container_config *config, const struct kist_container_config *from);
+/* Takes that out again, but for lists of paths. */
+void kist_container_config_disinherit(struct kist_container_config *config, const struct kist_container_config *from);
+/* The same things of 'by' in the place of those that config has there, or beside them. */
+void kist_container_config_override(struct kist_container_config *config, const struct kist_container_config *by);
 /* What is set in one takes the place of what is in the other (update.c). */
 int kist_resources_merge(struct kist_spec_resources **to, const struct kist_spec_resources *from,
                          struct kist_error *err);

@@ -81,15 +81,23 @@ int kist_pod_unpause(struct kist_pod *pod, struct kist_error *err);
 int kist_pod_remove(struct kist_pod *pod, unsigned flags, int64_t timeout, struct kist_error *err);
 /* What is left of one whose record cannot be loaded (or can). */
 int kist_pod_evict(struct kist *k, const char *name_or_id, char id[65], struct kist_error *err);
-/* A pod made with what another was made with, and clones of its containers in it: wholly or not at all. */
+/* A pod made with what another was made with, and clones of its containers in it: wholly or not at all. NULL and what
+ * is not set: as the other has it. */
 struct kist_pod_clone {
-	const char *name;     /* NULL: that of the other with -clone, and a number if need be */
-	const char *hostname; /* NULL: as the other, which may be its name */
-	char *const *labels;  /* "key=value", over the other's */
+	const char *name; /* NULL: that of the other with -clone, and a number if need be */
+	const char *hostname, *cgroup_parent;
+	const char *infra_name;   /* NULL: one is made of the id */
+	char *const *labels;      /* "key=value", over the other's */
+	char *const *share;       /* namespaces that are shared beside the other's */
+	struct kist_opt shm_size; /* bytes */
 	const char *restart_policy;
 	uint32_t restart_retries;                    /* with restart_policy */
 	const struct kist_spec_resources *resources; /* what is set takes the place of what is; NULL: the same */
-	char *const *create_command;                 /* for inspect; may be NULL */
+	/* Of the infra container, NULL: nothing. Mounts, volumes, devices, protection and sysctls come beside the
+	 * other's, or at the same place instead of them; pid_ns, uts_ns and user_ns (with its maps) and conmon_pidfile
+	 * where not NULL. */
+	const struct kist_container_config *infra;
+	char *const *create_command; /* for inspect; may be NULL */
 };
 int kist_pod_clone(struct kist_pod *pod, const struct kist_pod_clone *how, struct kist_pod **out,
                    struct kist_error *err); /* how may be NULL */

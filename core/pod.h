@@ -54,6 +54,10 @@ int kist_pod_create_member(struct kist *k, const struct kist_container_config *c
 int kist_pod_mark(struct kist_container *c, struct kist_error *err);
 void kist_pod_unmark(struct kist_container *c); /* of a container in no pod: nothing */
 bool kist_pod_is_namespace(const char *name);
+/* Of a member that is to be made again in another pod like its own: what it has from its pod it gets from that one.
+ * infra is the old one's, or NULL. */
+void kist_pod_member_reset(const struct kist_pod *old, const struct kist_container *infra, const struct kist_pod *new,
+                           struct kist_container_config *config);
 
 /* --- pod_life.c -----------------------------------------------------------------------------------------------------
  */

@@ -246,6 +246,39 @@ static const char *default_mode(const char *ns)
 	return "private";
 }
 
+/* Whether the infra container has a namespace of its own by this mode. */
+static bool is_own(const struct ns_row *row, const char *mode)
+{
+	return kist_streq(row->name, "net") ? !kist_streq(mode, "host") && !kist_has_prefix(mode, "ns:")
+	                                    : kist_streq(mode, "private") || kist_streq(mode, "shareable");
+}
+
+/* Whether it is of the old pod that a member has this mode, or of none where the new pod shares one. */
+static bool is_of_pod(const struct kist_pod *old, const struct kist_container *infra, const struct ns_row *row,
+                      const char *mode)
+{
+	if (!kist_pod_shares(old, row->name))
+		return kist_streq(mode, default_mode(row->name));
+	const char *id = kist_has_prefix(mode, "container:") ? mode + strlen("container:") : NULL;
+	const char *theirs = infra ? *mode_of(row, (struct kist_container_config *)&infra->config) : NULL;
+	return infra && (kist_streq(id, infra->config.id) || (!is_own(row, theirs) && kist_streq(mode, theirs)));
+}
+
+void kist_pod_member_reset(const struct kist_pod *old, const struct kist_container *infra, const struct kist_pod *new,
+                           struct kist_container_config *config)
+{
+	for (size_t i = 0; i < KIST_COUNT(namespaces); i++) {
+		char **mode = mode_of(&namespaces[i], config);
+		if (!kist_pod_shares(new, namespaces[i].name) || !is_of_pod(old, infra, &namespaces[i], *mode))
+			continue;
+		set(mode, "pod");
+		if (mode == &config->user_ns)
+			config->n_uid_map = config->n_gid_map = 0;
+	}
+	if (infra)
+		kist_container_config_disinherit(config, &infra->config);
+}
+
 /* "pod" becomes what it means in this pod. A namespace that the infra container itself has from elsewhere is taken from
  * there, so that everything else that goes with the mode (names, mounts) is the same too. */
 static int join_namespace(const struct kist_pod *pod, struct kist_container *infra, const struct ns_row *row,
@@ -263,9 +296,7 @@ static int join_namespace(const struct kist_pod *pod, struct kist_container *inf
 		return 0;
 	}
 	const char *theirs = *mode_of(row, &infra->config);
-	bool own = kist_streq(row->name, "net") ? !kist_streq(theirs, "host") && !kist_has_prefix(theirs, "ns:")
-	                                        : kist_streq(theirs, "private") || kist_streq(theirs, "shareable");
-	if (!own) {
+	if (!is_own(row, theirs)) {
 		set(mode, theirs);
 		return 0;
 	}

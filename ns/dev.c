@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -148,8 +150,34 @@ static bool is_needed(const struct kist_spec_device *device)
 	return type_bits(device) != S_IFIFO && !host_has(device);
 }
 
+/* Of ids in the user namespace to those on the host. */
+struct user_maps {
+	struct kist_spec_id_map *uids, *gids;
+	size_t n_uids, n_gids;
+};
+
+/* Those of the plan, or of the namespace that is joined: the plan has none then. Freed by the caller. */
+static int maps_of(const struct kist_ns_plan *plan, struct user_maps *maps, struct kist_error *err)
+{
+	const struct kist_spec_linux *linux_ = &plan->spec->linux_;
+
+	for (size_t i = 0; !linux_->n_uid_mappings && i < KIST_NS_N_NAMESPACES; i++)
+		if (kist_ns_namespace_table[i].flag == CLONE_NEWUSER && plan->namespaces.fd[i] >= 0)
+			return kist_ns_userns_maps_read(plan->namespaces.fd[i], &maps->uids, &maps->n_uids, &maps->gids,
+			                                &maps->n_gids, err);
+	maps->n_uids = linux_->n_uid_mappings;
+	maps->n_gids = linux_->n_gid_mappings;
+	maps->uids = kist_grow(NULL, maps->n_uids + 1, sizeof(*maps->uids));
+	maps->gids = kist_grow(NULL, maps->n_gids + 1, sizeof(*maps->gids));
+	for (size_t i = 0; i < maps->n_uids; i++)
+		maps->uids[i] = linux_->uid_mappings[i];
+	for (size_t i = 0; i < maps->n_gids; i++)
+		maps->gids[i] = linux_->gid_mappings[i];
+	return 0;
+}
+
 /* Named by its place in the plan, and owned as the container's ids are on the host. */
-static int make_for_user(const struct kist_spec_linux *plan, int dir, size_t i)
+static int make_for_user(const struct kist_spec_linux *plan, const struct user_maps *maps, int dir, size_t i)
 {
 	const struct kist_spec_device *device = &plan->devices[i];
 	mode_t mode = device->file_mode.set ? (mode_t)device->file_mode.value & 07777 : 0666;
@@ -157,10 +185,8 @@ static int make_for_user(const struct kist_spec_linux *plan, int dir, size_t i)
 	char name[24];
 
 	snprintf(name, sizeof(name), "%zu", i);
-	if (!kist_ns_user_map_id(plan->uid_mappings, plan->n_uid_mappings,
-	                         device->uid.set ? (uint32_t)device->uid.value : 0, &uid) ||
-	    !kist_ns_user_map_id(plan->gid_mappings, plan->n_gid_mappings,
-	                         device->gid.set ? (uint32_t)device->gid.value : 0, &gid))
+	if (!kist_ns_user_map_id(maps->uids, maps->n_uids, device->uid.set ? (uint32_t)device->uid.value : 0, &uid) ||
+	    !kist_ns_user_map_id(maps->gids, maps->n_gids, device->gid.set ? (uint32_t)device->gid.value : 0, &gid))
 		return -EOVERFLOW;
 	if (mknodat(dir, name, type_bits(device) | mode, number_of(device)) < 0 || fchmodat(dir, name, mode, 0) < 0 ||
 	    fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
@@ -168,26 +194,41 @@ static int make_for_user(const struct kist_spec_linux *plan, int dir, size_t i)
 	return 0;
 }
 
+static int prepare_one(struct kist_ns_plan *plan, const struct user_maps *maps, size_t i, struct kist_error *err)
+{
+	const struct kist_spec_linux *linux_ = &plan->spec->linux_;
+	int r = 0;
+
+	if (plan->devices < 0)
+		r = plan->devices = kist_ns_mount_new("tmpfs", "devices", NULL, 0, err);
+	if (r < 0)
+		return r;
+	r = make_for_user(linux_, maps, plan->devices, i);
+	/* EPERM: this is itself a user namespace. */
+	if (r < 0 && r != -EPERM)
+		return kist_fail_errno(err, -r, "device %s", linux_->devices[i].path);
+	return 0;
+}
+
 int kist_ns_dev_prepare(struct kist_ns_plan *plan, struct kist_error *err)
 {
 	const struct kist_spec_linux *linux_ = &plan->spec->linux_;
+	struct user_maps maps = { 0 };
+	bool read = false;
+	int r = 0;
 
-	for (size_t i = 0; kist_ns_plan_has_user(plan) && linux_->n_uid_mappings && i < linux_->n_devices; i++) {
+	for (size_t i = 0; r == 0 && kist_ns_plan_has_user(plan) && i < linux_->n_devices; i++) {
 		if (!is_needed(&linux_->devices[i]))
 			continue;
-		int r = 0;
-		if (plan->devices < 0)
-			r = plan->devices = kist_ns_mount_new("tmpfs", "devices", NULL, 0, err);
-		if (r == -ENOSYS)
-			return 0; /* the device is looked for on the host then */
-		if (r < 0)
-			return r;
-		r = make_for_user(linux_, plan->devices, i);
-		/* EPERM: this is itself a user namespace. */
-		if (r < 0 && r != -EPERM)
-			return kist_fail_errno(err, -r, "device %s", linux_->devices[i].path);
+		if (!read)
+			r = maps_of(plan, &maps, err);
+		read = true;
+		if (r == 0)
+			r = prepare_one(plan, &maps, i, err);
 	}
-	return 0;
+	free(maps.uids);
+	free(maps.gids);
+	return r == -ENOSYS ? 0 : r; /* the device is looked for on the host then */
 }
 
 /* A mount can be cloned only once it is attached: that of the devices lies over the container's root meanwhile, where

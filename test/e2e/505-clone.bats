@@ -83,6 +83,91 @@ likeness()
 	kist pod rm -a >/dev/null
 }
 
+in_clone()
+{
+	kist exec web-clone sh -c "$1"
+}
+
+@test "clone: a pod with other options than the first: namespaces, mounts, devices, sysctls, protection, users" {
+	local infra
+	mkdir -p "$STORE/one" "$STORE/two"
+	echo one >"$STORE/one/f"
+	echo two >"$STORE/two/f"
+	kist volume create vol >/dev/null
+	kist create --name giver -v vol:/given busybox true >/dev/null
+	kist pod create --name shop -v "$STORE/one:/a" -v "$STORE/one:/b:ro" --device /dev/null:/dev/first --sysctl kernel.msgmax=8000 --shm-size 1m \
+		--security-opt mask=/proc/version >/dev/null
+	kist create --pod shop --name web --stop-timeout 0 -v "$STORE/one:/own" busybox sleep 1000 >/dev/null
+	kist create --pod shop --name apart --uts private --hostname apart --stop-timeout 0 busybox sleep 1000 >/dev/null
+	kist pod clone -v "$STORE/two:/b" -v "$STORE/two:/c" --volumes-from giver --device /dev/zero:/dev/second --sysctl kernel.msgmnb=9000 --shm-size 2m \
+		--security-opt no-new-privileges --pid private --hostname other --infra-name holder --infra-conmon-pidfile "$STORE/pid" \
+		--cgroup-parent /kist/deep --start shop >/dev/null
+	equal 'one two two one' "$(in_clone 'cat /a/f /b/f /c/f /own/f' | xargs)"
+	in_clone 'touch /b/w /given/w' # neither is read-only as the first pod's /b
+	[ -e "$STORE/two/w" ]
+	in_clone '[ -c /dev/first ] && [ -c /dev/second ]'
+	equal '8000 9000' "$(in_clone 'cat /proc/sys/kernel/msgmax /proc/sys/kernel/msgmnb' | xargs)"
+	equal 2048 "$(in_clone 'df -k /dev/shm' | awk 'NR == 2 { print $2 }')"
+	equal '' "$(in_clone 'cat /proc/version')"
+	contains "$(in_clone 'cat /proc/1/status /proc/self/status')" $'NoNewPrivs:\t1'
+	equal 'other apart' "$(kist exec web-clone hostname) $(kist exec apart-clone hostname)"
+	# The PID namespace is shared now, by all.
+	infra=$(kist pod inspect --format '{{.InfraContainerID}}' shop-clone)
+	for name in holder web-clone apart-clone; do
+		equal "$(readlink "/proc/$(pid_of holder)/ns/pid")" "$(readlink "/proc/$(pid_of $name)/ns/pid")"
+	done
+	equal "$(kist inspect --format '{{.Id}}' holder)" "$infra"
+	equal "$(kist inspect --format '{{.State.ConmonPid}}' holder)" "$(cat "$STORE/pid")"
+	matches '^/kist/deep/' "$(kist pod inspect --format '{{.CgroupPath}}' shop-clone)"
+	# The first one is as it was.
+	kist pod start shop >/dev/null
+	equal 'one one' "$(kist exec web sh -c 'cat /a/f /b/f; ls -d /c /given /dev/second' 2>/dev/null | xargs)"
+	[ "$(readlink "/proc/$(pid_of web)/ns/pid")" != "$(readlink "/proc/$(pid_of apart)/ns/pid")" ]
+	kist pod rm -f -t 0 shop-clone >/dev/null
+	# In a user namespace, with the root file systems of its containers and what they share.
+	kist pod clone --uidmap 0:100000:2000 --uts host --start shop >/dev/null
+	equal '         0     100000       2000' "$(in_clone 'cat /proc/self/uid_map')"
+	equal '0 0' "$(in_clone 'stat -c "%u %g" /bin')"
+	equal '0 0 1:3' "$(in_clone 'stat -c "%u %g %t:%T" /dev/first; echo >/dev/first')"
+	equal "$(readlink "/proc/$(pid_of web-clone)/ns/user")" "$(readlink "/proc/$(pid_of apart-clone)/ns/user")"
+	equal "$(readlink /proc/self/ns/uts)" "$(readlink "/proc/$(pid_of web-clone)/ns/uts")"
+	[ "$(readlink /proc/self/ns/uts)" != "$(readlink "/proc/$(pid_of apart-clone)/ns/uts")" ]
+	# And a clone of that one out of it.
+	kist pod clone --userns host --uts private --name plain --start shop-clone >/dev/null
+	equal "$(readlink /proc/self/ns/user)" "$(readlink "/proc/$(pid_of web-clone1)/ns/user")"
+	equal plain "$(kist exec web-clone1 hostname)"
+	kist pod rm -fa -t 0 >/dev/null
+	rmdir "$CGROUP/kist/deep"
+	kist rm giver >/dev/null
+	kist volume rm vol >/dev/null
+	rm -rf "$STORE/one" "$STORE/two" "$STORE/pid"
+}
+
+@test "clone: of a pod, what would reach nobody or makes no sense is refused, and leaves nothing" {
+	kist pod create --name shop --share net >/dev/null
+	run -125 kist pod clone --uts host shop
+	contains "$output" "uts namespace, which the pod does not share"
+	run -125 kist pod clone --shm-size 1m shop
+	run -125 kist pod clone --hostname h shop
+	run -125 kist pod clone --sysctl kernel.nosuch=1 shop
+	run -125 kist pod clone --uidmap nonsense shop
+	run -125 kist pod clone -v relative/path/nosuch:/x shop
+	run -125 kist pod clone --volumes-from nosuch shop
+	contains "$output" nosuch
+	run -125 kist pod clone --infra-name shop shop
+	run -125 kist pod clone --infra-command sleep shop
+	contains "$output" 'the infra container is kist itself'
+	run -125 kist pod create --infra-command sleep new
+	run -125 kist pod create --infra-image=pause new
+	contains "$output" 'needs no image'
+	kist pod create --name bare --infra=false >/dev/null
+	run -125 kist pod clone --pid host bare
+	contains "$output" '--pid needs an infra container'
+	equal 'bare shop' "$(kist pod ps --sort name --format '{{.Name}}' | xargs)"
+	equal 1 "$(kist ps -aq | wc -l)"
+	kist pod rm -a >/dev/null
+}
+
 # Makes the container anew from its line, and says what differs.
 difference()
 {
