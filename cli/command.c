@@ -251,6 +251,10 @@ static int fail_unknown(const struct kist_program *program, const char *group, c
 {
 	struct kist_nearest nearest = { .word = word };
 
+	for (const struct kist_command_missing *m = program->missing; m && m->name; m++)
+		if (kist_streq(m->group, group) && kist_streq(m->name, word))
+			return kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP, "there is no command '%s': %s", word,
+			                 m->instead);
 	for (size_t i = 0; program->commands[i]; i++) {
 		const char *name = NULL;
 		if (kist_command_is_under(program->commands[i], group, &name))

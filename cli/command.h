@@ -59,11 +59,19 @@ struct kist_command {
 	int (*check)(const void *options, int argc, char **argv, struct kist_error *err);
 };
 
+/* A command that users of other engines look for: said in place of "unknown command". */
+struct kist_command_missing {
+	const char *group; /* "" for the top */
+	const char *name;  /* NULL ends the array */
+	const char *instead;
+};
+
 struct kist_program {
 	const char *name;    /* "kist": for messages and help */
 	const char *summary; /* "Run containers and pods without a daemon" */
 	const char *version;
 	const struct kist_command *const *commands; /* NULL-terminated; groups too */
+	const struct kist_command_missing *missing; /* NULL: none */
 	const struct kist_option_set *globals;      /* fill *cli; accepted before and after the command's name */
 	const char *manual_section;                 /* "1"; NULL: "1" */
 	/* Called after all options are parsed and the arguments counted, before run. Optional. */

@@ -97,6 +97,29 @@ const struct kist_option create_option_rows[] = {
 	{ 0 },
 };
 
+/* podman's that make no difference here. */
+#define NO_V2     "cgroup v2 has no such setting"
+#define NO_PASSWD "kist writes nothing into the container's /etc/passwd"
+
+const struct kist_option create_refused_rows[] = {
+	KIST_OPTION_REFUSED("chrootdirs", "put the files there by --volume"),
+	KIST_OPTION_REFUSED("cpu-rt-period", NO_V2),
+	KIST_OPTION_REFUSED("cpu-rt-runtime", NO_V2),
+	KIST_OPTION_REFUSED("env-merge", "give the whole value by --env"),
+	KIST_OPTION_REFUSED("gpus", "give the devices by --device, or by a hook of --hooks-dir"),
+	KIST_OPTION_REFUSED("hostuser", NO_PASSWD),
+	KIST_OPTION_REFUSED("init-path", "--init is kist's own"),
+	KIST_OPTION_REFUSED("memory-swappiness", NO_V2),
+	KIST_OPTION_REFUSED("oom-kill-disable", NO_V2),
+	KIST_OPTION_REFUSED("passwd", NO_PASSWD),
+	KIST_OPTION_REFUSED("passwd-entry", NO_PASSWD),
+	KIST_OPTION_REFUSED("personality", "the process has that of the host"),
+	KIST_OPTION_REFUSED("seccomp-policy", "a profile comes by --security-opt seccomp=FILE, not by an image"),
+	KIST_OPTION_REFUSED("systemd",
+	                    "nothing is set up for systemd: leave it out, or mount what it needs by --tmpfs"),
+	{ 0 },
+};
+
 /* What pods have too. */
 const struct kist_option create_shared_rows[] = {
 	OPT(LIST, add_host, "add-host", 0, .metavar = "host:ip", .help = "Add a line to /etc/hosts"),

@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -21,9 +22,30 @@ static const struct kist_option info_rows[] = {
 	{ 0 },
 };
 
+/* Go's fields have capitals where the keys have not: .Host.OCIRuntime.Name of host.ociRuntime.name. */
+static int go_field(void *context, struct json_object *receiver, const char *name, struct json_object *const *args,
+                    size_t n_args, struct json_object **out, struct kist_error *err)
+{
+	(void)context;
+	(void)args;
+	(void)err;
+	if (n_args || !json_object_is_type(receiver, json_type_object))
+		return 0;
+	/* The one that differs by more. */
+	const char *key = kist_streq(name, "CgroupsVersion") ? "cgroupVersion" : name;
+	json_object_object_foreach(receiver, own, value)
+	{
+		if (strcasecmp(own, key) != 0)
+			continue;
+		*out = json_object_get(value);
+		return 1;
+	}
+	return 0;
+}
+
 static int print_formatted(const char *name, const char *text, struct json_object *document, struct kist_error *err)
 {
-	struct kist_template_view view = { .escape = isatty(1) };
+	struct kist_template_view view = { .field = go_field, .escape = isatty(1) };
 	struct kist_format format = { 0 };
 
 	int r = kist_format_parse(name, text, NULL, &format, err);
@@ -130,15 +152,18 @@ static int info_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 	return kist_cli_print(&out, err);
 }
 
+static const struct kist_command_alias info_aliases[] = { { "system", "info" }, { 0 } };
+
 const struct kist_command kist_command_info = {
 	.name = "info",
 	.parent = "",
+	.aliases = info_aliases,
 	.synopsis = "[options]",
 	.summary = "Show the host and the store",
 	.description = "Prints what of the host matters to containers (kernel, cgroups, security modules), where the "
 	               "store is, and how much\n"
 	               "is in it: worth adding to a report of a problem.",
-	.examples = (const char *const[]){ "info", "info --format '{{.host.cgroupControllers}}'", NULL },
+	.examples = (const char *const[]){ "info", "info --format '{{.Host.CgroupControllers}}'", NULL },
 	.options = (const struct kist_option_set[]){ { info_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct info_options),
 	.max_args = 0,

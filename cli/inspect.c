@@ -14,7 +14,9 @@
 
 const char *const kist_container_maps[] = { "Annotations",  "CgroupConf", "Data",  "Labels",
 	                                    "PortBindings", "Ports",      "Tmpfs", NULL };
-const struct kist_template_alias kist_container_aliases[] = { { "ID", "Id" }, { "ImageID", "Image" }, { 0 } };
+const struct kist_template_alias kist_container_aliases[] = {
+	{ "ID", "Id" }, { "ImageID", "Image" }, { "Healthcheck", "Health" }, { 0 }
+};
 
 int kist_cli_open(struct kist_cli *cli, bool latest, const char *name, struct kist_container **out,
                   struct kist_error *err)

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define NO_SERVICE "there is no service to connect to"
+
 static const struct kist_option global_rows[] = {
 	KIST_OPTION(struct kist_cli, STRING, config_file, "config", 0, .metavar = "file",
 	            .completes = KIST_COMPLETE_FILE, .help = "Settings file instead of /etc/kist.conf"),
@@ -36,6 +38,19 @@ static const struct kist_option global_rows[] = {
 	            .completes = KIST_COMPLETE_DIRECTORY, .help = "Where the state of this boot is kept"),
 	KIST_OPTION(struct kist_cli, LIST, set, "set", 0, .metavar = "key=value",
 	            .help = "Set a value of kist.conf for this call"),
+	KIST_OPTION_REFUSED("cgroup-manager", "cgroups are made without one"),
+	KIST_OPTION_REFUSED("connection", NO_SERVICE),
+	KIST_OPTION_REFUSED("conmon", "the monitor is kist itself"),
+	KIST_OPTION_REFUSED("events-backend", "events are kept in a file: --set events=none turns them off"),
+	KIST_OPTION_REFUSED("identity", NO_SERVICE),
+	KIST_OPTION_REFUSED("network-config-dir", "networks are kept below --root"),
+	KIST_OPTION_REFUSED("remote", NO_SERVICE),
+	KIST_OPTION_REFUSED("runtime", "kist is the runtime itself; kist-oci is it for others"),
+	KIST_OPTION_REFUSED("storage-driver", "it is overlay"),
+	KIST_OPTION_REFUSED("storage-opt", "--set overlay_options= has those of the mounts"),
+	KIST_OPTION_REFUSED("tmpdir", "there are no other directories than --root and --runroot"),
+	KIST_OPTION_REFUSED("url", NO_SERVICE),
+	KIST_OPTION_REFUSED("volumepath", "volumes are kept below --root"),
 	{ 0 },
 };
 
@@ -65,6 +80,42 @@ static const struct kist_command *const commands[] = {
 	&kist_command_wait,
 	KIST_IMAGE_COMMANDS KIST_ARCHIVE_COMMANDS KIST_REGISTRY_COMMANDS KIST_VOLUME_COMMANDS KIST_NETWORK_COMMANDS
 	        KIST_COPY_COMMANDS KIST_VIEW_COMMANDS KIST_POD_COMMANDS KIST_SUPERVISE_COMMANDS NULL,
+};
+
+#define BUILD                                                                                                          \
+	"images are built by other programs, such as buildah; 'kist load' and 'kist import' bring them, 'kist "        \
+	"commit' makes one of a container"
+#define KUBE     "'kist pod create' and 'kist create --pod' make pods; 'kist generate run' tells how a container was made"
+#define UNIT     "'kist boot' starts what --restart says; service files for init systems are in contrib/init of the source"
+#define REGISTRY "'kist pull NAME' asks the registries of kist.conf; to look into one use skopeo"
+#define FREEZE   "a container's processes cannot be saved; 'kist pause' freezes them, 'kist commit' saves its files"
+#define ROOT     "kist runs as root"
+
+static const struct kist_command_missing missing[] = {
+	{ "", "auto-update", "'kist pull' and 'kist container clone --destroy' replace a container" },
+	{ "", "build", BUILD },
+	{ "", "buildx", BUILD },
+	{ "", "checkpoint", FREEZE },
+	{ "", "compose", "there is none; pods, networks and volumes are made by their own commands" },
+	{ "", "kube", KUBE },
+	{ "", "machine", "kist runs on the Linux that it is on" },
+	{ "", "manifest", "'kist pull' and 'kist load' choose from indexes; to make one use buildah" },
+	{ "", "play", KUBE },
+	{ "", "quadlet", UNIT },
+	{ "", "search", REGISTRY },
+	{ "", "unshare", ROOT },
+	{ "container", "checkpoint", FREEZE },
+	{ "container", "restore", FREEZE },
+	{ "generate", "kube", KUBE },
+	{ "generate", "spec", "'kist generate run' tells how a container was made" },
+	{ "generate", "systemd", UNIT },
+	{ "image", "build", BUILD },
+	{ "image", "search", REGISTRY },
+	{ "system", "connection", NO_SERVICE },
+	{ "system", "migrate", "there is nothing to migrate" },
+	{ "system", "renumber", "locks are files and have no numbers" },
+	{ "system", "service", "every command does its work itself, and there is none" },
+	{ 0 },
 };
 
 static int before(struct kist_cli *cli, const struct kist_command *command, struct kist_error *err)
@@ -158,6 +209,7 @@ const struct kist_program kist_program = {
 	.summary = "Run containers without a daemon",
 	.version = KIST_VERSION,
 	.commands = commands,
+	.missing = missing,
 	.globals = (const struct kist_option_set[]){ { global_rows, 0 }, { 0 } },
 	.before = before,
 	.after = after,

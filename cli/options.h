@@ -93,8 +93,8 @@ struct kist_option {
 /* One of podman's that kist does not have, refused with the reason: not in the help. */
 #define KIST_OPTION_REFUSED(name_, reason)                                                                             \
 	{                                                                                                              \
-		.name = name_, .type = KIST_O_CALLBACK, .metavar = "value", .help = reason, .set = kist_option_refuse, \
-		.flags = KIST_OPTION_HIDDEN                                                                            \
+		.name = name_, .type = KIST_O_CALLBACK, .metavar = "value", .implied = "", .help = reason,             \
+		.set = kist_option_refuse, .flags = KIST_OPTION_HIDDEN                                                 \
 	}
 int kist_option_refuse(void *object, const struct kist_option *option, const char *value, struct kist_error *err);
 

@@ -108,7 +108,9 @@ static void add_port(struct kist_str *out, const struct kist_port_state *port, u
 /* wanted: "80" or "80/tcp"; NULL: all. Returns how many there are. */
 static size_t add_ports(struct kist_str *out, const struct kist_container *c, const char *wanted, bool with_id)
 {
-	const struct kist_container_state *state = kist_container_state(c);
+	/* A member of a pod has the ports of the pod. */
+	struct kist_container *owner = kist_container_network_owner(c);
+	const struct kist_container_state *state = kist_container_state(owner ? owner : c);
 	size_t found = 0;
 	char id[13];
 
@@ -125,6 +127,7 @@ static size_t add_ports(struct kist_str *out, const struct kist_container *c, co
 			add_port(out, port, n, wanted, with_id ? id : NULL);
 		}
 	}
+	kist_container_free(owner);
 	return found;
 }
 
@@ -158,7 +161,9 @@ const struct kist_command kist_command_port = {
 	.also_under = "container",
 	.synopsis = "[options] CONTAINER [PORT]",
 	.summary = "Show the published ports of a container",
-	.description = "Where each published port of a running container is on the host.",
+	.description =
+	        "Where each published port of a running container, or of the pod or container whose network it shares, "
+	        "is on the host.",
 	.examples = (const char *const[]){ "port web", NULL },
 	.options = (const struct kist_option_set[]){ { port_rows, 0 }, { 0 } },
 	.options_size = sizeof(struct port_options),

@@ -308,6 +308,9 @@ int kist_container_export(struct kist_container *c, int to, struct kist_error *e
  * frees. */
 int kist_container_mount(struct kist_container *c, char **path, struct kist_error *err);
 int kist_container_unmount(struct kist_container *c, bool force, struct kist_error *err);
+/* The one whose network namespace it is in, by --network container:ID or a pod, and whose addresses and ports are
+ * therefore its own too; the caller frees it. NULL: its own, or none. */
+struct kist_container *kist_container_network_owner(const struct kist_container *c);
 char *kist_container_mountpoint(struct kist_container *c); /* NULL: not on the host. The caller frees */
 
 /* Files that a program keeps with a container, by name (that of a container's form); they go with it. add replaces. A

@@ -93,6 +93,27 @@ int kist_network_inspect(struct kist *k, const char *name_or_id, struct json_obj
 	return 0;
 }
 
+/* --- whose network it is --------------------------------------------------------------------------------------------
+ */
+
+#define SHARED_MAX 10 /* records that were edited may lead in a circle */
+
+struct kist_container *kist_container_network_owner(const struct kist_container *c)
+{
+	static const char mode[] = "container:";
+	struct kist_container *owner = NULL, *next = NULL;
+	const char *ns = c->config.net_ns;
+
+	for (int i = 0; i < SHARED_MAX && kist_has_prefix(ns, mode); i++) {
+		if (kist_container_load(c->k, ns + strlen(mode), &next, NULL) < 0)
+			break;
+		kist_container_free(owner);
+		owner = next;
+		ns = owner->config.net_ns;
+	}
+	return owner;
+}
+
 /* --- NetworkSettings ------------------------------------------------------------------------------------------------
  */
 
@@ -210,7 +231,7 @@ struct json_object *view_port_bindings(const struct view *v)
 	return bindings(v, false);
 }
 
-struct json_object *view_network_settings(const struct view *v)
+static struct json_object *network_settings(const struct view *v)
 {
 	struct json_object *settings = json_object_new_object();
 	KIST_FREE char *key =
@@ -230,6 +251,19 @@ struct json_object *view_network_settings(const struct view *v)
 	return settings;
 }
 
+/* In a network that it shares it has what the owner has. */
+struct json_object *view_network_settings(const struct view *v)
+{
+	struct kist_container *owner = kist_container_network_owner(v->c);
+	const struct view theirs = { .c = owner,
+		                     .config = owner ? &owner->config : NULL,
+		                     .state = owner ? &owner->state : NULL };
+	struct json_object *settings = network_settings(owner ? &theirs : v);
+
+	kist_container_free(owner);
+	return settings;
+}
+
 /* --- ps -------------------------------------------------------------------------------------------------------------
  */
 
@@ -242,7 +276,7 @@ struct json_object *view_network_names(const struct kist_container_config *confi
 	return names;
 }
 
-struct json_object *view_ports(const struct kist_container *c)
+static struct json_object *ports(const struct kist_container *c)
 {
 	const struct kist_container_state *state = &c->state;
 	struct json_object *all = c->config.n_ports || state->n_ports ? json_object_new_array() : NULL;
@@ -265,5 +299,14 @@ struct json_object *view_ports(const struct kist_container *c)
 		json_object_object_add(item, "protocol", view_text(taken ? have->protocol : want->protocol));
 		json_object_array_add(all, item);
 	}
+	return all;
+}
+
+struct json_object *view_ports(const struct kist_container *c)
+{
+	struct kist_container *owner = kist_container_network_owner(c);
+	struct json_object *all = ports(owner ? owner : c);
+
+	kist_container_free(owner);
 	return all;
 }

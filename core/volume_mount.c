@@ -101,7 +101,8 @@ int kist_volume_check(const struct kist_volume_mount_config *mount, struct kist_
 	int r = kist_overlay_places_check(mount->options, err);
 	if (r < 0)
 		return kist_context(err, "volume at %s", mount->destination);
-	return mount->name ? kist_name_check(mount->name, err) : 0;
+	r = mount->name ? kist_name_check(mount->name, err) : 0;
+	return r < 0 && strchr(mount->name, '/') ? kist_remedy(err, "a path of the host begins with / or ./") : r;
 }
 
 /* --- the image's content -------------------------------------------------------------------------------------------

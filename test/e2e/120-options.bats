@@ -171,6 +171,59 @@ load helpers
 	run -0 "$KIST" run --help
 	contains "$output" --rm
 	run -125 "$KIST" nosuchcommand
+	kist_only
+	# podman's names for the fields, beside those of the keys.
+	equal "kist $ROOT v2" "$(kist system info --format '{{.Host.OCIRuntime.Name}} {{.Store.GraphRoot}} {{.Host.CgroupsVersion}}')"
+	equal "$(kist info --format '{{.host.cpus}}')" "$(kist info --format '{{.Host.CPUs}}')"
+	matches '^[0-9.]+ ' "$(kist version --format '{{.Client.Version}} {{.Client.GoVersion}}')"
+	run -125 kist info --format '{{.Host.Nosuch}}'
+	kist create --name c --health-cmd true busybox true >/dev/null
+	equal "$(kist inspect --format '{{.State.Health.FailingStreak}}' c)" "$(kist inspect --format '{{.State.Healthcheck.FailingStreak}}' c)"
+	kist rm c >/dev/null
+}
+
+@test "what podman has and kist has not is refused with the reason, and offered to nobody" {
+	kist_only
+	local words
+	while read -r words; do
+		# shellcheck disable=SC2086 # a command line
+		run -125 "$KIST" $words
+		matches "there is no command '[a-z-]+': .*" "${lines[0]}"
+	done <<-END
+		build .
+		compose up
+		kube play x.yaml
+		play kube x.yaml
+		search busybox
+		generate systemd c
+		system service
+		container checkpoint c
+		image build
+	END
+	while read -r words; do
+		# shellcheck disable=SC2086 # a command line
+		run -125 "$KIST" $words
+		matches "option '--[a-z-]+': not supported: .*" "${lines[0]}"
+		equal "See" "$(cut -d ' ' -f 1 <<<"${lines[1]}")"
+	done <<-END
+		run --systemd=false busybox true
+		run --systemd always busybox true
+		create --oom-kill-disable busybox true
+		create --passwd
+		run --memory-swappiness 3 busybox true
+		--runtime crun ps
+		--cgroup-manager=systemd ps
+		--remote ps
+		pod create --infra-image=x p
+	END
+	lacks "$("$KIST" run --help)" systemd
+	lacks "$("$KIST" completion bash)" memory-swappiness
+	run -125 "$KIST" run --system=true busybox
+	lacks "$output" 'systemd'
+	run -125 kist run -v relative/dir:/x busybox true
+	contains "$output" 'a path of the host begins with / or ./'
+	run -125 kist run -v no+name:/x busybox true
+	lacks "$output" 'a path of the host'
 }
 
 @test "every command has help that names its options" {

@@ -197,6 +197,7 @@ print(s.recv(2048).decode())
 	run -125 kist run --rm -p 8000:80 busybox true
 	contains "$output" "in use by busybox (pid $other)"
 	kill "$other"
+	wait "$other" || true # it has the port until it is gone
 	# One that somebody has on ::1 alone is published elsewhere, and that is said.
 	busybox httpd -f -p '[::1]:8000' -h "$STORE" 3>&- &
 	other=$!

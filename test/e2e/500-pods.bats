@@ -251,6 +251,30 @@ ns_of()
 	equal '' "$(kist ps -aq)"
 }
 
+@test "ports: of a pod, its members show as their own, with its address" {
+	local pod
+	kist pod create --name p -p 127.0.0.1:8090:80 >/dev/null
+	kist run -d --pod p --name c --stop-timeout 0 busybox sleep 1000 >/dev/null
+	pod=$(kist pod inspect --format '{{.InfraContainerID}}' p)
+	equal '80/tcp -> 127.0.0.1:8090' "$(kist port c)"
+	equal 127.0.0.1:8090 "$(kist port c 80)"
+	run -125 kist port c 81
+	equal '127.0.0.1:8090->80/tcp' "$(kist ps --filter name='^c$' --format '{{.Ports}}')"
+	equal "$(kist ps -a --format json | jq -cS --arg id "$pod" '.[] | select(.Id == $id) | .Ports')" \
+		"$(kist ps -a --format json | jq -cS --arg id "$pod" '.[] | select(.Id != $id) | .Ports')"
+	equal "$(kist inspect "$pod" | jq -cS '.[0].NetworkSettings | [.Ports, .IPAddress, .MacAddress]')" \
+		"$(kist inspect c | jq -cS '.[0].NetworkSettings | [.Ports, .IPAddress, .MacAddress]')"
+	matches '^10\.' "$(kist inspect --format '{{.NetworkSettings.IPAddress}}' c)"
+	equal '{}' "$(kist inspect c | jq -c '.[0].HostConfig.PortBindings')"
+	kist_only
+	# Who shares with who shares has them too.
+	kist create --name further --network container:c busybox true >/dev/null
+	equal '80/tcp -> 127.0.0.1:8090' "$(kist port further)"
+	equal "$(kist port c)" "$(kist port -a | sed -n "s/^$(kist inspect --format '{{.Id}}' c | cut -c 1-12)\t//p")"
+	kist rm further >/dev/null
+	kist pod rm -f p >/dev/null
+}
+
 @test "kill -9 of the command line at any moment of a pod's life: the next call cleans up" {
 	local i front
 	for i in $(seq 60); do
