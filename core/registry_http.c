@@ -362,6 +362,7 @@ static int kind_of(CURLcode code)
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_ISSUER_ERROR:
+	case CURLE_SSL_CACERT_BADFILE:
 		return -EPROTO;
 	default:
 		return -EIO;
@@ -377,6 +378,8 @@ static int fail_transfer(struct kist_http *http, struct kist_error *err)
 	/* Queries may hold what is nobody's business. */
 	kist_fail(err, KIST_ERR_SYSTEM, -r, "%s %.*s: %.300s", http->request.method,
 	          (int)(host + strcspn(http->request.url + host, "?")), http->request.url, text);
+	if (http->result == CURLE_SSL_CACERT_BADFILE)
+		kist_remedy(err, "this host has no list of trusted CAs: Debian's is the package ca-certificates");
 	return r;
 }
 

@@ -76,6 +76,13 @@ elsewhere()
 
 	engine_error kist push busybox "$r/a/b"
 	contains "$stderr" '--cert-dir'
+	# shellcheck disable=SC2046 # a command line
+	without_certificates() { unshare -m sh -c 'mount -t tmpfs tmpfs /etc/ssl/certs && exec "$@"' sh $(kist_command) "$@"; }
+	engine_error without_certificates push busybox "$r/a/b"
+	contains "$stderr" 'the package ca-certificates'
+	contains "$stderr" '--cert-dir'
+	engine_error without_certificates push "${tls[@]}" busybox "$r/a/b"
+	contains "$stderr" "kist login $r"
 	engine_error kist push "${tls[@]}" busybox "$r/a/b"
 	contains "$stderr" "kist login $r"
 	engine_error kist login "${tls[@]}" -u me -p wrong $r
