@@ -147,13 +147,11 @@ void kist_format_clear(struct kist_format *format)
 
 static void add_json(struct kist_str *out, struct json_object *const *documents, size_t n)
 {
-	KIST_JSON struct json_object *list = json_object_new_array();
-	KIST_FREE char *text = NULL;
+	size_t start = out->len;
 
 	for (size_t i = 0; i < n; i++)
-		json_object_array_add(list, json_object_get(documents[i]));
-	text = kist_json_text(list, true);
-	kist_str_add(out, text);
+		kist_json_item_add(out, documents[i]);
+	kist_json_list_end(out, start);
 	kist_str_addc(out, '\n');
 }
 

@@ -528,8 +528,10 @@ static int print_ids(const struct ps_options *o, const struct item *items, size_
 	return kist_cli_print(&out, err);
 }
 
-/* --- the usual table and the usual ids: each row is made as its record is read --------------------------------------
+/* --- the usual table, ids and JSON: each row is made as its record is read -----------------------------------------
  */
+
+enum { WRITTEN_AT_ONCE = 1 << 16 };
 
 struct row {
 	int64_t created;
@@ -540,9 +542,12 @@ struct rows {
 	struct kist_cli *cli;
 	const struct ps_options *o;
 	const struct kist_filters *filters;
+	bool json;
 	struct kist_columns made;
 	struct row *rows;
 	size_t n, room;
+	int failed;
+	struct kist_error problem;
 };
 
 /* Of two that were created at once the one that was made first. */
@@ -552,6 +557,26 @@ static int row_order(const void *a, const void *b)
 	int r = compare_number(x->created, y->created);
 
 	return r ? r : (x->at > y->at) - (x->at < y->at);
+}
+
+static void row_end(struct rows *r, int64_t created, size_t at)
+{
+	if (r->n == r->room) {
+		r->room = r->room ? r->room * 2 : 64;
+		r->rows = kist_grow(r->rows, r->room, sizeof(*r->rows));
+	}
+	r->rows[r->n++] = (struct row){ created, at, r->made.text.len - at };
+}
+
+static void add_summary(struct rows *r, struct kist_container *c)
+{
+	KIST_JSON struct json_object *document = NULL;
+
+	int failed = kist_container_summary(c, false, &document, r->failed < 0 ? NULL : &r->problem);
+	if (failed < 0)
+		r->failed = failed;
+	else
+		kist_json_item_add(&r->made.text, document);
 }
 
 static void rows_visit(struct kist_container *c, void *arg)
@@ -565,28 +590,54 @@ static void rows_visit(struct kist_container *c, void *arg)
 	if (is_chosen(r->cli, r->o, r->filters, c)) {
 		if (r->o->quiet)
 			kist_str_addf(&r->made.text, "%.*s\n", r->o->no_trunc ? 64 : SHORT_ID, kist_container_id(c));
+		else if (r->json)
+			add_summary(r, c);
 		else
 			add_row(r->cli, &r->made, r->o, &item);
-		if (r->n == r->room) {
-			r->room = r->room ? r->room * 2 : 64;
-			r->rows = kist_grow(r->rows, r->room, sizeof(*r->rows));
-		}
-		r->rows[r->n++] = (struct row){ kist_container_config(c)->created, at, r->made.text.len - at };
+		row_end(r, kist_container_config(c)->created, at);
 	}
 	kist_container_free(c);
+}
+
+/* Piece by piece: not all of them twice. */
+static int rows_print_json(struct rows *r, size_t first, const struct others *others, struct kist_error *err)
+{
+	KIST_STR struct kist_str out = { 0 };
+
+	for (size_t i = 0; i < others->n; i++) {
+		KIST_JSON struct json_object *document = storage_document(&others->list[i]);
+		size_t at = r->made.text.len;
+		kist_json_item_add(&r->made.text, document);
+		row_end(r, 0, at);
+	}
+	if (first < r->n)
+		r->made.text.data[r->rows[first].at] = '[';
+	for (size_t i = first; i < r->n; i++) {
+		kist_str_addn(&out, r->made.text.data + r->rows[i].at, r->rows[i].length);
+		if (out.len < WRITTEN_AT_ONCE)
+			continue;
+		int printed = kist_cli_print(&out, err);
+		if (printed < 0)
+			return printed;
+		kist_str_clear(&out);
+	}
+	kist_str_add(&out, first < r->n ? "\n]\n" : "[]\n");
+	return kist_cli_print(&out, err);
 }
 
 static int rows_print(struct rows *r, const struct others *others, struct kist_error *err)
 {
 	KIST_COLUMNS struct kist_columns columns = { 0 };
 	KIST_STR struct kist_str out = { 0 };
-	size_t last = last_of(r->o);
+	size_t last = last_of(r->o), first = r->n > last ? r->n - last : 0;
 
 	if (r->n)
 		qsort(r->rows, r->n, sizeof(*r->rows), row_order);
+	if (r->json)
+		return rows_print_json(r, first, others, err);
 	if (!r->o->quiet && !r->o->noheading)
 		add_titles(&columns, r->o);
-	for (size_t i = r->n > last ? r->n - last : 0; i < r->n; i++)
+	for (size_t i = first; i < r->n; i++)
 		kist_str_addn(&columns.text, r->made.text.data + r->rows[i].at, r->rows[i].length);
 	for (size_t i = 0; i < others->n; i++)
 		if (r->o->quiet)
@@ -599,19 +650,25 @@ static int rows_print(struct rows *r, const struct others *others, struct kist_e
 	return kist_cli_print(&out, err);
 }
 
-static bool is_usual(const struct ps_options *o)
+static bool is_usual(const struct ps_options *o, const struct kist_format *format)
 {
-	return !o->format && !o->size && !o->ns && kist_streq(o->sort, "created");
+	bool plain = (!o->format && !o->ns) || format->kind == KIST_FORMAT_JSON;
+
+	return plain && !o->size && kist_streq(o->sort, "created");
 }
 
 static int show_rows(struct kist_cli *cli, const struct ps_options *o, const struct kist_filters *filters,
-                     struct kist_error *err)
+                     const struct kist_format *format, struct kist_error *err)
 {
-	struct rows rows = { .cli = cli, .o = o, .filters = filters };
+	struct rows rows = { .cli = cli, .o = o, .filters = filters, .json = format->kind == KIST_FORMAT_JSON };
 	struct others others = { 0 };
 	KIST_STRV char **broken = NULL;
 
-	int r = kist_container_walk_brief(cli->k, filters->n > 0, rows_visit, &rows, &broken, err);
+	int r = kist_container_walk_brief(cli->k, filters->n > 0 || rows.json, rows_visit, &rows, &broken, err);
+	if (r == 0 && rows.failed < 0) {
+		r = rows.failed;
+		*err = rows.problem;
+	}
 	if (r == 0 && o->external && !filters->n)
 		r = kist_storage_container_list(cli->k, &others.list, &others.n, err);
 	if (r == 0)
@@ -635,27 +692,35 @@ static int print_formatted(const struct ps_options *o, const struct kist_format 
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + others->n + 1, sizeof(*documents));
 	KIST_STR struct kist_str out = { 0 };
 	bool with_size = o->size || (format->template && kist_template_uses(format->template, "Size"));
-	bool one_by_one = format->kind == KIST_FORMAT_TEMPLATE;
 	size_t made = 0;
 	int r = 0;
 
+	/* Thousands of documents need not be there at once. */
 	for (size_t i = 0; r == 0 && i < n + others->n; i++) {
+		struct json_object *document = NULL;
 		if (i < n)
-			r = kist_container_summary(items[i].c, with_size, &documents[made], err);
+			r = kist_container_summary(items[i].c, with_size, &document, err);
 		else
-			documents[made] = storage_document(&others->list[i - n]);
-		if (r == 0 && one_by_one) {
-			/* Thousands of documents need not be there at once. */
-			r = kist_format_run(format, &documents[0], 1, &view, false, &out, err);
-			json_object_put(documents[0]);
-		} else if (r == 0) {
-			made++;
-		}
+			document = storage_document(&others->list[i - n]);
+		if (r == 0 && format->kind == KIST_FORMAT_TABLE)
+			documents[made++] = json_object_get(document);
+		else if (r == 0 && format->kind == KIST_FORMAT_JSON)
+			kist_json_item_add(&out, document);
+		else if (r == 0)
+			r = kist_format_run(format, &document, 1, &view, false, &out, err);
+		json_object_put(document);
 	}
-	if (r == 0 && !one_by_one)
+	if (format->kind == KIST_FORMAT_JSON) {
+		kist_json_list_end(&out, 0);
+		kist_str_addc(&out, '\n');
+	} else if (r == 0 && format->kind == KIST_FORMAT_TABLE) {
 		r = kist_format_run(format, documents, made, &view, o->noheading, &out, err);
+	}
 	for (size_t i = 0; i < made; i++)
 		json_object_put(documents[i]);
+	/* Of templates the part that was made is shown, as Go's are; a list is whole or none. */
+	if (r < 0 && format->kind == KIST_FORMAT_JSON)
+		return r;
 	int printed = kist_cli_print(&out, r < 0 ? NULL : err);
 	return r < 0 ? r : printed;
 }
@@ -698,10 +763,8 @@ static int show(struct kist_cli *cli, const struct ps_options *o, const struct k
 	KIST_STRV char **broken = NULL;
 	size_t n = 0;
 
-	/* The table of thousands is read in a fraction of a second; sizes and templates may ask for anything. */
-	bool brief = !o->format && !o->size && !o->ns;
-	int r = brief ? kist_container_list_brief(cli->k, filters->n > 0, &list, &n, &broken, err)
-	              : kist_container_list(cli->k, &list, &n, &broken, err);
+	/* What asks for more of a container, reads it then. */
+	int r = kist_container_list_brief(cli->k, filters->n > 0 || o->format || o->ns, &list, &n, &broken, err);
 	if (r < 0)
 		return r;
 	size_t kept = n;
@@ -738,7 +801,8 @@ static int run(struct kist_cli *cli, void *options, int argc, char **argv, struc
 			printf("\033[2J\033[1;1H");
 			fflush(stdout);
 		}
-		r = is_usual(o) ? show_rows(cli, o, &filters, err) : show(cli, o, &filters, &format, err);
+		r = is_usual(o, &format) ? show_rows(cli, o, &filters, &format, err)
+		                         : show(cli, o, &filters, &format, err);
 		if (!o->watch)
 			break;
 		if (r == 0) {

@@ -241,6 +241,7 @@ int kist_container_load_brief(struct kist *k, const char *id, unsigned flags, st
 	c->k = k;
 	c->dir = c->run_dir = c->lock = c->net_ns = -1;
 	c->brief = true;
+	c->brief_filters = flags & KIST_FIELD_FILTER;
 	int r = config_brief(c, id, flags, recall, err);
 	if (r == 0)
 		r = kist_container_reload_brief(c, recall, marked, err);

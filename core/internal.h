@@ -80,6 +80,7 @@ struct kist_container {
 	int lock;            /* held while >= 0 */
 	pid_t hooks;         /* child that runs poststop hooks: waited for once the lock is free */
 	bool brief;          /* of a list: most fields are missing; a lock makes it whole */
+	bool brief_filters;  /* those that filters and summaries ask for are there */
 	bool batched;        /* the lock is held over several calls: kist_container_batch */
 	bool remove_volumes; /* its anonymous volumes go with it */
 	bool files_later;    /* who removes it calls kist_container_remove_files, after it has told others */

@@ -37,8 +37,8 @@ int kist_container_latest(struct kist *k, struct kist_container **out, struct ki
 int kist_container_list(struct kist *k, struct kist_container ***out, size_t *n, char ***broken,
                         struct kist_error *err);
 /* The same for showing them in a table: their configurations hold the id, name, image, command, pod, health check and
- * the time of creation, with filters also labels, networks, mounts, volumes and the restart policy, and little else,
- * until a call on the container itself needs more. */
+ * the time of creation, with filters also what filters and kist_container_summary ask for, and little else, until a
+ * call on the container itself needs more. */
 int kist_container_list_brief(struct kist *k, bool filters, struct kist_container ***out, size_t *n, char ***broken,
                               struct kist_error *err);
 /* The same one by one, in no order: visit takes over each handle, so that thousands are not there at once. */

@@ -22,8 +22,11 @@ int kist_container_size(struct kist_container *c, uint64_t *rw, uint64_t *rootfs
 	uint64_t upper = 0, below = 0;
 	struct kist_overlay *store = NULL;
 
+	int r = kist_container_whole(c, err);
+	if (r < 0)
+		return r;
 	/* A directory of the user's is not ours to count. */
-	int r = c->config.rootfs && !c->config.rootfs_overlay ? 0 : size_upper(c, &upper, err);
+	r = c->config.rootfs && !c->config.rootfs_overlay ? 0 : size_upper(c, &upper, err);
 	if (r == 0 && c->config.layers)
 		r = kist_store_overlay(c->k, &store, err);
 	for (size_t i = 0; r == 0 && c->config.layers && c->config.layers[i]; i++) {

@@ -136,7 +136,7 @@ int kist_container_summary(struct kist_container *c, bool with_size, struct json
 	uint64_t rw = 0, rootfs = 0;
 	char ago[40];
 
-	int r = kist_container_whole(c, err);
+	int r = c->brief_filters ? 0 : kist_container_whole(c, err);
 	if (r < 0)
 		return r;
 	r = with_size ? kist_container_size(c, &rw, &rootfs, err) : 0;

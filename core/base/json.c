@@ -173,6 +173,16 @@ int kist_json_parse(const char *text, size_t len, struct json_object **out, stru
 	return 0;
 }
 
+/* How many bytes stand for themselves. */
+static size_t plain_len(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && text[n] >= ' ' && text[n] <= '~' && text[n] != '"' && text[n] != '\\')
+		n++;
+	return n;
+}
+
 /* Environment and paths may hold any bytes, JSON may not: what is no UTF-8 becomes U+FFFD, as in Go. */
 static void text_string(struct kist_str *out, const char *text, size_t len)
 {
@@ -181,8 +191,12 @@ static void text_string(struct kist_str *out, const char *text, size_t len)
 
 	kist_str_addc(out, '"');
 	for (size_t i = 0, n; i < len; i += n) {
+		n = plain_len(text + i, len - i);
+		if (n) {
+			kist_str_addn(out, text + i, n);
+			continue;
+		}
 		const char *special = text[i] ? strchr(escaped, text[i]) : NULL;
-
 		n = utf8_len((const unsigned char *)text + i, len - i);
 		if (special) {
 			kist_str_addc(out, '\\');
@@ -271,6 +285,22 @@ char *kist_json_text(struct json_object *json, bool pretty)
 
 	text_value(&out, json, pretty, 0);
 	return kist_str_take(&out);
+}
+
+void kist_json_item_add(struct kist_str *out, struct json_object *item)
+{
+	kist_str_addc(out, ',');
+	text_break(out, true, 1);
+	text_value(out, item, true, 1);
+}
+
+void kist_json_list_end(struct kist_str *out, size_t start)
+{
+	bool empty = out->len == start;
+
+	if (!empty)
+		out->data[start] = '[';
+	kist_str_add(out, empty ? "[]" : "\n]");
 }
 
 const char *kist_json_text_at(struct json_object *json, const char *key)

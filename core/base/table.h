@@ -60,7 +60,7 @@ enum kist_field_flags {
 	KIST_FIELD_NO_JSON = 4,  /* only in key=value form */
 	KIST_FIELD_NO_KV = 8,    /* only in JSON */
 	KIST_FIELD_BRIEF = 16,   /* what a list shows: kist_kv_read_brief reads it */
-	KIST_FIELD_FILTER = 32,  /* what filters of lists ask for beyond that */
+	KIST_FIELD_FILTER = 32,  /* what filters of lists, and their JSON, ask for beyond that */
 };
 
 struct kist_field {
@@ -138,6 +138,10 @@ const char *kist_json_text_at(struct json_object *json, const char *key);
 struct json_object *kist_json_array_at(struct json_object *json, const char *key);
 /* Serialised without spaces / indented by four as podman prints; no '/' escapes. The caller frees. */
 char *kist_json_text(struct json_object *json, bool pretty);
+/* The text of an indented list from its items one by one, for thousands that need not be there at once. Each begins
+ * with a comma, of which the end makes the bracket at the beginning; start is where that is. */
+void kist_json_item_add(struct kist_str *out, struct json_object *item);
+void kist_json_list_end(struct kist_str *out, size_t start);
 
 #define KIST_JSON __attribute__((cleanup(kist_cleanup_json)))
 void kist_cleanup_json(struct json_object **json);

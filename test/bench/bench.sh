@@ -104,6 +104,7 @@ done
 among() { echo "$kist --root $work/$1 --runroot $work/run/$1 run --rm --network none busybox true"; }
 # shellcheck disable=SC2046 # command lines
 "$top/build/bench/timeit" -n "$rounds" ps-10000 "$kist" --root "$work/list" --runroot "$work/run/list" ps -a \
+	-- ps-10000-json "$kist" --root "$work/list" --runroot "$work/run/list" ps -a --format json \
 	-- start-among-1000 $(among thousand) -- start-alone $(among none) |
 	awk '{ printf "%-26s %12.2f ms %9d KiB%s\n", $1, $2 / 1000, $6, ($5 > 0 ? "   " $5 " FAILED" : ""); t[$1] = $2 }
 		END { printf "%-26s %12.2f\n", "start, 1000 others / none", t["start-among-1000"] / t["start-alone"] }'

@@ -107,6 +107,19 @@ load helpers
 	run -125 kist ps --sort nosuch
 }
 
+@test "ps: --sort size, of images and of directories with an overlay" {
+	kist_only
+	mkdir "$STORE/rootfs"
+	tar -C "$STORE/rootfs" -xf "$E2E_CACHE/busybox.tar"
+	kist run --name small busybox true
+	kist run --name large --rootfs "$STORE/rootfs:O" sh -c 'head -c 200000 /dev/zero >/big'
+	kist run --name middle busybox sh -c 'head -c 100000 /dev/zero >/big'
+	equal 'small middle large' "$(kist ps -a --sort size --format '{{.Names}}' | xargs)"
+	equal 'small middle large' "$(kist ps -a --sort size --noheading | awk '{ print $NF }' | xargs)"
+	equal '["small"] ["middle"] ["large"]' "$(kist ps -a --sort size --format json | jq -c '.[].Names' | xargs -d '\n')"
+	equal '200000' "$(kist ps -a --size --format json | jq '.[] | select(.Names == ["large"]) | .Size.rwSize | . - . % 100000')"
+}
+
 @test "ps: -s adds the size" {
 	kist run --name c busybox sh -c 'head -c 100000 /dev/zero >/big'
 	run -0 kist ps -a -s

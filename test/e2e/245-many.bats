@@ -83,6 +83,13 @@ records_are_settled()
 	calls list ps -a
 	equal 0 "$(grep -cE 'openat\(.*(/config|/state)"' "$STORE/trace")" 'records opened'
 	[ "$list_calls" -lt $((2 * 600 + 150)) ] || fail "$list_calls calls for 600 containers"
+	# As JSON too: of thousands it is what programs read.
+	calls json ps -a --format json
+	equal 0 "$(grep -cE 'openat\(.*(/config|/state)"' "$STORE/trace")" 'records opened for JSON'
+	[ "$json_calls" -lt $((2 * 600 + 250)) ] || fail "$json_calls calls for the JSON of 600 containers"
+	equal "600 [\"many-0\"] [\"many-599\"]" "$(jq -r '"\(length) \(.[0].Names) \(.[599].Names)"' "$STORE/out")"
+	calls template ps -a --format '{{.Names}} {{.Labels}}'
+	equal 0 "$(grep -cE 'openat\(.*(/config|/state)"' "$STORE/trace")" 'records opened for a template'
 	before=$(kist ps -a --no-trunc)
 	equal 601 "$(wc -l <<<"$before")"
 	rm "$RUNROOT/list"

@@ -111,13 +111,63 @@ static void test_running_document(void **state)
 	container_drop(c);
 }
 
+/* A list's handle has all that a summary shows: the record is not read once more. */
+static void test_brief(void **state)
+{
+	struct kist_container_config config;
+	struct kist_container **list = NULL;
+	KIST_JSON struct json_object *whole = NULL, *brief = NULL, *read = NULL;
+	size_t n = 0;
+
+	(void)state;
+	kist_container_config_init(&config);
+	kist_strv_add(&config.labels, "a=b");
+	kist_strv_add(&config.expose, "99/tcp");
+	config.cidfile = kist_strdup("/run/cid");
+	config.auto_remove = true;
+	config.image_name = kist_strdup("localhost/busybox:latest");
+	config.mounts = kist_alloc(sizeof(*config.mounts));
+	config.mounts[config.n_mounts++] = (struct kist_mount_config){ .source = kist_strdup("/tmp"),
+		                                                       .destination = kist_strdup("/there"),
+		                                                       .type = kist_strdup("bind") };
+	free(config.net_ns);
+	config.net_ns = kist_strdup("private");
+	config.networks = kist_alloc(sizeof(*config.networks));
+	config.networks[config.n_networks++] = (struct kist_network_config){ .name = kist_strdup("kist") };
+	config.ports = kist_alloc(sizeof(*config.ports));
+	config.ports[config.n_ports++] = (struct kist_port_config){
+		.host_port = 8080, .container_port = 80, .count = 3, .protocol = kist_strdup("udp")
+	};
+	struct kist_container *c = container_make(&config, "brief");
+	assert_int_equal(kist_container_summary(c, false, &whole, NULL), 0);
+	assert_string_equal(text_at(whole, "CIDFile"), "/run/cid");
+	assert_int_equal(json_object_array_length(json_at(whole, "Ports")), 1);
+	assert_int_equal(json_object_array_length(json_at(whole, "ExposedPorts")), 1);
+	assert_int_equal(json_object_array_length(json_at(whole, "Mounts")), 1);
+	assert_int_equal(json_object_array_length(json_at(whole, "Networks")), 1);
+
+	assert_int_equal(kist_container_list_brief(store.k, true, &list, &n, NULL, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(renameat(kist_container_dir(c), "config", kist_container_dir(c), "away"), 0);
+	assert_int_equal(kist_container_summary(list[0], false, &brief, NULL), 0);
+	assert_true(json_object_equal(whole, brief));
+	assert_int_equal(renameat(kist_container_dir(c), "away", kist_container_dir(c), "config"), 0);
+	kist_container_list_free(list, n);
+	/* Without those fields it is read. */
+	assert_int_equal(kist_container_list_brief(store.k, false, &list, &n, NULL, NULL), 0);
+	assert_int_equal(kist_container_summary(list[0], false, &read, NULL), 0);
+	assert_true(json_object_equal(whole, read));
+	kist_container_list_free(list, n);
+	kist_container_config_clear(&config);
+	container_drop(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_uptime_is_monotonic),
-		cmocka_unit_test(test_document),
-		cmocka_unit_test(test_running_document),
+		cmocka_unit_test(test_status),   cmocka_unit_test(test_uptime_is_monotonic),
+		cmocka_unit_test(test_document), cmocka_unit_test(test_running_document),
+		cmocka_unit_test(test_brief),
 	};
 
 	return cmocka_run_group_tests(tests, store_setup, store_teardown);

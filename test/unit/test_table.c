@@ -529,6 +529,29 @@ static void json_text_is_always_utf8(void **state)
 	assert_string_equal(pretty, "{\n    \"empty\": {},\n    \"list\": [\n        null\n    ]\n}");
 }
 
+static void json_lists_can_be_made_piece_by_piece(void **state)
+{
+	KIST_JSON struct json_object *list = json_object_new_array();
+	KIST_STR struct kist_str out = { 0 };
+
+	(void)state;
+	kist_str_add(&out, "before ");
+	for (int n = 0; n < 4; n++) {
+		KIST_FREE char *whole = kist_json_text(list, true);
+		size_t start = out.len;
+
+		for (int i = 0; i < n; i++)
+			kist_json_item_add(&out, json_object_array_get_idx(list, (size_t)i));
+		kist_json_list_end(&out, start);
+		assert_string_equal(out.data + start, whole);
+		struct json_object *item = json_object_new_object();
+		json_object_object_add(item, "n", json_object_new_int(n));
+		json_object_object_add(item, "none", json_object_new_array());
+		json_object_array_add(list, n == 2 ? (json_object_put(item), NULL) : item);
+	}
+	assert_int_equal(strncmp(out.data, "before [][", 10), 0);
+}
+
 /* Whatever a disk or a hand does to a record: an error, or an object that can be written and read again. */
 static void read_back(const char *text, size_t len)
 {
@@ -655,6 +678,7 @@ int main(void)
 		cmocka_unit_test(bad_json_is_refused_with_its_path),
 		cmocka_unit_test(json_documents_are_strict),
 		cmocka_unit_test(json_text_is_always_utf8),
+		cmocka_unit_test(json_lists_can_be_made_piece_by_piece),
 		cmocka_unit_test(damaged_records_never_crash),
 		cmocka_unit_test(damaged_json_never_crashes),
 		cmocka_unit_test(long_lists_are_read_in_time),
