@@ -1,6 +1,7 @@
 /* rmi: a name, and with the last name the image. */
 #include "core/image.h"
 #include "core/image_mount.h"
+#include "core/stop.h"
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -51,27 +52,6 @@ static int fail_in_use(const char *image, const struct users *users, struct kist
 	kist_fail(err, KIST_ERR_IN_USE, 0, "image %s is in use by %s %.600s%s", image,
 	          n > 1 ? "containers" : "container", list, strlen(list) > 600 ? "..." : "");
 	return kist_remedy(err, "remove %s first, or use --force", n > 1 ? "them" : "it");
-}
-
-/* Without the lock: killing a container may take its time. */
-static int remove_users(struct kist *k, const struct users *users, struct kist_error *err)
-{
-	for (char **id = users->ids; id && *id; id++) {
-		struct kist_error problem = { 0 };
-		struct kist_container *c = NULL;
-
-		int r = kist_container_open(k, *id, &c, &problem);
-		if (r == 0)
-			r = kist_container_remove(c, KIST_REMOVE_FORCE | KIST_REMOVE_DEPEND, -1, &problem);
-		kist_container_free(c);
-		/* Somebody else, or the container before with its dependents, was faster. */
-		if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND && problem.kind != KIST_ERR_REMOVED) {
-			if (err)
-				*err = problem;
-			return r;
-		}
-	}
-	return 0;
 }
 
 /* --- removal ---------------------------------------------------------------------------------------------------- */
@@ -199,8 +179,9 @@ int kist_image_remove(struct kist *k, const char *image, unsigned flags, char **
 		struct users users = { 0 };
 
 		r = try_remove(k, image, flags, &removal, &users, &report, err);
+		/* Without the lock: killing a container may take its time. */
 		if (r == 0)
-			r = remove_users(k, &users, err);
+			r = kist_remove_all(k, users.ids, KIST_REMOVE_FORCE | KIST_REMOVE_DEPEND, -1, err);
 		users_clear(&users);
 		removal_clear(&removal);
 	}

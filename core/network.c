@@ -1,5 +1,6 @@
 /* Networks: their records, look-up, making and removing. */
 #include "core/network.h"
+#include "core/stop.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -476,17 +477,8 @@ static int users_remove(struct kist *k, const char *name, unsigned flags, int64_
 		kist_fail(err, KIST_ERR_IN_USE, EBUSY, "network %s is in use by containers: %s", name, all);
 		return kist_remedy(err, "'kist network rm --force' removes them too");
 	}
-	for (size_t i = 0; users && users[i]; i++) {
-		struct kist_container *c = NULL;
-		int r = kist_container_open(k, users[i], &c, NULL);
-		if (r == 0)
-			r = kist_container_remove(c, KIST_REMOVE_FORCE | KIST_REMOVE_DEPEND | KIST_REMOVE_VOLUMES,
-			                          timeout, err);
-		kist_container_free(c);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
-	return 0;
+	return kist_remove_all(k, users, KIST_REMOVE_FORCE | KIST_REMOVE_DEPEND | KIST_REMOVE_VOLUMES | KIST_REMOVE_POD,
+	                       timeout, err);
 }
 
 int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, int64_t timeout, struct kist_error *err)

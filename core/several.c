@@ -8,6 +8,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 
@@ -332,4 +333,26 @@ void kist_container_remove_several(struct kist_container *const *list, size_t n,
 	};
 
 	act(&s, list, n);
+}
+
+int kist_remove_all(struct kist *k, char *const *ids, unsigned flags, int64_t timeout, struct kist_error *err)
+{
+	KIST_FREE struct kist_container **list = kist_alloc((kist_strv_len(ids) + 1) * sizeof(struct kist_container *));
+	struct kist_error first = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; ids && ids[i]; i++) {
+		struct kist_error problem = { 0 };
+
+		if (kist_container_open(k, ids[i], &list[n], &problem) == 0)
+			n++;
+		else if (problem.kind != KIST_ERR_NOT_FOUND && !kist_error_is_set(&first))
+			first = problem;
+	}
+	kist_container_remove_several(list, n, flags, timeout, take_first, &first);
+	for (size_t i = 0; i < n; i++)
+		kist_container_free(list[i]);
+	if (kist_error_is_set(&first) && err)
+		*err = first;
+	return kist_error_is_set(&first) ? (first.errnum > 0 ? -first.errnum : -EIO) : 0;
 }

@@ -43,6 +43,8 @@ int kist_remove_begin(struct kist_container *c, unsigned flags, int64_t timeout,
 int kist_remove_end(struct kist_container *c, unsigned flags, int64_t timeout, struct kist_removing *removing,
                     struct kist_stopping *s, struct kist_error *err);
 
+/* Those of these ids that are there, at once; the first failure is what is told. */
+int kist_remove_all(struct kist *k, char *const *ids, unsigned flags, int64_t timeout, struct kist_error *err);
 /* As kist_container_stop_several. The host also stops what is paused. */
 void kist_stop_several(struct kist_container *const *list, size_t n, int64_t timeout, enum kist_stopper who,
                        kist_host_fn each, void *arg);

@@ -1,5 +1,6 @@
 /* Volumes: their records, look-up, making and removing. */
 #include "core/volume.h"
+#include "core/stop.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -464,28 +465,27 @@ static int fail_in_use(const char *name, char *const *ids, struct kist_error *er
 	return kist_remedy(err, "remove them first, or use --force");
 }
 
+/* What cannot be loaded goes by its id. */
 static int remove_users(struct kist *k, char *const *ids, int64_t timeout, struct kist_error *err)
 {
-	for (; *ids; ids++) {
+	for (char *const *id = ids; *id; id++) {
 		struct kist_container *c = NULL;
 		struct kist_error problem = { 0 };
-		char id[65];
+		char evicted[65];
 
-		int r = kist_container_load(k, *ids, &c, &problem);
-		if (r == 0)
-			r = kist_container_remove(c, KIST_REMOVE_FORCE | KIST_REMOVE_DEPEND, timeout, &problem);
-		else if (problem.kind == KIST_ERR_CORRUPT) {
-			kist_error_clear(&problem);
-			r = kist_container_evict(k, *ids, id, &problem);
-		}
+		int r = kist_container_load(k, *id, &c, &problem);
 		kist_container_free(c);
+		if (r == 0 || problem.kind != KIST_ERR_CORRUPT)
+			continue;
+		kist_error_clear(&problem);
+		r = kist_container_evict(k, *id, evicted, &problem);
 		if (r < 0 && problem.kind != KIST_ERR_NOT_FOUND && problem.kind != KIST_ERR_REMOVED) {
 			if (err)
 				*err = problem;
 			return r;
 		}
 	}
-	return 0;
+	return kist_remove_all(k, ids, KIST_REMOVE_FORCE | KIST_REMOVE_DEPEND, timeout, err);
 }
 
 /* One try, under the lock. 1: it is gone; 0: users must go first. */

@@ -235,6 +235,43 @@ took()
 	clean
 }
 
+@test "rmi, volume rm and network rm --force: what uses it is stopped at once" {
+	kist_only
+	local tenths name
+	kist network create net >/dev/null
+	kist tag busybox img
+	for name in a b c; do
+		kist run -d --name "$name" --stop-timeout 2 --network net -v v:/v img sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+		until_true 10 log_has "$name" ready
+	done
+	tenths=$(took kist volume rm -f v)
+	[ "$tenths" -ge 20 ]
+	[ "$tenths" -lt 45 ] || fail "volume rm took $tenths tenths of a second"
+	equal v "$(cat "$STORE/took")"
+	equal '' "$(kist ps -aq)"
+	deaf d e f
+	for name in d e f; do kist network connect net $name; done
+	kist pod create --name p --network net >/dev/null
+	kist pod start p >/dev/null
+	tenths=$(took kist network rm -f net)
+	[ "$tenths" -ge 20 ]
+	[ "$tenths" -lt 45 ] || fail "network rm took $tenths tenths of a second"
+	equal net "$(cat "$STORE/took")"
+	equal '' "$(kist ps -aq)"
+	run -1 kist pod exists p # it goes with its infra container
+	kist import "$E2E_CACHE/busybox.tar" other >/dev/null
+	for name in g h; do
+		kist run -d --name "$name" --stop-timeout 2 other sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+		until_true 10 log_has "$name" ready
+	done
+	tenths=$(took kist rmi -f other)
+	[ "$tenths" -ge 20 ]
+	[ "$tenths" -lt 38 ] || fail "rmi took $tenths tenths of a second"
+	equal '' "$(kist ps -aq)"
+	kist untag busybox localhost/img:latest
+	clean
+}
+
 @test "restart: what others of them need is stopped after and started before those" {
 	kist_only
 	sleeper --name needed >/dev/null
