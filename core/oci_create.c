@@ -32,7 +32,8 @@ struct making {
 	char *pid_file, *console_socket, *pidfd_socket;
 	int rootfs, cgroup, gate;
 	struct kist_ns_child child;
-	bool launched; /* hooks may have been run */
+	bool no_program; /* the plan has no process */
+	bool launched;   /* hooks may have been run */
 	bool created;
 };
 
@@ -94,7 +95,17 @@ static int take_listen_fds(struct making *m, unsigned *n_fds, struct kist_error 
 	return 0;
 }
 
-static int read_plan(struct making *m, struct kist_error *err)
+/* process is required by start (config.md, Process): that refuses, and until then the first process waits. */
+static void stand_in(struct kist_spec *spec)
+{
+	spec->process = kist_alloc(sizeof(*spec->process));
+	kist_table_init(&kist_spec_process_table, spec->process);
+	spec->process->cwd = kist_strdup("/");
+	spec->process->no_new_privileges = true;
+	kist_strv_add(&spec->process->args, "none");
+}
+
+static int read_plan(struct making *m, bool gated, struct kist_error *err)
 {
 	const char *bundle = m->create->bundle ? m->create->bundle : ".";
 	KIST_FREE char *config = oci_absolute(m->create->config);
@@ -114,6 +125,9 @@ static int read_plan(struct making *m, struct kist_error *err)
 	if (r < 0)
 		return kist_fail_errno(err, -r, "read %s/%s", config ? "" : path, name);
 	r = kist_spec_parse(kist_str_get(&m->text), m->text.len, &m->spec, err);
+	m->no_program = r == 0 && gated && !m->spec->process;
+	if (m->no_program)
+		stand_in(m->spec);
 	if (r == 0)
 		r = kist_spec_check(m->spec, err);
 	if (r < 0)
@@ -253,6 +267,7 @@ static int launch(struct making *m, bool gated, struct kist_error *err)
 		.cols = size.ws_col,
 		.listen_fds = (int)preserve,
 		.init_fd = -1,
+		.pause = m->no_program,
 		.no_pivot = m->create->no_pivot,
 		.new_keyring = !m->create->no_new_keyring,
 		.complete = true,
@@ -323,7 +338,7 @@ static int make(struct kist_oci *oci, struct making *m, bool gated, bool detach,
 	if (r == 0)
 		r = oci_check_preserved(m->create->io.preserve_fds, err);
 	if (r == 0)
-		r = read_plan(m, err);
+		r = read_plan(m, gated, err);
 	if (r == 0)
 		r = oci_check_terminal(m->spec->process->terminal, detach, m->console_socket, err);
 	if (r == 0)
@@ -414,7 +429,10 @@ int kist_oci_start(struct kist_oci *oci, const char *id, struct kist_error *err)
 		                        kist_oci_status_name(c->status));
 	if (r == 0)
 		r = oci_spec_read(c, &spec, err);
-	if (r == 0) {
+	if (r == 0 && !spec->process) {
+		oci_end_init(c, NULL);
+		r = kist_fail(err, KIST_ERR_INVALID, 0, "config.json: process: is required to start");
+	} else if (r == 0) {
 		r = open_gate(c, err);
 		if (r == 0)
 			run_poststart(c, spec);

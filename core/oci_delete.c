@@ -72,7 +72,7 @@ int kist_oci_kill(struct kist_oci *oci, const char *id, int signal_number, bool 
  */
 
 /* It is not our child: its end shows on the pidfd. */
-static int end_init(const struct kist_oci_container *c, struct kist_error *err)
+int oci_end_init(const struct kist_oci_container *c, struct kist_error *err)
 {
 	const struct kist_proc_id id = { .pid = c->state.pid, .start = c->state.pid_start };
 	KIST_CLOSE int pidfd = kist_proc_open(&id);
@@ -147,7 +147,7 @@ int oci_destroy(struct kist_oci_container *c, struct kist_error *err)
 	/* Without the record create was killed before it did anything that hooks could answer. */
 	if (c->state.bundle && oci_spec_read(c, &spec, &problem) < 0)
 		kist_log(KIST_LOG_WARN, "no poststop hooks of container %s: %s", c->state.id, problem.text);
-	int r = end_init(c, err);
+	int r = oci_end_init(c, err);
 	if (r == 0)
 		r = remove_group(c, err);
 	if (r == 0)

@@ -106,6 +106,8 @@ static int plan_process(const struct kist_oci_exec *exec, const struct kist_spec
 		return kist_fail(err, KIST_ERR_INVALID, 0, "give a command or --process, not both");
 	if (exec->process_file) {
 		r = read_process(exec->process_file, process, err);
+	} else if (!spec->process) {
+		return kist_fail(err, KIST_ERR_INVALID, 0, "config.json has no process to begin with: give --process");
 	} else {
 		kist_table_release(&kist_spec_process_table, process);
 		kist_table_copy(&kist_spec_process_table, process, spec->process);

@@ -59,6 +59,8 @@ void oci_foreground_end(struct oci_foreground *f);
 
 /* --- oci_delete.c --- */
 /* Ends all that runs, removes the group and the directory, runs the poststop hooks. The lock is held. */
+/* SIGKILL for the first process, and its end, awaited with a bound. */
+int oci_end_init(const struct kist_oci_container *c, struct kist_error *err);
 int oci_destroy(struct kist_oci_container *c, struct kist_error *err);
 
 #endif

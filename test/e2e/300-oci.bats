@@ -210,7 +210,7 @@ refused()
 	plan '.linux.namespaces[0].path = "/proc/self/ns/uts"'
 	refused 'another kind' oci create --bundle "$B" bad
 	plan 'del(.process)'
-	refused 'process: is required' oci create --bundle "$B" bad
+	refused 'process: is required' oci run --bundle "$B" bad
 	local command
 	for command in state start kill delete; do
 		refused 'needs at least 1 argument' oci "$command"
@@ -218,6 +218,21 @@ refused()
 	done
 	equal '' "$(oci list -q)"
 	equal '' "$(leftovers)"
+}
+
+@test "a plan without a process is created, entered with a plan of one, and not started" {
+	plan 'del(.process) | .hooks = {poststop: [{path: "/bin/sh", args: ["sh", "-c", "cat >>'"$STORE"'/stopped"]}]}'
+	created p
+	equal created "$(status_of p)"
+	refused 'no process to begin with' oci exec p true
+	echo '{"cwd": "/", "args": ["/bin/echo", "entered"], "user": {"uid": 0, "gid": 0}}' >"$STORE/process"
+	run -0 oci exec --process "$STORE/process" p
+	equal entered "$output"
+	refused 'process: is required to start' oci start p
+	equal stopped "$(status_of p)"
+	refused 'cannot start a container that has stopped' oci start p
+	oci delete p
+	equal p "$(jq -r .id "$STORE/stopped")"
 }
 
 @test "the environment is as the plan says: namespaces, mounts in order, devices, limits; what it leaves out is the caller's" {
