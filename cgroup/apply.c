@@ -201,8 +201,13 @@ static int controller_remedy(const char *controller, struct kist_error *err)
 
 static int missing_controller(const struct kist_cgroup_setting *s, const char *where, struct kist_error *err)
 {
-	kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "%s: the cgroup v2 hierarchy at %s has no '%s' controller", s->what,
-	          where, s->controller);
+	if (kist_has_prefix(s->what, "unified "))
+		kist_fail(err, KIST_ERR_UNSUPPORTED, 0,
+		          "%s: the requested cgroup controller `%s` is not available in %s", s->what, s->controller,
+		          where);
+	else
+		kist_fail(err, KIST_ERR_UNSUPPORTED, 0, "%s: the cgroup v2 hierarchy at %s has no '%s' controller",
+		          s->what, where, s->controller);
 	return controller_remedy(s->controller, err);
 }
 
@@ -251,6 +256,24 @@ static int enable_along(const struct chain *chain, char *const *controllers, str
 			return r;
 	}
 	return 0;
+}
+
+/* One by one where they cannot be had together: real-time processes forbid 'cpu', and a kernel may refuse others. */
+void kist_cgroup_enable_all(int cgroup_fd, struct kist_cgroup_root *root)
+{
+	__attribute__((cleanup(chain_close))) struct chain chain = { 0 };
+	char *const *all = kist_cgroup_root_controllers(root);
+	struct kist_error problem = { 0 };
+
+	if (!all || !all[0] || chain_open(cgroup_fd, root, &chain) < 0 || enable_along(&chain, all, &problem) == 0)
+		return;
+	for (size_t i = 0; all[i]; i++) {
+		char *one[] = { all[i], NULL };
+
+		kist_error_clear(&problem);
+		if (enable_along(&chain, one, &problem) < 0)
+			kist_debug("%s", problem.text);
+	}
 }
 
 static int enable_with(const struct chain *chain, struct kist_cgroup_plan *plan, char *const *available,
@@ -322,7 +345,8 @@ static int write_setting(int cgroup_fd, const struct kist_cgroup_setting *s)
 
 static int write_failed(const struct kist_cgroup_setting *s, int r, struct kist_error *err)
 {
-	if (r == -ENOENT)
+	/* The name of one of linux.resources.unified is the caller's. */
+	if (r == -ENOENT && !kist_has_prefix(s->what, "unified "))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, ENOENT, "%s: this kernel has no %s%s%s", s->what, s->file,
 		                 s->other_file ? " and no " : "", s->other_file ? s->other_file : "");
 	return kist_fail_errno(err, -r, "%s: write '%s' to %s", s->what, s->value, s->file);
@@ -367,22 +391,28 @@ int kist_cgroup_apply(struct kist_cgroup_plan *plan, int cgroup_fd, struct kist_
 
 /* --- update ------------------------------------------------------------------------------------------------------- */
 
-/* cpu.max takes quota and period together: a new period keeps the group's own quota. */
+/* cpu.max takes quota and period together: a new period keeps the group's own quota, and a new quota its period, which
+ * the kernel leaves as it is where one number is written. */
 static void keep_quota(struct kist_cgroup_plan *plan, int cgroup_fd, const struct kist_spec_cpu *cpu)
 {
 	KIST_STR struct kist_str text = { 0 };
+	KIST_STRV char **words = NULL;
+	bool quota = cpu && cpu->quota.set && cpu->quota.value != 0;
+	bool period = cpu && cpu->period.set && cpu->period.value != 0;
 
-	if (!cpu || !cpu->period.set || cpu->period.value == 0 || (cpu->quota.set && cpu->quota.value != 0) ||
-	    kist_cgroup_read(cgroup_fd, "cpu.max", &text) < 0)
+	if (quota == period)
 		return;
-	KIST_STRV char **words = kist_cgroup_words(kist_str_get(&text));
-	for (size_t i = 0; words && words[0] && i < plan->n; i++) {
+	if (period && kist_cgroup_read(cgroup_fd, "cpu.max", &text) == 0)
+		words = kist_cgroup_words(kist_str_get(&text));
+	for (size_t i = 0; i < plan->n; i++) {
 		struct kist_cgroup_setting *s = &plan->settings[i];
 
-		if (kist_streq(s->what, "CPU quota")) {
-			free(s->value);
-			s->value = kist_asprintf("%s %" PRId64, words[0], cpu->period.value);
-		}
+		if (!kist_streq(s->what, "CPU quota") || (period && (!words || !words[0])))
+			continue;
+		free(s->value);
+		s->value = period                 ? kist_asprintf("%s %" PRId64, words[0], cpu->period.value)
+		           : cpu->quota.value < 0 ? kist_strdup("max")
+		                                  : kist_asprintf("%" PRId64, cpu->quota.value);
 	}
 }
 

@@ -31,6 +31,7 @@ enum kist_cgroup_soft {
 	KIST_CGROUP_SOFT_PIDS = 1,
 	KIST_CGROUP_PARENTS_STAY = 2,  /* nobody removes the parents that are made: see kist_cgroup_device_hold */
 	KIST_CGROUP_DEVICES_LATER = 4, /* the caller calls kist_cgroup_devices before it lets the container go */
+	KIST_CGROUP_ALL = 8, /* every controller that can be had, for statistics and groups of the container's own */
 };
 
 /* Makes path and its parents (existing ones are fine for parents; an existing leaf that holds processes is

@@ -78,7 +78,7 @@ static int make_leaf(const struct kist_cgroup_root *root, const char *relative, 
 static int take_existing(int fd, const char *path, struct kist_error *err)
 {
 	if (kist_cgroup_populated(fd)) {
-		kist_fail(err, KIST_ERR_EXISTS, 0, "cgroup %s exists and holds processes", path);
+		kist_fail(err, KIST_ERR_EXISTS, 0, "container's cgroup is not empty: %s holds processes", path);
 		return kist_remedy(err, "another container may use it");
 	}
 	/* Frozen, it would stop the next process before its first instruction. Kernels before 5.2 have no such file. */
@@ -91,6 +91,8 @@ static int take_existing(int fd, const char *path, struct kist_error *err)
 static int apply_all(int fd, struct kist_cgroup_root *root, const struct kist_spec_resources *resources,
                      struct kist_cgroup_plan *plan, unsigned soft, bool fresh, struct kist_error *err)
 {
+	if (soft & KIST_CGROUP_ALL)
+		kist_cgroup_enable_all(fd, root);
 	int r = plan->n ? kist_cgroup_apply(plan, fd, root, soft, fresh, err) : 0;
 
 	/* Without rules an old group's program goes. */

@@ -71,6 +71,8 @@ uint64_t kist_cgroup_io_weight(uint64_t weight);
 /* root: NULL when the group was opened by fd alone. fresh: the group was made just now, nothing needs undoing. */
 int kist_cgroup_apply(struct kist_cgroup_plan *plan, int cgroup_fd, struct kist_cgroup_root *root, unsigned soft,
                       bool fresh, struct kist_error *err);
+/* Every controller of the hierarchy on the way to the group, as far as it can be had. */
+void kist_cgroup_enable_all(int cgroup_fd, struct kist_cgroup_root *root);
 #define KIST_CGROUP_INTERNAL_LEAF "kist-internal"
 /* Marks a group as made by kist, so that its processes may be moved; and asks. */
 void kist_cgroup_mark(int cgroup_fd);

@@ -480,9 +480,9 @@ static int check_unified(const char *name, size_t controller_len, struct kist_er
 	if (strchr(name, '/'))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "linux.resources.unified: '%s' is not a file name", name);
 	if (controller_len == 0 || !name[controller_len] || !name[controller_len + 1])
-		return kist_fail(
-		        err, KIST_ERR_INVALID, 0,
-		        "linux.resources.unified: '%s' does not begin with a controller, as 'memory.high' does", name);
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "linux.resources.unified: the specified key has not the form CONTROLLER.VALUE `%s`",
+		                 name);
 	for (const char *c = name; *c; c++) {
 		if (!(*c >= 'a' && *c <= 'z') && !(*c >= 'A' && *c <= 'Z') && !(*c >= '0' && *c <= '9') &&
 		    !strchr("._-", *c))

@@ -170,7 +170,7 @@ static int make_cgroup(struct kist_container *c, const struct kist_spec *spec, s
 	if (r < 0)
 		return r;
 	r = kist_cgroup_create(root, path, spec->linux_.resources,
-	                       KIST_CGROUP_PARENTS_STAY | KIST_CGROUP_DEVICES_LATER |
+	                       KIST_CGROUP_PARENTS_STAY | KIST_CGROUP_DEVICES_LATER | KIST_CGROUP_ALL |
 	                               (c->config.pids_limit_default ? KIST_CGROUP_SOFT_PIDS : 0),
 	                       err);
 	if (r < 0)

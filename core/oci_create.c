@@ -205,7 +205,7 @@ static int make_cgroup(struct making *m, struct kist_error *err)
 	r = write_state(m, err);
 	if (r < 0)
 		return r;
-	m->cgroup = kist_cgroup_create(m->c->oci->cgroups, m->c->state.cgroup, resources, 0, err);
+	m->cgroup = kist_cgroup_create(m->c->oci->cgroups, m->c->state.cgroup, resources, KIST_CGROUP_ALL, err);
 	if (m->cgroup >= 0)
 		return 0;
 	/* It made nothing that stays; what is there is another's. */

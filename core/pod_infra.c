@@ -41,7 +41,7 @@ int kist_pod_cgroup_make(struct kist_container *c, struct kist_cgroup_root *root
 		kist_pod_free(pod);
 		return 0;
 	}
-	KIST_CLOSE int made = kist_cgroup_create(root, path, pod->config.resources, 0, &problem);
+	KIST_CLOSE int made = kist_cgroup_create(root, path, pod->config.resources, KIST_CGROUP_ALL, &problem);
 	if (made < 0 && problem.kind != KIST_ERR_EXISTS) {
 		r = made;
 		kist_context(&problem, "cgroup of pod %s", pod->config.name);

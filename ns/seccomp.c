@@ -237,7 +237,8 @@ static int listener_connect(const char *path, struct kist_error *err)
 	if (fd < 0)
 		return kist_fail_errno(err, errno, "make a socket for the seccomp listener");
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return kist_fail_errno(err, errno, "linux.seccomp.listenerPath: connect to %s", path);
+		return kist_fail_errno(err, errno,
+		                       "linux.seccomp.listenerPath: failed to connect with seccomp agent %s", path);
 	return kist_steal_fd(&fd);
 }
 

@@ -206,7 +206,7 @@ refused()
 	plan '.linux.devices = [{path: "/etc/text", type: "c", major: 1, minor: 3}]'
 	refused 'device /etc/text: File exists' oci create --bundle "$B" bad
 	plan '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/no/such", syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}'
-	refused 'linux.seccomp.listenerPath: connect to /no/such' oci create --bundle "$B" bad
+	refused 'linux.seccomp.listenerPath: failed to connect with seccomp agent /no/such' oci create --bundle "$B" bad
 	plan '.linux.namespaces[0].path = "/proc/self/ns/uts"'
 	refused 'another kind' oci create --bundle "$B" bad
 	plan 'del(.process)'

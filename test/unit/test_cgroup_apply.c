@@ -165,6 +165,36 @@ static void enables_on_the_way_what_is_not_enabled(void **state)
 	assert_true(kist_exists_at(fake->fd, "kist/pod/a"));
 }
 
+/* What is asked for in one write; the files of the fake kernel keep it. */
+static void all_controllers_without_a_limit(void **state)
+{
+	struct fake *fake = *state;
+	struct kist_error err = { 0 };
+
+	put(fake, "cgroup.controllers", "cpu memory pids\n");
+	put(fake, "cgroup.subtree_control", "memory\n");
+	make_group(fake, "kist", NULL);
+	int fd = kist_cgroup_create(fake->root, "/kist/a", NULL, KIST_CGROUP_ALL, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_file(fake, "cgroup.subtree_control", "+cpu +pids");
+	assert_file(fake, "kist/cgroup.subtree_control", "+cpu +memory +pids");
+	assert_false(kist_exists_at(fake->fd, "kist/a/cgroup.subtree_control"));
+}
+
+static void controllers_that_cannot_be_had_stop_nothing(void **state)
+{
+	struct fake *fake = *state;
+	struct kist_error err = { 0 };
+
+	put(fake, "cgroup.controllers", "cpu memory\n");
+	assert_int_equal(unlinkat(fake->fd, "cgroup.subtree_control", 0), 0);
+	int fd = kist_cgroup_create(fake->root, "/kist/a", NULL, KIST_CGROUP_ALL, &err);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_false(kist_error_is_set(&err));
+}
+
 static void a_missing_controller_is_named_and_nothing_is_left(void **state)
 {
 	struct fake *fake = *state;
@@ -286,6 +316,14 @@ static void update_keeps_what_it_is_not_given(void **state)
 	assert_int_equal(kist_cgroup_update(fd, &resources, &err), 0);
 	assert_file(fake, "a/cpu.max", "7000 20000");
 	assert_file(fake, "a/memory.max", "");
+	put(fake, "a/cpu.max", "");
+	cpu = (struct kist_spec_cpu){ .quota = SET(6000) };
+	assert_int_equal(kist_cgroup_update(fd, &resources, &err), 0);
+	assert_file(fake, "a/cpu.max", "6000");
+	put(fake, "a/cpu.max", "");
+	cpu.quota.value = -1;
+	assert_int_equal(kist_cgroup_update(fd, &resources, &err), 0);
+	assert_file(fake, "a/cpu.max", "max");
 
 	resources = (struct kist_spec_resources){ .memory = &memory };
 	assert_true(kist_cgroup_update(fd, &resources, &err) < 0);
@@ -451,6 +489,8 @@ int main(void)
 		TEST(writes_each_limit_to_its_file),
 		TEST(leaves_enabled_controllers_alone),
 		TEST(enables_on_the_way_what_is_not_enabled),
+		TEST(all_controllers_without_a_limit),
+		TEST(controllers_that_cannot_be_had_stop_nothing),
 		TEST(a_missing_controller_is_named_and_nothing_is_left),
 		TEST(parents_that_were_there_stay_on_failure),
 		TEST(a_soft_default_is_left_out),
