@@ -124,6 +124,20 @@ by_chance()
 	contains "$output" 'masked path /proc/keys: /dev/null of the container'
 }
 
+# A tmpfs for the image's /data, filled from what lies there: the sysctl of the plan is written to its copy of the file. A
+# second procfs tells what the kernel has.
+@test "CVE-2025-52881: a link of the image puts a tmpfs over /proc/sys, and a sysctl is written there: runc" {
+	weak runc 1.1.5
+	mkdir "$R/proc2"
+	rm -rf "$R/data"
+	ln -s /proc/sys/fs/mqueue "$R/data"
+	plan 'cat /proc/sys/fs/mqueue/msg_max; echo; cat /proc2/sys/fs/mqueue/msg_max' ".linux.sysctl = {\"fs.mqueue.msg_max\": \"33\"}
+		| .mounts += [{destination: \"/proc2\", type: \"proc\", source: \"proc\"},
+			{destination: \"/data\", type: \"tmpfs\", source: \"tmpfs\", options: [\"tmpcopyup\"]}]"
+	equal $'33\n10' "$(bundle runc)" 'the copy, and the kernel'
+	equal $'10\n\n33' "$(bundle kist)" 'the copy, and the kernel'
+}
+
 # A terminal whose name is the sysctl when it is mounted on /dev/console, and itself when it becomes the controlling one.
 console_is_sysctl()
 {
