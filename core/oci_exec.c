@@ -169,7 +169,10 @@ static int open_group(const struct kist_oci_container *c, const char *below, str
 	if (group < 0)
 		return group;
 	if (below) {
-		KIST_FREE char *path = kist_asprintf("%s/%s", c->state.cgroup, below + strspn(below, "/"));
+		below += strspn(below, "/");
+		if (!*below)
+			return kist_steal_fd(&group);
+		KIST_FREE char *path = kist_asprintf("%s/%s", c->state.cgroup, below);
 		return kist_cgroup_open(c->oci->cgroups, path, err);
 	}
 	if (kist_read_file(group, "cgroup.subtree_control", 4096, &text) == 0 &&

@@ -553,6 +553,12 @@ refused()
 	oci delete -f c
 	waiting c
 	[ -d "$CGROUP/kist-oci/c" ]
+	# exec may name the group, and one below it.
+	mkdir "$CGROUP/kist-oci/c/below"
+	run -0 oci exec --cgroup / c grep ^0: /proc/self/cgroup
+	equal 0::/ "$output"
+	run -0 oci exec --cgroup below c grep ^0: /proc/self/cgroup
+	equal 0::/below "$output"
 	oci delete -f c
 	[ ! -d "$CGROUP/kist-oci" ]
 }

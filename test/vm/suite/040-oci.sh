@@ -58,5 +58,9 @@ for pid in $(cat $group/cgroup.procs); do echo "$pid" >$group/own/cgroup.procs; 
 check 'exec joins the group' 0 '0::/' kist oci exec u cat /proc/self/cgroup
 echo +memory >$group/cgroup.subtree_control
 check 'and that of the first process where it cannot' 0 '0::/own' kist oci exec u cat /proc/self/cgroup
+check 'a group of one that is named' 0 '0::/own' kist oci exec --cgroup own u cat /proc/self/cgroup
+check_has 'the group itself, where it takes none' 255 'Device or resource busy' kist oci exec --cgroup / u true
+check_has 'none above' 255 '..' kist oci exec --cgroup .. u true
+check_has 'none that is not there' 255 'none' kist oci exec --cgroup none u true
 check 'delete takes all groups below' 0 '' kist oci delete --force u
 check 'none is left' 1 - test -e $group
