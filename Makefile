@@ -73,7 +73,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 objects := $(sources:%.c=$(obj)/%.o)
 
 .PHONY: install-lib all static check check-unit check-e2e check-crash check-cycles check-race check-oci-suites check-asan check-vm install uninstall asan fuzz lint bench clean quickstart \
-	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm objects unit fuzz-programs lint-headers lib FORCE
+	format deps deps-test deps-lint deps-fuzz deps-bench deps-vm deps-suites objects unit fuzz-programs lint-headers lib FORCE
 all: $(out)/kist lib
 
 static:
@@ -256,7 +256,7 @@ uninstall:
 	$(Q)! test -d $(DESTDIR)$(DOCDIR) || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(DOCDIR)
 
 # --- a machine with nothing but make: packages, then a first container ----------------------------------------------
-deps deps-test deps-lint deps-fuzz deps-bench deps-vm:
+deps deps-test deps-lint deps-fuzz deps-bench deps-vm deps-suites:
 	$(Q)contrib/deps $(or $(patsubst deps-%,%,$(filter deps-%,$@)),build)
 quickstart:
 	$(Q)contrib/deps build run
