@@ -344,11 +344,15 @@ static int security_option(struct kist_container_config *config, const char *tex
 	} else if (kist_streq(key, "proc-opts")) {
 		free(config->proc_opts);
 		config->proc_opts = kist_strdup(value);
-	} else if (kist_streq(key, "label") && access("/sys/fs/selinux/enforce", F_OK) < 0) {
-		/* Labels are SELinux's: on a kernel without it there is nothing to turn off or to set. */
-		return kist_streq(value, "disable") ? 0
-		                                    : kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
-		                                                "security-opt '%s': this host has no SELinux", text);
+	} else if (kist_streq(key, "label")) {
+		/* Labels are SELinux's, and containers have none: there is nothing to turn off. */
+		if (kist_streq(value, "disable"))
+			return 0;
+		return access("/sys/fs/selinux/enforce", F_OK) < 0
+		               ? kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                           "security-opt '%s': this host has no SELinux", text)
+		               : kist_fail(err, KIST_ERR_UNSUPPORTED, EOPNOTSUPP,
+		                           "security-opt '%s' is not supported: containers have no labels", text);
 	} else if (kist_streq(key, "mask") || kist_streq(key, "unmask")) {
 		paths = kist_strv_split(value, ':');
 		to = kist_streq(key, "mask") ? config->mask : config->unmask;

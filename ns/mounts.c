@@ -240,7 +240,8 @@ static int open_kernel_point(int root, const char *path, struct kist_error *err)
 	if (fd == -ENOENT)
 		fd = kist_mkdirs_in_root(root, path, 0755, 0, 0);
 	if (fd == -ELOOP || fd == -ENOTDIR)
-		return kist_fail(err, KIST_ERR_INVALID, -fd, "%s of the image is not a directory", path);
+		return kist_fail(err, KIST_ERR_INVALID, -fd,
+		                 "%s must be mounted on ordinary directory: that of the image is none", path);
 	return fd < 0 ? kist_fail_errno(err, -fd, "mount point") : fd;
 }
 

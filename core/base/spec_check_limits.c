@@ -188,7 +188,8 @@ static int check_unified(char *const *unified, struct kist_error *err)
 		const char *dot = memchr(file, '.', len);
 
 		if (valid != len || !file[len] || !dot || dot == file || file[len - 1] == '.')
-			return KIST_BAD(err, RESOURCES "unified[\"%.*s\"]: is not a file like memory.high",
+			return KIST_BAD(err,
+			                RESOURCES "unified: the specified key has not the form CONTROLLER.VALUE `%.*s`",
 			                (int)(len < 60 ? len : 60), file);
 		if (strncmp(file, "cgroup.", 7) == 0 && strncmp(file, "cgroup.max.", 11) != 0)
 			return KIST_BAD(err, RESOURCES "unified[\"%.*s\"]: is not a limit", (int)(len < 60 ? len : 60),

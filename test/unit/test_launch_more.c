@@ -54,7 +54,7 @@ static void test_hostile_mount_points(void **state)
 
 	SCRIPT(box, "true");
 	assert_int_equal(symlinkat("/tmp", box->root, "proc"), 0);
-	fails(box, KIST_ERR_INVALID, "/proc of the image is not a directory");
+	fails(box, KIST_ERR_INVALID, "/proc must be mounted on ordinary directory: that of the image is none");
 	assert_int_equal(unlinkat(box->root, "proc", 0), 0);
 
 	/* A link that leads out of the root stays inside. */

@@ -458,9 +458,9 @@ static void resource_rules(void **state)
 	          "linux.resources.rdma[\"a b\"]: is not the name of a device" },
 	        { "linux.resources.rdma", "{\"a\":{}}", "linux.resources.rdma[\"a\"]: needs hcaHandles or hcaObjects" },
 	        { "linux.resources.unified", "{\"../x.max\":\"1\"}",
-	          "linux.resources.unified[\"../x.max\"]: is not a file" },
+	          "linux.resources.unified: the specified key has not the form CONTROLLER.VALUE `../x.max`" },
 	        { "linux.resources.unified", "{\"memory\":\"1\"}",
-	          "linux.resources.unified[\"memory\"]: is not a file" },
+	          "linux.resources.unified: the specified key has not the form CONTROLLER.VALUE `memory`" },
 	        { "linux.resources.unified", "{\"cgroup.procs\":\"1\"}",
 	          "linux.resources.unified[\"cgroup.procs\"]: is not a limit" },
 	});
