@@ -56,6 +56,10 @@ int kist_cgroup_remove(struct kist_cgroup_root *root, const char *path, struct k
 /* Removes the group and then its parents up to but not including stop_at, as far as they are empty. */
 void kist_cgroup_prune(struct kist_cgroup_root *root, const char *path, const char *stop_at);
 
+/* Whether it gave controllers to its sub-groups: then it can hold no process itself. */
+bool kist_cgroup_gives(int cgroup_fd);
+/* The group that a process is in. root: NULL to look for the hierarchy. */
+int kist_cgroup_open_of(struct kist_cgroup_root *root, pid_t pid, struct kist_error *err);
 int kist_cgroup_attach(int cgroup_fd, pid_t pid, struct kist_error *err);
 /* SIGKILL for all below, cgroup.kill or a loop over cgroup.procs until empty. */
 int kist_cgroup_kill(int cgroup_fd, struct kist_error *err);

@@ -4,6 +4,7 @@
 #include "core/base/base.h"
 #include "core/base/error.h"
 #include "core/base/fs.h"
+#include "core/base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -151,6 +152,36 @@ int kist_cgroup_open(struct kist_cgroup_root *root, const char *path, struct kis
 		return kist_fail(err, KIST_ERR_NOT_FOUND, ENOENT, "no cgroup %s below %s", path, root->path);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "open cgroup %s", path);
+	return r;
+}
+
+bool kist_cgroup_gives(int cgroup_fd)
+{
+	KIST_STR struct kist_str text = { 0 };
+
+	return kist_cgroup_read(cgroup_fd, "cgroup.subtree_control", &text) == 0 &&
+	       kist_str_get(&text)[strspn(kist_str_get(&text), " \n")];
+}
+
+int kist_cgroup_open_of(struct kist_cgroup_root *root, pid_t pid, struct kist_error *err)
+{
+	KIST_STR struct kist_str text = { 0 };
+	struct kist_cgroup_root *own = NULL;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	int r = kist_read_file(AT_FDCWD, path, 64u << 10, &text);
+	const char *line = r < 0                                          ? NULL
+	                   : kist_has_prefix(kist_str_get(&text), "0::/") ? text.data
+	                                                                  : strstr(kist_str_get(&text), "\n0::/");
+	if (!line)
+		return kist_fail(err, KIST_ERR_STATE, ESRCH, "the cgroup of process %d is not known", (int)pid);
+	line = strchr(line, '/');
+	KIST_FREE char *group = kist_strndup(line, strcspn(line, "\n"));
+	r = root ? 0 : kist_cgroup_root_open(&own, err);
+	if (r == 0)
+		r = kist_cgroup_open(root ? root : own, group, err);
+	kist_cgroup_root_close(own);
 	return r;
 }
 

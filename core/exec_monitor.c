@@ -6,6 +6,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/proc.h"
+#include "cgroup/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -280,8 +281,14 @@ void monitor_exec(struct monitor *m, struct client *client, const char *text, si
 		r = kist_fail(&err, KIST_ERR_INVALID, 0, "exec request without a session's id");
 	if (r == 0 && m->phase != MONITOR_RUNNING)
 		r = kist_fail(&err, KIST_ERR_STATE, EBUSY, "the container is not running");
+	/* A service manager runs in the container: the new process goes where the first one is. */
+	KIST_CLOSE int below = -1;
+	if (r == 0 && m->launch.cgroup >= 0 && kist_cgroup_gives(m->launch.cgroup)) {
+		below = kist_cgroup_open_of(NULL, m->launch.child.pid, &err);
+		r = below < 0 ? below : 0;
+	}
 	if (r == 0)
-		r = monitor_exec_start(m, &request, m->launch.cgroup, fds, n_fds, &child, &err);
+		r = monitor_exec_start(m, &request, below >= 0 ? below : m->launch.cgroup, fds, n_fds, &child, &err);
 	struct exec_session *session = kist_alloc(sizeof(*session));
 	session->pid = child.pid;
 	session->console = -1;

@@ -139,30 +139,8 @@ static int plan_process(const struct kist_oci_exec *exec, const struct kist_spec
 /* --- where it starts ------------------------------------------------------------------------------------------------
  */
 
-/* A group that gave controllers to its children can hold no process itself (a service manager runs in the container):
- * then the new process goes where the first one is. */
-static int group_of_init(const struct kist_oci_container *c, struct kist_error *err)
-{
-	KIST_STR struct kist_str text = { 0 };
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", c->state.pid);
-	int r = kist_read_file(AT_FDCWD, path, 64u << 10, &text);
-	const char *line = r < 0                                          ? NULL
-	                   : kist_has_prefix(kist_str_get(&text), "0::/") ? text.data
-	                                                                  : strstr(kist_str_get(&text), "\n0::/");
-	if (!line)
-		return kist_fail(err, KIST_ERR_STATE, ESRCH,
-		                 "the cgroup of the container's first process is not known");
-	line = strchr(line, '/');
-	KIST_FREE char *group = kist_strndup(line, strcspn(line, "\n"));
-	return kist_cgroup_open(c->oci->cgroups, group, err);
-}
-
 static int open_group(const struct kist_oci_container *c, const char *below, struct kist_error *err)
 {
-	KIST_STR struct kist_str text = { 0 };
-
 	if (!c->state.cgroup && !below)
 		return -1;
 	KIST_CLOSE int group = oci_cgroup_open(c, err);
@@ -175,9 +153,9 @@ static int open_group(const struct kist_oci_container *c, const char *below, str
 		KIST_FREE char *path = kist_asprintf("%s/%s", c->state.cgroup, below);
 		return kist_cgroup_open(c->oci->cgroups, path, err);
 	}
-	if (kist_read_file(group, "cgroup.subtree_control", 4096, &text) == 0 &&
-	    kist_str_get(&text)[strspn(kist_str_get(&text), " \n")])
-		return group_of_init(c, err);
+	/* A service manager runs in the container: the new process goes where the first one is. */
+	if (kist_cgroup_gives(group))
+		return kist_cgroup_open_of(c->oci->cgroups, c->state.pid, err);
 	return kist_steal_fd(&group);
 }
 

@@ -336,6 +336,24 @@ static void update_keeps_what_it_is_not_given(void **state)
 	close(fd);
 }
 
+static void groups_that_gave_their_controllers_away(void **state)
+{
+	struct fake *fake = *state;
+	struct kist_error err = { 0 };
+
+	make_group(fake, "a", NULL);
+	int fd = kist_cgroup_open(fake->root, "/a", &err);
+	assert_true(fd >= 0);
+	assert_false(kist_cgroup_gives(fd));
+	put(fake, "a/cgroup.subtree_control", "\n");
+	assert_false(kist_cgroup_gives(fd));
+	put(fake, "a/cgroup.subtree_control", "memory pids\n");
+	assert_true(kist_cgroup_gives(fd));
+	close(fd);
+	assert_int_equal(kist_cgroup_open_of(fake->root, 0x3fffffff, &err), -ESRCH);
+	assert_string_equal(err.text, "the cgroup of process 1073741823 is not known");
+}
+
 static void opening_a_missing_group_says_so(void **state)
 {
 	struct fake *fake = *state;
@@ -499,6 +517,7 @@ int main(void)
 		TEST(a_populated_group_is_taken),
 		TEST(bad_paths_are_refused),
 		TEST(update_keeps_what_it_is_not_given),
+		TEST(groups_that_gave_their_controllers_away),
 		TEST(opening_a_missing_group_says_so),
 		TEST(statistics),
 		TEST(statistics_without_controllers),

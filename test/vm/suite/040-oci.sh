@@ -1,6 +1,6 @@
 # modules: overlay
 # shellcheck shell=sh disable=SC2016
-# The OCI runtime where cgroup v2 has all controllers.
+# The OCI runtime, and the engine, where cgroup v2 has all controllers.
 
 bundle=/run/bundle
 mkdir -p "$bundle/rootfs"
@@ -27,6 +27,12 @@ plan '"cat", "/sys/fs/cgroup/cgroup.controllers"'
 check 'every controller is there without a limit' 0 "$controllers" in_bundle run c
 check 'in containers of the engine too' 0 "$controllers" kist run --rm busybox cat /sys/fs/cgroup/cgroup.controllers
 check 'and what it measures' 0 - sh -c 'kist run -d --name s busybox sleep 100 >/dev/null && kist stats --no-stream --format "{{.MemUsage}}" s | grep -q "^[0-9.]*kB / "; r=$?; kist rm -f -t 0 s >/dev/null; exit $r'
+# A service manager in a container of the engine: it keeps processes in groups of its own, and gives controllers to them.
+kist run -d --name m --privileged busybox sh -c 'mkdir /sys/fs/cgroup/own && echo 1 >/sys/fs/cgroup/own/cgroup.procs &&
+	echo +memory >/sys/fs/cgroup/cgroup.subtree_control; echo given; sleep 100' >/dev/null
+until_true 100 sh -c 'kist logs m | grep -q given'
+check 'exec goes where its first process is' 0 '0::/own' kist exec m cat /proc/self/cgroup
+check 'and ends with it' 0 m kist rm -f -t 0 m
 
 # update: what it is not given stays, in one file too.
 plan '"sleep", "100"' 's|^    "linux": {|&"cgroupsPath": "/t/u",|' \
@@ -52,7 +58,7 @@ check 'update: from a file' 0 '30000 60000' sh -c 'echo "{\"cpu\": {\"quota\": 3
 check 'update: unified' 0 10 cat $group/pids.max
 check_has 'update: a file that is not there' 1 'No such file or directory' sh -c 'echo "{\"unified\": {\"memory.nonsense\": \"10\"}}" | kist oci update -r - u'
 
-# A service manager in the container: it keeps processes in groups of its own, and gives controllers to them.
+# A service manager in the container.
 mkdir $group/own
 for pid in $(cat $group/cgroup.procs); do echo "$pid" >$group/own/cgroup.procs; done
 check 'exec joins the group' 0 '0::/' kist oci exec u cat /proc/self/cgroup
