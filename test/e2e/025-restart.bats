@@ -145,7 +145,7 @@ monitor_of()
 		pid=$!
 		in_state c stopping
 		kill -9 "$pid"
-		in_state c exited 8
+		in_state c exited 20
 		equal 137 "$(inspect c State.ExitCode)"
 		kist start c >/dev/null
 	done
@@ -237,7 +237,7 @@ monitor_of()
 		until_true 60 restarts_at_least m "$1"
 		in_state m running
 		# Its memory is trimmed once the start is done.
-		until_true 5 sh -c "! grep -q '^State:.*R' /proc/$monitor/status"
+		until_true 10 sh -c "! grep -q '^State:.*R' /proc/$monitor/status"
 		echo "$(find "/proc/$monitor/fd" -mindepth 1 | wc -l) $(awk '/^RssAnon:/ { print $2 }' "/proc/$monitor/status")"
 	}
 	first=$(measure 3)

@@ -26,7 +26,7 @@ reboot()
 		kill -9 "$file" 2>/dev/null || true
 	done
 	gone() { [ -z "$(find "$CGROUP/kist" -name cgroup.procs -exec cat {} + 2>/dev/null)" ]; }
-	until_true 5 gone
+	until_true 10 gone
 	find "$CGROUP/kist" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
 	[ "${1:-}" = kept ] || rm -rf "$RUNROOT"
 	umount /proc/sys/kernel/random/boot_id 2>/dev/null || true

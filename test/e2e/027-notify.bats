@@ -11,7 +11,7 @@ setup()
 	SOCKET=$STORE/n.sock
 	"$NOTIFY" listen "$SOCKET" >"$STORE/heard" 3>&- &
 	LISTENER=$!
-	until_true 5 test -S "$SOCKET"
+	until_true 10 test -S "$SOCKET"
 }
 
 teardown()
@@ -49,7 +49,7 @@ monitor_of()
 	# It speaks for itself, which NotifyAccess=main wants from then on.
 	equal "$monitor" "$(cut -d' ' -f1 "$STORE/heard")"
 	equal conmon "$(kist inspect --format '{{.Config.sdNotifyMode}}' c)"
-	until_true 5 log_has c 'No such file'
+	until_true 10 log_has c 'No such file'
 	lacks "$(kist logs c 2>&1)" NOTIFY
 	kist rm -f -t 0 c >/dev/null
 	: >"$STORE/heard"
@@ -75,7 +75,7 @@ monitor_of()
 	local monitor
 	monitor=$(monitor_of c)
 	hears "MAINPID=$monitor|"
-	until_true 5 log_has c /run/notify/notify.sock
+	until_true 10 log_has c /run/notify/notify.sock
 	kist exec c touch /dev/shm/go
 	hears "MAINPID=$monitor| READY=1|STATUS=well|"
 	equal "$monitor $monitor" "$(cut -d' ' -f1 "$STORE/heard" | xargs)"
@@ -90,7 +90,7 @@ monitor_of()
 	kist exec c /notify send /run/notify/notify.sock "STATUS=$(head -c 5000 /dev/zero | tr '\0' x)"
 	: >"$STORE/heard"
 	kist exec -d c /notify send /run/notify/notify.sock 'WATCHDOG=1' 100000
-	until_true 5 test -s "$STORE/heard"
+	until_true 10 test -s "$STORE/heard"
 	for _ in 1 2 3; do
 		equal hello "$(kist exec c echo hello)"
 	done
@@ -103,7 +103,7 @@ monitor_of()
 	kist init last >/dev/null
 	: >"$STORE/heard"
 	NOTIFY_SOCKET=$SOCKET kist start -a last
-	until_true 5 grep -q READY=1 "$STORE/heard" || fail "heard '$(heard)'"
+	until_true 10 grep -q READY=1 "$STORE/heard" || fail "heard '$(heard)'"
 	# Without a listener there is neither a socket nor a variable.
 	run kist run --rm busybox sh -c 'env | grep NOTIFY; ls /run/notify 2>&1'
 	matches '^ls: .*No such' "$output"
@@ -112,7 +112,7 @@ monitor_of()
 @test "notify: healthy tells after the first check that passed; an abstract socket; a check is needed" {
 	"$NOTIFY" listen "@kist-$BATS_TEST_NUMBER-$$" >"$STORE/abstract" 3>&- &
 	local other=$!
-	until_true 5 grep -q "@kist-$BATS_TEST_NUMBER-$$" /proc/net/unix
+	until_true 10 grep -q "@kist-$BATS_TEST_NUMBER-$$" /proc/net/unix
 	NOTIFY_SOCKET=@kist-$BATS_TEST_NUMBER-$$ kist run -d --name c --sdnotify healthy --health-cmd 'test -f /well' --health-interval 100ms \
 		--health-retries 1 busybox sleep 1000 >/dev/null
 	kist wait --condition unhealthy c

@@ -78,7 +78,7 @@ call()
 	init | start | pause | unpause | mount | unmount) kist "$1" "$2" ;;
 	stop | restart) kist "$1" -t 1 "$2" ;;
 	kill) kist kill "$2" ;;
-	attach) E2E_TIMEOUT=0.3 kist attach --no-stdin --sig-proxy=false "$2" ;;
+	attach) E2E_TIMEOUT=2 kist attach --no-stdin --sig-proxy=false "$2" ;;
 	reload) kist network reload "$2" ;;
 	exec) kist exec "$2" true ;;
 	cleanup) kist container cleanup "$2" ;;

@@ -134,7 +134,7 @@ load helpers
 	run -0 kist exec c true
 	run -0 kist stop -t 2 c
 	clean_after() { [ -z "$(pgrep -f 'sleep 1000')" ]; }
-	until_true 5 clean_after
+	until_true 10 clean_after
 }
 
 @test "exec -it: keys that detach let the process go on, a lost terminal does not" {
@@ -149,10 +149,10 @@ load helpers
 	$(kist_command) exec -it c sh -c 'exec sleep 1234' </dev/null >/dev/null 2>&1 3>&- &
 	local client=$!
 	sleeps() { kist exec c ps | grep -q 'sleep 1234'; }
-	until_true 5 sleeps
+	until_true 10 sleeps
 	kill -9 $client
 	gone() { ! sleeps; }
-	until_true 5 gone
+	until_true 10 gone
 	run -0 kist rm -f -t 0 c
 }
 

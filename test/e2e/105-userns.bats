@@ -55,7 +55,6 @@ map()
 	printf 'containers:400000:200\n' >"$STORE/subgid"
 	mount --bind "$STORE/subuid" /etc/subuid
 	mount --bind "$STORE/subgid" /etc/subgid
-	run map --userns auto:size=90
 	kist create --name a --userns auto:size=90 busybox true >/dev/null
 	run -0 kist inspect --format '{{.HostConfig.IDMappings.UidMap}} {{.HostConfig.IDMappings.GidMap}}' a
 	local first=$output

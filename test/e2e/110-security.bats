@@ -143,6 +143,7 @@ build_probe()
 	local before
 	before=$(sha256sum <"$KIST")
 	run kist run --rm --init busybox sh -c 'for p in 1 self; do echo x >/proc/$p/exe; done; dd if=/dev/zero of=/proc/1/exe bs=1 count=1 conv=notrunc'
+	[ "$status" -ne 0 ]
 	sleeper --name c --init --cap-add SYS_PTRACE --cap-add DAC_OVERRIDE >/dev/null
 	run kist exec c sh -c 'echo x >/proc/1/exe'
 	[ "$status" -ne 0 ]

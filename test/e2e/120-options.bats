@@ -151,7 +151,6 @@ load helpers
 }
 
 @test "--log-level: debug says more, unknown is an error" {
-	run kist --log-level nosuch ps
 	kist_only
 	run -125 "$KIST" --log-level nosuch ps
 	run --separate-stderr "$KIST" --root "$ROOT" --runroot "$RUNROOT" --log-level debug run --rm busybox true

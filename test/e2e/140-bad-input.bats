@@ -125,7 +125,7 @@ refused_tar()
 	kist_only
 	engine_error kist images --format '{{.Nope}}'
 	engine_error kist inspect --format "$(printf '{{if true}}%.0s' $(seq 5000))" c
-	engine_error kist inspect --format "$(printf '(%.0s' $(seq 20000))" c || true
+	engine_error kist inspect --format "{{$(printf '(%.0s' $(seq 20000))" c
 }
 
 @test "arguments: too many, too few" {

@@ -11,18 +11,18 @@ setup()
 # ask PORT TEXT: sends it to the loopback port and prints the answer.
 ask()
 {
-	timeout 5 bash -c 'exec 9<>/dev/tcp/127.0.0.1/$0 && printf "$1" >&9 && cat <&9' "$1" "$2" 2>/dev/null
+	timeout 20 bash -c 'exec 9<>/dev/tcp/127.0.0.1/$0 && printf "$1" >&9 && cat <&9' "$1" "$2" 2>/dev/null
 }
 
 @test "nginx on the host's network answers, and stops by its own signal" {
-	kist run -d --name web --network host --stop-signal QUIT debian \
+	kist run -d --name web --network host --stop-signal QUIT --stop-timeout 100 debian \
 		sh -c 'sed -i "/\[::\]/d;s/listen 80/listen 127.0.0.1:17480/" /etc/nginx/sites-enabled/default; exec nginx -g "daemon off;"' >/dev/null
 	answers() { ask 17480 'GET / HTTP/1.0\r\n\r\n' | grep -q 'nginx'; }
-	until_true 15 answers || { kist logs web; fail 'no answer'; }
+	until_true 40 answers || { kist logs web; fail 'no answer'; }
 	contains "$(ask 17480 'HEAD / HTTP/1.0\r\n\r\n')" '200 OK'
 	local start=$SECONDS
 	run -0 kist stop web
-	[ $((SECONDS - start)) -lt 9 ]
+	[ $((SECONDS - start)) -lt 90 ]
 	equal 0 "$(kist inspect --format '{{.State.ExitCode}}' web)"
 	run ! ask 17480 'GET / HTTP/1.0\r\n\r\n'
 }
@@ -30,17 +30,17 @@ ask()
 @test "redis keeps what it was given, across a restart" {
 	mkdir -p "$STORE/redis"
 	chmod 777 "$STORE/redis"
-	kist run -d --name db --network host -u redis -v "$STORE/redis:/var/lib/redis" -w /var/lib/redis debian \
+	kist run -d --name db --network host --stop-timeout 100 -u redis -v "$STORE/redis:/var/lib/redis" -w /var/lib/redis debian \
 		redis-server --port 17479 --bind 127.0.0.1 --dir /var/lib/redis --appendonly yes >/dev/null
 	pong() { ask 17479 'PING\r\nQUIT\r\n' | grep -q PONG; }
-	until_true 15 pong || { kist logs db; fail 'no answer'; }
+	until_true 40 pong || { kist logs db; fail 'no answer'; }
 	contains "$(ask 17479 'SET key value\r\nQUIT\r\n')" OK
 	run -0 kist exec db redis-cli -p 17479 get key
 	equal value "$output"
 	local start=$SECONDS
 	run -0 kist restart db
-	[ $((SECONDS - start)) -lt 9 ]
-	until_true 15 pong
+	[ $((SECONDS - start)) -lt 90 ]
+	until_true 40 pong
 	contains "$(ask 17479 'GET key\r\nQUIT\r\n')" value
 	run -0 kist stop db
 	equal 0 "$(kist inspect --format '{{.State.ExitCode}}' db)"
@@ -62,7 +62,7 @@ ask()
 	done
 	for i in 1 2 3; do
 		pong() { ask 1748$i 'PING\r\nQUIT\r\n' | grep -q PONG; }
-		until_true 15 pong
+		until_true 40 pong
 	done
 	equal 3 "$(kist ps -q | wc -l)"
 	run -0 kist stop -a

@@ -276,7 +276,7 @@ data_image()
 		for n in "${pids[@]}"; do wait "$n"; done
 		for n in 1 2 3 4; do
 			all_there() { [ "$(kist exec "c$n" sh -c 'echo /a/* /b/*')" = '/a/1 /a/2 /a/3 /a/4 /b/1 /b/2 /b/3 /b/4' ]; }
-			until_true 5 all_there || fail "round $round, c$n has $(kist exec "c$n" sh -c 'echo /a/* /b/*')"
+			until_true 10 all_there || fail "round $round, c$n has $(kist exec "c$n" sh -c 'echo /a/* /b/*')"
 		done
 		kist rm -f -a -t 0
 	done
@@ -354,7 +354,7 @@ data_image()
 	kist volume create two
 	run -0 kist volume prune --force --filter label!=keep=1
 	equal two "$output"
-	run kist volume prune <<<n
+	run -0 kist volume prune <<<n
 	equal 'one used' "$(kist volume ls -q | sort | paste -sd ' ')"
 	kist volume prune <<<y
 	equal used "$(kist volume ls -q)"

@@ -310,7 +310,7 @@ two_layers()
 	contains "$(elsewhere run --rm --network none upper:v1)" two
 	# The next writer sweeps what the killed ones left.
 	kist commit top last >/dev/null
-	until_true 5 test -z "$(find "$ROOT/images" "$ROOT/overlay" -maxdepth 1 -name '.tmp-*')"
+	until_true 10 test -z "$(find "$ROOT/images" "$ROOT/overlay" -maxdepth 1 -name '.tmp-*')"
 }
 
 @test "system reset: nothing is left, on the host either" {

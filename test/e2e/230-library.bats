@@ -91,7 +91,7 @@ no_sessions()
 	equal 2 "$(wc -l <"$STORE/sessions")" 'records: one that ended, one that runs'
 	kist stop -t 0 c >/dev/null
 	no_sleep() { ! pgrep -f 'sleep 1000' >/dev/null; }
-	until_true 5 no_sleep || fail 'a session outlives its container'
+	until_true 10 no_sleep || fail 'a session outlives its container'
 	equal '[]' "$(kist inspect --format '{{.ExecIDs}}' c)"
 	no_sessions
 	# The monitor killed: neither process nor record is left.
@@ -100,7 +100,7 @@ no_sessions()
 	kill -9 "$(awk '/^PPid:/ { print $2 }' "/proc/$(pid_of c)/status")"
 	in_state c exited
 	no_other() { ! pgrep -f 'sleep 1001' >/dev/null; }
-	until_true 5 no_other || fail 'a session outlives the monitor'
+	until_true 10 no_other || fail 'a session outlives the monitor'
 	no_sessions
 }
 

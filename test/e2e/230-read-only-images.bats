@@ -59,7 +59,7 @@ no_devices()
 		kill -9 "$(kist inspect --format '{{.State.ConmonPid}}' one)" "$(pid_of one)" "$(pid_of two)"
 		in_state two exited
 		kist rm -f -t 0 one two
-		until_true 5 no_devices || fail 'a loop device is left'
+		until_true 10 no_devices || fail 'a loop device is left'
 		engine_error kist save -o "$STORE/docker.tar" "small-$type"
 		contains "$stderr" "a docker-archive cannot hold layer"
 		kist save --format oci-archive -o "$STORE/oci.tar" "more-$type"
@@ -68,7 +68,7 @@ no_devices()
 		[ ! -e "$ROOT/overlay/$(sha256sum <"$file" | cut -c -64)" ] || fail 'the layer is left'
 		kist load -i "$STORE/oci.tar"
 		equal one "$(kist run --rm "more-$type" cat /file)" 'loaded'
-		until_true 5 no_devices || fail 'a loop device is left'
+		until_true 10 no_devices || fail 'a loop device is left'
 		printf x | dd of="$ROOT/overlay/$(sha256sum <"$file" | cut -c -64)/image" bs=1 seek=64 conv=notrunc 2>/dev/null
 		run kist system check
 		contains "$output" 'its digest is not its name'
@@ -92,7 +92,7 @@ no_devices()
 		equal hi "$(cat "$path/x")" 'mounted on the host'
 		kist unmount c
 		kist rm c
-		until_true 5 no_devices || fail 'a loop device is left'
+		until_true 10 no_devices || fail 'a loop device is left'
 	done
 	echo text >"$STORE/text"
 	engine_error kist run --rm --rootfs "$STORE/text" true
@@ -105,7 +105,7 @@ no_devices()
 	contains "$stderr" 'mount squashfs'
 	engine_error kist import "$STORE/bad" bad
 	equal '' "$(find "$ROOT/overlay" -maxdepth 1 -name '.tmp-*')" 'half-made layers'
-	until_true 5 no_devices || fail 'a loop device is left'
+	until_true 10 no_devices || fail 'a loop device is left'
 }
 
 @test 'image mount: counted, read-only, in the way of rmi; image unmount' {

@@ -98,9 +98,9 @@ refused()
 	equal '' "$(cat "$STORE/out")" 'output before start'
 	oci start life
 	equal running "$(status_of life)"
-	until_true 5 grep -q started "$STORE/out"
+	until_true 10 grep -q started "$STORE/out"
 	oci kill life
-	until_true 5 status_is life stopped
+	until_true 10 status_is life stopped
 	equal 0 "$(oci state life | jq -r .pid)"
 	oci delete life
 	refused 'container "life" does not exist' oci state life
@@ -141,11 +141,11 @@ refused()
 	done
 	for job in "${jobs[@]}"; do wait "$job" && ok=$((ok + 1)) || true; done
 	equal 1 "$ok" 'starts that succeeded'
-	until_true 5 test -s "$B/rootfs/data/count"
+	until_true 10 test -s "$B/rootfs/data/count"
 	equal 1 "$(wc -l <"$B/rootfs/data/count")"
 	refused 'already' oci start only
 	oci kill only KILL
-	until_true 5 status_is only stopped
+	until_true 10 status_is only stopped
 	refused 'has stopped' oci start only
 	refused 'container not running' oci kill only
 }
@@ -157,7 +157,7 @@ refused()
 	equal '' "$(cat "$STORE/out")"
 	equal created "$(status_of gate)"
 	oci start gate
-	until_true 5 grep -q started "$STORE/out"
+	until_true 10 grep -q started "$STORE/out"
 }
 
 @test "delete of a created container kills it" {
@@ -298,7 +298,7 @@ refused()
 	created frozen
 	program 'echo second'
 	oci start frozen
-	until_true 5 grep -q first "$STORE/out"
+	until_true 10 grep -q first "$STORE/out"
 	lacks "$(cat "$STORE/out")" second
 }
 
@@ -321,7 +321,7 @@ refused()
 		startContainer: [{path: \"/bin/sh\", args: [\"sh\", \"-c\", \"read -r s; echo startContainer >>/hooks\"]}]}"
 	created h
 	oci start h
-	until_true 5 status_is h stopped
+	until_true 10 status_is h stopped
 	oci delete h
 	equal "$(printf '%s\n' "prestart creating h $B ENV=prestart host" "createRuntime creating h $B ENV=createRuntime host" \
 		"createContainer creating h $B ENV=createContainer container" "poststart running h $B ENV=poststart host" \
@@ -440,7 +440,7 @@ refused()
 	equal file "$output"
 	contains "$(oci ps e)" sleep
 	oci exec e sh -c 'kill -TERM 1'
-	until_true 5 status_is e stopped
+	until_true 10 status_is e stopped
 	refused 'container not running' oci exec e true
 }
 
@@ -462,7 +462,7 @@ refused()
 		except OSError: pass
 	EOF
 	timeout 20 python3 "$STORE/receive" "$STORE/tty" >"$STORE/screen" 3>&- &
-	until_true 5 test -S "$STORE/tty"
+	until_true 10 test -S "$STORE/tty"
 	oci create --bundle "$B" --console-socket "$STORE/tty" t
 	oci start t
 	wait $!
@@ -472,7 +472,7 @@ refused()
 	refused 'no terminal is asked for' oci exec --console-socket "$STORE/tty" t true
 	rm "$STORE/tty"
 	timeout 20 python3 "$STORE/receive" "$STORE/tty" >"$STORE/screen" 3>&- &
-	until_true 5 test -S "$STORE/tty"
+	until_true 10 test -S "$STORE/tty"
 	oci exec --tty --detach --console-socket "$STORE/tty" t tty
 	wait $!
 	contains "$(cat "$STORE/screen")" /dev/pts/
@@ -507,7 +507,7 @@ refused()
 	equal running "$(status_of p)"
 	oci pause p
 	oci kill p KILL
-	until_true 5 status_is p stopped
+	until_true 10 status_is p stopped
 }
 
 @test "rootfsPropagation: slave takes what the host mounts later, private does not" {
@@ -535,11 +535,11 @@ refused()
 	oci exec --detach a sleep 77 </dev/null >/dev/null 2>&1 3>&-
 	[ "$(oci ps --format json a | jq length)" -ge 2 ]
 	oci kill --all a KILL
-	until_true 5 status_is a stopped
+	until_true 10 status_is a stopped
 	oci kill --all a 0
 	refused 'container not running' oci kill a 0
 	none_left() { [ "$(oci ps --format json a)" = '[]' ]; }
-	until_true 5 none_left
+	until_true 10 none_left
 }
 
 @test "cgroupsPath: absolute, relative and none; the group goes with the container" {
@@ -580,8 +580,8 @@ refused()
 	equal stats "$(oci events --stats l | jq -r .type)"
 	[ "$(oci events --stats l | jq .data.cpu.usage.total)" -ge 0 ]
 	[ "$(oci events --stats l | jq .data.pids.current)" -ge 1 ]
-	timeout 5 "${OCI%% *}" --root "$ROOT" events --interval 100ms l >"$STORE/events" 3>&- &
-	until_true 5 test -s "$STORE/events"
+	timeout 60 "${OCI%% *}" --root "$ROOT" events --interval 100ms l >"$STORE/events" 3>&- &
+	until_true 10 test -s "$STORE/events"
 	oci kill l KILL
 	wait $!
 	oci delete l
@@ -663,7 +663,7 @@ refused()
 	done
 	refused 'does not exist' oci mounts add nobody "$STORE/list"
 	oci kill m KILL
-	until_true 5 status_is m stopped
+	until_true 10 status_is m stopped
 	refused 'not running' oci mounts add m "$STORE/list"
 	oci delete m
 }
@@ -686,12 +686,12 @@ refused()
 	waiting right
 	waiting other
 	oci kill --regex '^(left|right)$'
-	until_true 5 status_is left stopped
-	until_true 5 status_is right stopped
+	until_true 10 status_is left stopped
+	until_true 10 status_is right stopped
 	equal running "$(status_of other)"
 	# One that cannot be killed is an error, and the others have their turn.
 	refused 'container not running' oci kill --regex . KILL
-	until_true 5 status_is other stopped
+	until_true 10 status_is other stopped
 	refused 'not a regular expression' oci kill --regex '(' KILL
 	oci delete --regex .
 	equal '' "$(oci list -q)"

@@ -64,8 +64,8 @@ reaches()
 	kist network create front
 	server a --network front:alias=web
 	server b --network front
-	until_true 5 reaches b "http://$(address_of a)/" 'hello from a'
-	until_true 5 reaches b http://a/ 'hello from a'
+	until_true 10 reaches b "http://$(address_of a)/" 'hello from a'
+	until_true 10 reaches b http://a/ 'hello from a'
 	reaches a http://b/ 'hello from b'
 	reaches b http://web/ 'hello from a'
 	kist rm -f -t 0 a
@@ -74,7 +74,7 @@ reaches()
 
 @test 'published ports: 127.0.0.1, the own address, refused when taken, gone afterwards' {
 	server a --network kist -p 8080:80
-	until_true 5 gets http://127.0.0.1:8080/ 'hello from a'
+	until_true 10 gets http://127.0.0.1:8080/ 'hello from a'
 	gets http://10.88.0.1:8080/ 'hello from a'
 	equal 0.0.0.0:8080 "$(kist port a 80)"
 	contains "$(kist ps)" '0.0.0.0:8080->80/tcp'
@@ -86,7 +86,7 @@ reaches()
 
 @test 'a foreign flush, then network reload' {
 	server a --network kist -p 8080:80
-	until_true 5 gets http://127.0.0.1:8080/ 'hello from a'
+	until_true 10 gets http://127.0.0.1:8080/ 'hello from a'
 	nft flush ruleset
 	run ! get http://127.0.0.1:8080/
 	kist network reload --all
@@ -99,7 +99,7 @@ reaches()
 	server b --network front
 	run ! in_container b "http://10.88.0.99/"
 	kist network connect front a
-	until_true 5 reaches b http://a/ 'hello from a'
+	until_true 10 reaches b http://a/ 'hello from a'
 	contains "$(kist exec a ip addr)" eth1
 	# What went over both links is counted.
 	matches '^[0-9.]+kB / [0-9.]+kB$' "$(kist stats --no-stream --format '{{.NetIO}}' a)"
@@ -125,7 +125,7 @@ reaches()
 @test 'IPv6 addresses' {
 	kist network create --ipv6 six
 	server a --network six
-	until_true 5 gets "http://[$(address_of a GlobalIPv6Address)]/" 'hello from a'
+	until_true 10 gets "http://[$(address_of a GlobalIPv6Address)]/" 'hello from a'
 }
 
 @test '20 at once have 20 addresses' {

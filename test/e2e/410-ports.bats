@@ -10,7 +10,7 @@ setup()
 	ip link add lan0 type veth peer name lan1
 	unshare --net sleep 1000 3>&- &
 	CLIENT=$!
-	until_true 5 eval "[ \"\$(readlink /proc/$CLIENT/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]"
+	until_true 10 eval "[ \"\$(readlink /proc/$CLIENT/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]"
 	ip link set lan1 netns "$CLIENT"
 	ip addr add 192.0.2.1/24 dev lan0
 	ip addr add 2001:db8::1/64 dev lan0 nodad
@@ -193,7 +193,7 @@ print(s.recv(2048).decode())
 	equal 0 "$(nft list map inet kist ports4_any | grep -c 'tcp [.] ')"
 	busybox httpd -f -p 8000 -h "$STORE" 3>&- &
 	local other=$!
-	until_true 5 sh -c 'wget -T 2 -t 1 -qO- http://127.0.0.1:8000/ >/dev/null 2>&1; [ $? -ne 4 ]'
+	until_true 10 sh -c 'wget -T 2 -t 1 -qO- http://127.0.0.1:8000/ >/dev/null 2>&1; [ $? -ne 4 ]'
 	run -125 kist run --rm -p 8000:80 busybox true
 	contains "$output" "in use by busybox (pid $other)"
 	kill "$other"
@@ -201,7 +201,7 @@ print(s.recv(2048).decode())
 	# One that somebody has on ::1 alone is published elsewhere, and that is said.
 	busybox httpd -f -p '[::1]:8000' -h "$STORE" 3>&- &
 	other=$!
-	until_true 5 sh -c 'wget -T 2 -t 1 -qO- "http://[::1]:8000/" >/dev/null 2>&1; [ $? -ne 4 ]'
+	until_true 10 sh -c 'wget -T 2 -t 1 -qO- "http://[::1]:8000/" >/dev/null 2>&1; [ $? -ne 4 ]'
 	run -0 kist run -d --name four -p 8000:80 busybox sleep 1000
 	contains "$output" 'port 8000/tcp of container four is not published on [::1]: '
 	contains "$output" "in use by busybox (pid $other)"

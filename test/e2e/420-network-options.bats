@@ -12,7 +12,7 @@ setup()
 	echo 'hello from outside' >"$STORE/www/index.html"
 	unshare --net busybox httpd -f -p 80 -h "$STORE/www" 3>&- &
 	OUTSIDE=$!
-	until_true 5 eval "[ \"\$(readlink /proc/$OUTSIDE/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]"
+	until_true 10 eval "[ \"\$(readlink /proc/$OUTSIDE/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]"
 	ip link set lan1 netns "$OUTSIDE"
 	ip addr add 192.0.2.1/24 dev lan0
 	ip link set lan0 up
@@ -152,7 +152,7 @@ has_links()
 	until_true 10 reaches a "$b" b
 	reaches b "$a" a
 	reaches a 192.0.2.2 outside
-	until_true 5 outside_reaches "$a" a
+	until_true 10 outside_reaches "$a" a
 	contains "$(kist exec b ip link show eth0)" 02:00:00:00:00:0b
 	contains "$(kist exec a ip route)" 'default via 192.0.2.2'
 	kist rm -f -t 0 a b
@@ -160,7 +160,7 @@ has_links()
 	kist network create -d macvlan --subnet 192.0.2.0/24 --opt parent=lan0 --opt mode=private mac
 	server a --network mac
 	server b --network mac
-	until_true 5 outside_reaches "$(address_of b)" b
+	until_true 10 outside_reaches "$(address_of b)" b
 	run ! reaches a "$(address_of b)" b
 	kist rm -f -t 0 a b
 	run -125 kist run --rm --network mac -p 80:80 busybox true

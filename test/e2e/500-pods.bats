@@ -50,7 +50,7 @@ ns_of()
 	kist exec one sh -c 'echo from one >/dev/shm/file; ln -s /dev/null /dev/shm/other'
 	equal 'from one' "$(kist exec two cat /dev/shm/file)"
 	kist exec one httpd -p 4444 -h /etc
-	until_true 5 kist exec two wget -q -O /dev/null http://one:4444/hostname
+	until_true 10 kist exec two wget -q -O /dev/null http://one:4444/hostname
 
 	equal "/kist/$id" "$(pod_of box CgroupPath)"
 	[ -d "$CGROUP/kist/$id/$(kist inspect --format '{{.Id}}' one)" ]
@@ -103,7 +103,7 @@ ns_of()
 	equal "$output" "$(cat "$STORE/id")"
 	kist run -d --pod-id-file "$STORE/id" --name httpd busybox httpd -f -p 80 -h /www >/dev/null
 	sleeper --pod web --name db -v "$STORE:/www" >/dev/null
-	until_true 5 sh -c '[ "$(busybox wget -q -O - http://127.0.0.1:18080/)" = page ]'
+	until_true 10 sh -c '[ "$(busybox wget -q -O - http://127.0.0.1:18080/)" = page ]'
 	equal front "$(kist exec httpd hostname)"
 	contains "$(kist exec db cat /etc/hosts)" '10.0.0.1'
 	equal "$(kist inspect --format '{{.State.ConmonPid}}' holder)" "$(cat "$STORE/monitor")"
@@ -119,14 +119,14 @@ ns_of()
 	equal kist-pause "$(kist exec db cat /proc/1/comm)"
 	kist exec db sh -c '(sleep 0.01 &) ; sleep 0.1'
 	no_zombies() { ! kist exec db ps -o stat | grep -q Z; }
-	until_true 5 no_zombies
+	until_true 10 no_zombies
 	equal file "$(kist pod inspect --format '{{index .Labels "from"}}' web)"
 	equal '["ipc","net","uts","pid"]' "$(kist pod inspect web | jq -c '.[0].SharedNamespaces')"
 	equal 18080 "$(kist pod inspect web | jq -r '.[0].InfraConfig.PortBindings["80/tcp"][0].HostPort')"
 	equal "$(kist pod inspect --format '{{.ID}}' web)" "$(kist inspect --format '{{.Pod}}' holder)"
 	run -0 kist pod restart web
 	pod_in_state web Running
-	until_true 5 sh -c '[ "$(busybox wget -q -O - http://127.0.0.1:18080/)" = page ]'
+	until_true 10 sh -c '[ "$(busybox wget -q -O - http://127.0.0.1:18080/)" = page ]'
 	run -0 kist pod top web pid,args
 	contains "$output" httpd
 	run -0 kist pod rm -f -t 0 --pod-id-file "$STORE/id"
@@ -159,7 +159,7 @@ ns_of()
 
 	# The ports given to the container are the pod's.
 	kist run -d --pod new:quick --name q -p 18081:80 busybox httpd -f -p 80 -h /etc >/dev/null
-	until_true 5 busybox wget -q -O /dev/null http://127.0.0.1:18081/hostname
+	until_true 10 busybox wget -q -O /dev/null http://127.0.0.1:18081/hostname
 	equal quick "$(kist exec q hostname)"
 	engine_error kist run --pod new:quick busybox true
 	equal 2 "$(pod_of quick NumContainers)"
@@ -182,7 +182,7 @@ ns_of()
 	kist create --pod box --init-ctr once --name second busybox sh -c 'sleep 0.1; echo second >>/dev/shm/log' >/dev/null
 	kist create --pod box --name work busybox sh -c 'cat /dev/shm/log; trap "exit 0" TERM; while :; do sleep 0.1; done' >/dev/null
 	run -0 kist pod start box
-	until_true 5 log_has work second
+	until_true 10 log_has work second
 	equal 'first second' "$(kist logs work | xargs)"
 	equal Running "$(pod_of box State)"
 	equal exited "$(state_of first)"
@@ -197,7 +197,7 @@ ns_of()
 	engine_error kist pod logs -c nobody box
 	kist pod restart box >/dev/null
 	last_is_first() { [ "$(kist logs --tail 1 work)" = first ]; }
-	until_true 5 last_is_first
+	until_true 10 last_is_first
 	kist pod rm -f box >/dev/null
 }
 
@@ -321,7 +321,7 @@ ns_of()
 	pod_in_state box Running
 
 	kill -9 "$(monitor_of c)" "$(monitor_of "$infra")" "$(pid_of c)" "$(pid_of "$infra")"
-	until_true 5 bash -c "! grep -q populated.1 $CGROUP/kist/cgroup.events"
+	until_true 10 bash -c "! grep -q populated.1 $CGROUP/kist/cgroup.events"
 	find "$CGROUP/kist" -mindepth 1 -depth -type d -exec rmdir {} +
 	rm -rf "$RUNROOT"
 	cat /proc/sys/kernel/random/uuid >"$STORE/boot_id"

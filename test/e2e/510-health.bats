@@ -64,7 +64,7 @@ becomes()
 	becomes c unhealthy
 	equal -1 "$(kist inspect --format '{{(index .State.Health.Log 0).ExitCode}}' c)"
 	none() { ! kist top c args | grep -q 4321; }
-	until_true 5 none || fail "$(kist top c)"
+	until_true 10 none || fail "$(kist top c)"
 	# Sessions and children of their own did not save any, and the check's cgroup is gone with them, or with the next check.
 	equal '' "$(grep -l '[4]321' /proc/[0-9]*/cmdline 2>/dev/null | head -n 1)"
 	# While one hangs, the monitor serves.
@@ -99,7 +99,7 @@ becomes()
 	equal 'test -f /well' "$(kist inspect --format '{{index .Config.Healthcheck.Test 1}}' c)"
 	equal 100000000 "$(kist inspect --format '{{.Config.Healthcheck.Interval}}' c)"
 	few() { [ "$(kist inspect --format '{{len .State.Health.Log}}' c)" -le 2 ]; }
-	until_true 5 few
+	until_true 10 few
 	# Not by itself any more: nothing but a request finds out.
 	kist update --health-interval disable c >/dev/null
 	kist exec c rm /well
@@ -115,7 +115,7 @@ becomes()
 	until_true 10 hangs
 	kist update --no-healthcheck -l >/dev/null
 	none() { ! hangs; }
-	until_true 5 none || fail "$(kist top c)"
+	until_true 10 none || fail "$(kist top c)"
 	equal '' "$(health_of c)"
 	engine_error kist healthcheck run c
 	kist update --health-cmd true --health-on-failure kill --health-startup-cmd false --health-startup-interval 50ms --health-startup-retries 2 c >/dev/null

@@ -298,14 +298,14 @@ snapshot_is()
 # Nothing is left of any container: entries, mounts, cgroups, interfaces, processes.
 clean()
 {
-	until_true 5 snapshot_is "$BATS_TEST_TMPDIR/before" || {
+	until_true 10 snapshot_is "$BATS_TEST_TMPDIR/before" || {
 		echo 'left behind (<: missing, >: new):'
 		diff "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
 		return 1
 	}
 	# The command has its answer before the last file is deleted.
 	no_entries() { [ -z "$(entries)" ]; }
-	is_podman || until_true 5 no_entries || equal '' "$(entries)" 'entries left'
+	is_podman || until_true 10 no_entries || equal '' "$(entries)" 'entries left'
 }
 
 new_store()

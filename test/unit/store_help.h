@@ -163,7 +163,7 @@ static size_t count_entries(int dir)
 static KIST_UNUSED void expect_nothing_left(void)
 {
 	assert_int_equal(count_entries(k->names), 0);
-	for (int i = 0; i < 500 && (count_entries(k->containers) || count_entries(k->run_containers)); i++)
+	for (int i = 0; i < 3000 && (count_entries(k->containers) || count_entries(k->run_containers)); i++)
 		usleep(10000);
 	assert_int_equal(count_entries(k->containers), 0);
 	assert_int_equal(count_entries(k->run_containers), 0);

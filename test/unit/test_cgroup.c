@@ -237,6 +237,17 @@ static void attaching_moves_a_process(void **state)
 	assert_int_equal(kist_cgroup_remove(real->root, real->top, NULL), 0);
 }
 
+static size_t processes_in(int fd)
+{
+	KIST_FREE char *text = read_text(fd, "cgroup.procs");
+	KIST_STRV char **words = kist_cgroup_words(text);
+	size_t n = 0;
+
+	while (words && words[n])
+		n++;
+	return n;
+}
+
 static bool moves(volatile uint64_t *counter)
 {
 	uint64_t before = *counter;
@@ -342,7 +353,11 @@ static void removal_wins_against_forks(void **state)
 			kist_sleep_ns(KIST_NSEC_PER_MSEC / 4);
 		}
 	}
-	kist_sleep_ns(10 * KIST_NSEC_PER_MSEC);
+	size_t living = 0;
+	int64_t deadline = kist_now_boot() + TIMEOUT;
+	for (; living < 3 && kist_now_boot() < deadline; kist_sleep_ns(KIST_NSEC_PER_MSEC))
+		living = processes_in(fd);
+	assert_true(living >= 3);
 	close(fd);
 	assert_int_equal(kist_cgroup_remove(real->root, real->top, &err), 0);
 	assert_int_equal(reap(pid), SIGKILL);

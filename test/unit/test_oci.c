@@ -278,7 +278,7 @@ static void run_gate(struct place *p, int how)
 	}
 	/* Nobody waits there any more, though the name is there. */
 	int knock = -EAGAIN;
-	for (int i = 0; i < 200 && knock != -ECONNREFUSED; i++) {
+	for (int i = 0; i < 4000 && knock != -ECONNREFUSED; i++) {
 		/* The kernel closes the two sockets of execve(2) in an order of its own. */
 		knock = kist_ns_gate_connect(dir, "gate");
 		if (knock >= 0)
