@@ -138,9 +138,9 @@ int kist_container_plan_dir(struct kist_container *c)
 	return c->config.auto_remove ? kist_container_rundir(c, NULL) : kist_container_dir(c);
 }
 
-char *kist_container_plan_path(const struct kist_container *c)
+char *kist_container_plan_path(const struct kist_container *c, const char *name)
 {
-	return c->config.auto_remove ? kist_container_runpath(c, "config.json") : kist_container_path(c, "config.json");
+	return c->config.auto_remove ? kist_container_runpath(c, name) : kist_container_path(c, name);
 }
 
 static int rundir_open(struct kist *k, const char *id)

@@ -162,7 +162,7 @@ static struct json_object *static_dir(const struct view *v)
 
 static struct json_object *plan_path(const struct view *v)
 {
-	KIST_FREE char *path = kist_container_plan_path(v->c);
+	KIST_FREE char *path = kist_container_plan_path(v->c, "config.json");
 
 	return view_text(v->plan ? path : "");
 }

@@ -127,7 +127,7 @@ int kist_container_rundir(struct kist_container *c,
                           struct kist_error *err); /* makes it; returns the fd, which c owns */
 /* Where config.json is: of what removes itself the run directory, which goes with it. c owns the fd; or -errno. */
 int kist_container_plan_dir(struct kist_container *c);
-char *kist_container_plan_path(const struct kist_container *c);
+char *kist_container_plan_path(const struct kist_container *c, const char *name); /* NULL: the directory, a bundle */
 int kist_container_dir(struct kist_container *c); /* the fd of containers/ID, which c owns, or -1 */
 char *kist_container_runpath(const struct kist_container *c, const char *name); /* runroot/containers/ID/name */
 char *kist_container_path(const struct kist_container *c, const char *name);    /* containers/ID/name */

@@ -254,7 +254,7 @@ static int launch_prepared(struct kist_container *c, const struct kist_spec *spe
 		uint64_t caps;
 		struct meanwhile both = { spec, launch };
 		bool built_in = kist_plan_seccomp_caps(&c->config, spec->process, &caps);
-		KIST_FREE char *bundle = kist_container_path(c, NULL);
+		KIST_FREE char *bundle = kist_container_plan_path(c, NULL);
 		struct kist_ns_launch plan = {
 			.spec = spec,
 			.rootfs_fd = rootfs,

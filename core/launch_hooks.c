@@ -158,7 +158,7 @@ int kist_launch_hooks_root(struct kist_container *c, const struct kist_spec *spe
 static int run(struct kist_container *c, const struct kist_spec_hook *hooks, size_t n, const char *stage,
                const char *status, pid_t pid, bool keep_going, struct kist_error *err)
 {
-	KIST_FREE char *bundle = kist_container_path(c, NULL);
+	KIST_FREE char *bundle = kist_container_plan_path(c, NULL);
 	KIST_FREE char *state = kist_hooks_state(c->config.id, status, (int)pid, bundle, c->config.annotations);
 
 	return kist_hooks_execute(hooks, n, stage, state, -1, keep_going, err);
