@@ -175,7 +175,9 @@ load helpers
 	run -125 kist ps --watch 1 --latest
 	sleeper --name c >/dev/null
 	kill -9 "$(kist inspect --format '{{.State.ConmonPid}}' c)"
-	matches '^Exited \(unknown\)' "$(kist ps -a --sync --filter name=^c\$ --format '{{.Status}}')"
+	# The signal takes effect when the monitor gets the processor.
+	ended() { [[ $(kist ps -a --sync --filter name=^c\$ --format '{{.Status}}') == 'Exited (unknown)'* ]]; }
+	until_true 10 ended
 	grep -q '^exit_code=-1$' "$ROOT/containers/$(kist inspect --format '{{.Id}}' c)/state"
 }
 

@@ -3,6 +3,7 @@
 #ifndef KIST_NET_HELP_H
 #define KIST_NET_HELP_H
 
+#include "test/unit/child.h"
 #include "core/base/error.h"
 #include "core/base/fs.h"
 #include "core/base/proc.h"
@@ -79,7 +80,7 @@ static inline char *net_run(int netns, int *code, const char *fmt, ...)
 	assert_true(vasprintf(&command, fmt, ap) > 0);
 	va_end(ap);
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		if (netns >= 0 && setns(netns, CLONE_NEWNET) < 0)
 			_exit(125);

@@ -3,6 +3,7 @@
 #ifndef KIST_TEST_OVERLAY_HELP_H
 #define KIST_TEST_OVERLAY_HELP_H
 
+#include "test/unit/child.h"
 #include "core/base/base.h"
 #include "core/base/error.h"
 #include "core/base/fs.h"
@@ -26,7 +27,7 @@
 KIST_UNUSED static int shell(const char *scratch, const char *script)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		setenv("W", scratch, 1);

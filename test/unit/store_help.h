@@ -2,6 +2,7 @@
 #ifndef STORE_HELP_H
 #define STORE_HELP_H
 
+#include "test/unit/child.h"
 #include "core/internal.h"
 
 #include "core/base/fs.h"
@@ -76,7 +77,7 @@ static void store_guard(void)
 	char byte;
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) < 0 || fork() != 0) {
+	if (pipe2(ends, O_CLOEXEC) < 0 || child_fork() != 0) {
 		close(ends[0]); /* the other end is open as long as the test lives */
 		return;
 	}

@@ -1,4 +1,5 @@
 /* Capability names, masks and sets. */
+#include "test/unit/child.h"
 #include "ns/apply.h"
 #include "ns/ns.h"
 
@@ -115,7 +116,7 @@ static void test_not_granted(void **state KIST_UNUSED)
 /* A capability this process lacks is named. */
 static void test_set_missing(void **state KIST_UNUSED)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct kist_ns_caps none = { 0 }, wants = { .permitted = 1ULL << CAP_SYS_TIME };
 		struct kist_error err = { 0 };

@@ -1,4 +1,5 @@
 /* On the machine's own cgroup v2: groups, processes, freezing, killing, devices. Every test ends with no group left. */
+#include "test/unit/child.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -346,7 +347,7 @@ static void removal_wins_against_forks(void **state)
 	if (pid == 0) {
 		signal(SIGCHLD, SIG_IGN);
 		for (;;) {
-			if (fork() == 0) {
+			if (child_fork() == 0) {
 				kist_sleep_ns(2 * KIST_NSEC_PER_MSEC);
 				_exit(0);
 			}
@@ -387,7 +388,7 @@ static void creating_races_with_pruning(void **state)
 
 	NEED(real);
 	for (int i = 0; i < 4; i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		assert_true(pids[i] >= 0);
 		if (pids[i] == 0)
 			_exit(churn(real, i));
@@ -767,7 +768,7 @@ static void in_private_mounts(int (*body)(const struct real *real, const char *d
 	char dir[] = "/tmp/kist-test-mounts-XXXXXX";
 
 	assert_non_null(mkdtemp(dir));
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)

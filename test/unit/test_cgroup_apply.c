@@ -1,4 +1,5 @@
 /* What would be written where, on a tree of plain files: this works for controllers the machine does not have. */
+#include "test/unit/child.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -482,7 +483,7 @@ static void killing_without_the_kernels_help(void **state)
 
 	make_group(fake, "a", NULL);
 	assert_int_equal(sigaction(SIGCHLD, &ignore, &before), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		for (;;)
 			pause();

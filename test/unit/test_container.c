@@ -1,4 +1,5 @@
 /* Container records and real containers: making, finding, listing, removing; crashes at any moment; damaged files. */
+#include "child.h"
 #include "store_help.h"
 
 #include "core/monitor.h"
@@ -463,7 +464,7 @@ static void test_new_boot_clears_the_run_directory(void **state)
 /* A child does it over and over, and is killed at some moment. */
 static void crash(void (*work)(struct kist *mine, int i), long microseconds)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		struct kist *mine = store_open();
@@ -571,10 +572,10 @@ static void test_leftovers_of_a_monitor(void **state)
 	struct kist_proc_id id = { 0 };
 
 	(void)state;
-	pid_t dead = fork();
+	pid_t dead = child_fork();
 	if (dead == 0)
 		_exit(0);
-	pid_t alive = fork();
+	pid_t alive = child_fork();
 	if (alive == 0) {
 		pause();
 		_exit(0);
@@ -603,7 +604,7 @@ static void test_command_gone_at_the_gate(void **state)
 	struct kist_container *c = make("gate", "sleep 1000");
 
 	(void)state;
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct kist_spawn how = { 0 };
 		int control = -1;
@@ -803,7 +804,7 @@ static void test_exec(void **state)
 	/* It ends with the container, and its command hears of that. */
 	static const char *const long_one[] = { "/bin/sleep", "1000", NULL };
 	exec.args = (char **)long_one;
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct kist_error problem = { 0 };
 		int r = kist_container_exec(c, &exec, session, &code, &problem);
@@ -846,7 +847,7 @@ static void test_many_at_once(void **state)
 
 	(void)state;
 	for (int i = 0; i < N; i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i])
 			continue;
 		struct kist *mine = store_open();

@@ -1,3 +1,4 @@
+#include "test/unit/child.h"
 #include "core/base/error.h"
 
 #include <errno.h>
@@ -176,7 +177,7 @@ static void test_survives_a_pipe(void **state)
 static void test_setting_twice_is_a_defect(void **state)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	(void)state;
 	if (pid == 0) {

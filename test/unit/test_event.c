@@ -1,4 +1,5 @@
 /* Events: the line, the rotation, who keeps the file open over one, and the reader. */
+#include "child.h"
 #include "store_help.h"
 
 #include "core/base/clock.h"
@@ -213,7 +214,7 @@ static void test_follow(void **state)
 	label[1] = '=';
 	label[sizeof(label) - 1] = '\0';
 	put(k, "before", NULL);
-	pid_t writer = fork();
+	pid_t writer = child_fork();
 	if (writer == 0) {
 		struct kist *own = store_open();
 		/* Until the reader is there: it begins with what comes, so the first ones may be too early for it. */
@@ -234,7 +235,7 @@ static void test_follow(void **state)
 	look(k, (struct kist_event_options){ .stream = true }, &early);
 	assert_string_equal(kist_str_get(&early.statuses), "early ");
 	forget(&early);
-	pid_t reader = fork();
+	pid_t reader = child_fork();
 	if (reader == 0) {
 		struct order order = { 0 };
 		alarm(60);
@@ -254,7 +255,7 @@ static void test_concurrent(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < KIST_COUNT(pids); i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i] == 0) {
 			struct kist *own = store_open();
 			for (int j = 0; j < 200; j++)

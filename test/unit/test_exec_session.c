@@ -1,4 +1,5 @@
 /* Records of exec sessions, and what they stand in the way of. */
+#include "child.h"
 #include "store_help.h"
 
 #include "core/exec_session.h"
@@ -12,7 +13,7 @@ static pid_t session_make(struct kist_container *c, const char *id)
 {
 	struct kist_exec_session session;
 	struct kist_proc_id process = { 0 };
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		pause();

@@ -1,3 +1,4 @@
+#include "test/unit/child.h"
 #include "core/base/fs.h"
 #include "core/base/str.h"
 
@@ -258,7 +259,7 @@ static void test_write_all_to_a_slow_reader(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		close(fds[0]);
 		_exit(kist_write_all(fds[1], data, size) == 0 ? 0 : 1);
@@ -366,7 +367,7 @@ static void test_killed_writer_leaves_old_or_new(void **state)
 	for (int i = 0; i < 40; i++) {
 		struct kist_str s KIST_STR = { 0 };
 		struct timespec wait = { .tv_nsec = 1000 * (i * 37 % 400) };
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 
 		if (pid == 0) {
 			for (;;) {
@@ -477,7 +478,7 @@ static void test_lock_dies_with_its_holder(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		if (kist_lock(dir, "lock", true, false) < 0 || write(fds[1], "x", 1) != 1)
 			_exit(1);
@@ -521,7 +522,7 @@ static void test_lock_under_unlink(void **state)
 {
 	int held = kist_lock(dir, "lock", true, false), status;
 	struct timespec tick = { .tv_nsec = 1000000 };
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	(void)state;
 	if (pid == 0) {
@@ -552,7 +553,7 @@ static void test_lock_contest_with_unlink(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < KIST_COUNT(pids); i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i] != 0)
 			continue;
 		for (int n = 0; n < 300; n++) {

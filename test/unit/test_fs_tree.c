@@ -1,3 +1,4 @@
+#include "test/unit/child.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/str.h"
@@ -93,7 +94,7 @@ static void assert_dir(int at, const char *name, mode_t mode, uid_t uid, gid_t g
 static int in_mount_namespace(int (*body)(void))
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -217,7 +218,7 @@ static void test_mkdirs_against_a_swapper(void **state)
 	assert_int_equal(mkdirat(root, "a/b", 0755), 0);
 	assert_int_equal(symlinkat(target, root, "link"), 0);
 	assert_int_equal(symlinkat(target, root, "a/link"), 0);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		for (;;) {
 			syscall(SYS_renameat2, root, "a/b", root, "a/link", RENAME_EXCHANGE);
@@ -427,7 +428,7 @@ static void test_remove_against_a_swapper(void **state)
 	assert_int_equal(mkdirat(dir, "outside/keepdir", 0755), 0);
 	assert_int_equal(symlinkat("../../outside", root, "link"), 0);
 	assert_int_equal(symlinkat("../outside", root, "link2"), 0);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		for (;;) {
 			mkdirat(root, "t/x", 0755);
@@ -457,7 +458,7 @@ static void test_remove_against_a_maker_ends(void **state)
 	pid_t pid;
 
 	assert_int_equal(mkdirat(root, "t", 0755), 0);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		for (unsigned i = 0;; i++) {
 			char name[32];

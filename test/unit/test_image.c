@@ -1,4 +1,5 @@
 /* The image store: imports of real archives, names, removal, crashes, races, damage. */
+#include "test/unit/child.h"
 #include "core/image.h"
 
 #include "core/base/error.h"
@@ -31,7 +32,7 @@ struct store {
 
 static void run(const char *const *argv)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		execvp(argv[0], (char *const *)(uintptr_t)argv);
@@ -787,7 +788,7 @@ static void test_killed(void **state)
 
 		snprintf(text, sizeof(text), "%u\n", i);
 		make_archive(s, "c.tar", text, "--format=gnu");
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 		if (pid == 0) {
 			busy_child(s, i);
 			_exit(1);
@@ -825,7 +826,7 @@ static void test_concurrent_import(void **state)
 	pid_t pids[8];
 
 	for (size_t i = 0; i < KIST_COUNT(pids); i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i] == 0) {
 			struct kist_error err = { 0 };
 			struct kist *k = store_open(s);
@@ -853,7 +854,7 @@ static void test_import_against_remove(void **state)
 	pid_t pids[4];
 
 	for (size_t i = 0; i < KIST_COUNT(pids); i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i] == 0) {
 			struct kist *k = store_open(s);
 			int bad = 0;
@@ -886,7 +887,7 @@ static void test_name_moves(void **state)
 
 	import(s, "a.tar", "moving", a);
 	import(s, "b.tar", NULL, b);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct kist *k = store_open(s);
 

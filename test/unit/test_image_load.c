@@ -1,4 +1,5 @@
 /* load: archives as others write them, and hostile ones. Whatever comes, the store is whole afterwards. */
+#include "test/unit/child.h"
 #include "core/image.h"
 #include "test/unit/overlay_help.h"
 
@@ -131,7 +132,7 @@ static int load(struct rig *rig, const void *data, size_t len, bool piped, char 
 	if (!piped)
 		return kist_image_unpack(rig->k, fd, names ? names : &ignored, err);
 	assert_int_equal(pipe(ends), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		close(ends[0]);
 		signal(SIGPIPE, SIG_DFL);

@@ -1,4 +1,5 @@
 /* Real containers out of busybox: run as root, or all is skipped. */
+#include "child.h"
 #include "launch_help.h"
 
 /* --- launch --------------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ static void test_fds(void **state)
 		has(box, "1\n");
 		close(3);
 	}
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		close(0);
 		struct kist_ns_child child = KIST_NS_CHILD_INIT;
@@ -268,7 +269,7 @@ static void test_in_chroot(void **state)
 	snprintf(path, sizeof(path), "%s/dev", host);
 	assert_int_equal(mkdir(path, 0755), 0);
 	SCRIPT(box, "exit 9");
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		struct kist_ns_child child = KIST_NS_CHILD_INIT;
 		snprintf(path, sizeof(path), "%s/proc", host);
@@ -300,7 +301,7 @@ static void test_without_new_mount_calls(void **state)
 	box->spec->linux_.readonly_paths = kist_strv_copy((char *[]){ "/proc/sys", NULL });
 	kist_spec_add_mount(box->spec, "/data", "bind", "/etc", (const char *[]){ "rbind", "ro", "nosuid", NULL });
 	SCRIPT(box, "mount");
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 		if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(fsopen), 0) < 0 ||
@@ -393,7 +394,7 @@ static void test_join(void **state)
 	snprintf(text, sizeof(text), "net %llu\n", (unsigned long long)st.st_ino);
 	has(box, text);
 	/* The caller's own children are unaffected. */
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0)
 		_exit(getpid() > 2 ? 0 : 1);
 	assert_int_equal(kist_wait_pid(pid), 0);

@@ -1,4 +1,5 @@
 /* Launches that fail, hooks, and processes that join: containers as in test_launch.c. */
+#include "child.h"
 #include "launch_help.h"
 
 /* --- failures ------------------------------------------------------------------------------------------------------
@@ -83,7 +84,7 @@ static void test_racing_links(void **state)
 	snprintf(link, sizeof(link), "../../../../../..%s", outside);
 	assert_int_equal(mkdirat(box->root, "race", 0755), 0);
 	assert_int_equal(symlinkat(link, box->root, "swap"), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0)
 		for (;;)
 			renameat2(box->root, "race", box->root, "swap", RENAME_EXCHANGE);
@@ -297,7 +298,7 @@ static void test_exec(void **state)
 	assert_int_equal(box->err.kind, KIST_ERR_STATE);
 	kist_ns_child_close(&first);
 	/* This process is where it was. */
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0)
 		_exit(getpid() > 2 ? 0 : 1);
 	assert_int_equal(kist_wait_pid(pid), 0);

@@ -1,4 +1,5 @@
 /* Limits, sysctls, affinity: what is refused, and what a child has after they were applied. */
+#include "test/unit/child.h"
 #include "ns/apply.h"
 
 #include "core/base/error.h"
@@ -213,7 +214,7 @@ static void test_applied(void **state KIST_UNUSED)
 		args.joining = joining;
 		assert_int_equal(kist_ns_policy_prepare(&args, &policy, NULL), 0);
 		assert_int_equal(policy.cpus_initial.mask != NULL, joining);
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 		if (pid == 0) {
 			child_applied(&policy, joining);
 			_exit(0);
@@ -234,7 +235,7 @@ static void test_applied_from_parent(void **state KIST_UNUSED)
 	assert_int_equal(kist_ns_limits_prepare(&args, &policy, NULL), 0);
 	int gate[2];
 	assert_int_equal(pipe(gate), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct rlimit limit;
 		char c;

@@ -1,4 +1,5 @@
 /* Names: the rule, taking them against others, and the generator. */
+#include "child.h"
 #include "store_help.h"
 
 static const char id_a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -139,7 +140,7 @@ static void race(bool stale)
 	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(done, O_CLOEXEC), 0);
 	for (int i = 0; i < N; i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i] == 0) {
 			close(go[1]);
 			claimer(go[0], done[1]);

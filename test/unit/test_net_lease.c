@@ -1,4 +1,5 @@
 /* Leases of addresses, on real files. */
+#include "test/unit/child.h"
 #include "test/unit/net_help.h"
 
 #include <dirent.h>
@@ -323,7 +324,7 @@ static void test_many_processes_at_once(void **state)
 
 	f->subnet.subnet = (char *)"10.89.0.0/24";
 	for (unsigned p = 0; p < PROCESSES; p++) {
-		pids[p] = fork();
+		pids[p] = child_fork();
 		if (pids[p] != 0)
 			continue;
 		KIST_FREE char *owner = kist_asprintf("owner%u", p);
@@ -355,7 +356,7 @@ static void test_a_killed_process_leaves_no_lock(void **state)
 
 	for (unsigned i = 0; i < 100; i++) {
 		KIST_FREE char *owner = kist_asprintf("victim%u", i);
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 
 		if (pid == 0) {
 			struct kist_net_addr out;

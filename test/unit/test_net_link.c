@@ -1,4 +1,5 @@
 /* Links, addresses and routes in real namespaces. 'ip -j' tells what is there. */
+#include "test/unit/child.h"
 #include "test/unit/net_help.h"
 
 #include <dirent.h>
@@ -579,7 +580,7 @@ static void test_many_processes_at_once(void **state)
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(done, O_CLOEXEC), 0);
 	for (unsigned p = 0; p < PROCESSES; p++) {
-		pids[p] = fork();
+		pids[p] = child_fork();
 		if (pids[p] == 0) {
 			close(done[1]);
 			close(ready[0]);

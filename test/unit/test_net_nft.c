@@ -3,6 +3,7 @@
  *
  *   client 192.0.2.2, 2001:db8::2 --- lan0 192.0.2.1, 2001:db8::1 (this process's namespace)
  *   a 10.88.0.2, b 10.88.0.3 on kist0 (with fd12::/64);  c 10.90.0.2 on kist1 */
+#include "test/unit/child.h"
 #include "test/unit/net_help.h"
 
 #include <seccomp.h>
@@ -609,7 +610,7 @@ static void test_many_processes_at_once(void **state)
 	/* All of them find no table. */
 	OK(kist_net_nft_remove_all(f->host, E));
 	for (unsigned p = 0; p < KIST_COUNT(pids); p++) {
-		pids[p] = fork();
+		pids[p] = child_fork();
 		if (pids[p] == 0)
 			_exit(add_and_remove(&f->web, p));
 	}
@@ -655,7 +656,7 @@ static void test_a_kernel_without_netfilter(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(kist_net_nft_supported(f->host), 1);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0)
 		_exit(without_netfilter(&f->web));
 	assert_int_equal(kist_wait_pid(pid), 0);
@@ -665,7 +666,7 @@ static void test_a_kernel_without_netfilter(void **state)
 static void test_without_the_right(void **state)
 {
 	struct fixture *f = *state;
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		struct kist_net *host;

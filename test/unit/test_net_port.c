@@ -1,4 +1,5 @@
 /* Host ports: free or not, kept, and who has them. */
+#include "test/unit/child.h"
 #include "test/unit/net_help.h"
 
 #include <netinet/in.h>
@@ -188,7 +189,7 @@ static void test_a_holder_with_a_hostile_name(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		FILE *comm = fopen("/proc/self/comm", "w");
 

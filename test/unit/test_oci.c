@@ -1,4 +1,5 @@
 /* core/oci*.c without containers: ids, records, states, documents, and the gate. */
+#include "test/unit/child.h"
 #include "core/oci_internal.h"
 
 #include "core/base/clock.h"
@@ -72,7 +73,7 @@ static void put_record(struct place *p, const char *id, pid_t pid)
 
 static pid_t sleeper(void)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -232,7 +233,7 @@ enum { GATE_EXEC, GATE_FAIL };
 
 static pid_t gate_child(int gate, int how)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid)
 		return pid;

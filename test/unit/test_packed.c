@@ -1,3 +1,4 @@
+#include "test/unit/child.h"
 #include "test/unit/overlay_help.h"
 
 #include "overlay/loop.h"
@@ -123,7 +124,7 @@ static void test_loop_race(void **state)
 	must(scratch, "dd if=/dev/zero of=a bs=4096 count=4 2>/dev/null");
 	assert_int_equal(pipe2(ready, O_CLOEXEC) | pipe2(go, O_CLOEXEC), 0);
 	for (int i = 0; i < 8; i++) {
-		if (fork() != 0)
+		if (child_fork() != 0)
 			continue;
 		char byte;
 		close(go[1]);

@@ -1,4 +1,5 @@
 /* A policy applied in a child, and what the kernel says of it in /proc/self/status. */
+#include "test/unit/child.h"
 #include "ns/apply.h"
 #include "ns/ns.h"
 
@@ -64,7 +65,7 @@ static char *apply(const struct kist_ns_policy_args *args, char **after)
 		fail_msg("%s", err.text);
 	int pipes[2];
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		int status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -201,7 +202,7 @@ static void test_ambient(void **state KIST_UNUSED)
 static void test_inherited_ambient(void **state KIST_UNUSED)
 {
 	NEEDS_ROOT();
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct kist_ns_caps all = { 0 };
 		struct kist_error err = { 0 };
@@ -298,7 +299,7 @@ static void test_seccomp_unprivileged(void **state KIST_UNUSED)
 	NEEDS_ROOT();
 	struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
 	assert_int_equal(kist_ns_seccomp_compile_default(0, -1, &policy.seccomp, NULL), 0);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct kist_error err = { 0 };
 		if (setresuid(1000, 1000, 1000) < 0)

@@ -1,3 +1,4 @@
+#include "test/unit/child.h"
 #include "core/base/proc.h"
 #include "core/base/error.h"
 #include "core/base/fs.h"
@@ -20,7 +21,7 @@
 
 static pid_t start_sleeper(void)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		for (;;)
@@ -132,14 +133,14 @@ static void test_wait_gives_the_shell_code(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < KIST_COUNT(codes); i++) {
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 
 		if (pid == 0)
 			_exit(codes[i]);
 		assert_int_equal(kist_wait_pid(pid), codes[i]);
 	}
 	for (size_t i = 0; i < KIST_COUNT(signals); i++) {
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 
 		if (pid == 0) {
 			signal(signals[i], SIG_DFL);
@@ -214,7 +215,7 @@ static void test_close_from(void **state)
 	(void)state;
 	for (size_t i = 0; i < KIST_COUNT(keeps); i++) {
 		for (int old = 0; old < 2; old++) {
-			pid_t pid = fork();
+			pid_t pid = child_fork();
 
 			if (pid == 0) {
 				if (old && !refuse_call(SCMP_SYS(close_range)))
@@ -244,7 +245,7 @@ static void on_signal(int number)
 
 static void test_reset_signals(void **state)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	(void)state;
 	if (pid == 0) {
@@ -306,7 +307,7 @@ static void start_protected(struct protected *p, const char *what, bool old_kern
 
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
-	p->pid = fork();
+	p->pid = child_fork();
 	if (p->pid == 0) {
 		char *const args[] = { (char *)"kist-name", (char *)(uintptr_t)what, NULL };
 		char *const env[] = { (char *)"KIST_TEST=kept", NULL };
@@ -424,7 +425,7 @@ static void test_attack_works_without_protection(void **state)
 	assert_int_equal(kist_write_all(copy, s.data, s.len), 0);
 	assert_int_equal(fchmod(copy, 0700), 0);
 	close(copy);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		execl(name, name, "60", NULL);
 		_exit(127);

@@ -1,4 +1,5 @@
 /* Compiled filters in force: what they refuse, the cache, the listener. */
+#include "test/unit/child.h"
 #include "ns/apply.h"
 #include "ns/ns.h"
 
@@ -54,7 +55,7 @@ static int teardown(void **state)
 /* Runs in a child under the filter; its result is the exit code. */
 static int under(struct kist_ns_seccomp *filter, int (*body)(void))
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		struct kist_ns_policy policy = KIST_NS_POLICY_INIT;
 		policy.seccomp = *filter;
@@ -317,13 +318,13 @@ static void test_listener(void **state)
 	if (kist_ns_seccomp_compile(profile, -1, &policy.seccomp, &err) < 0)
 		fail_msg("%s", err.text);
 	policy.id = (char *)"web";
-	pid_t answerer = fork();
+	pid_t answerer = child_fork();
 	if (answerer == 0) {
 		kist_close_fd(&policy.seccomp.listener);
 		alarm(20);
 		_exit(agent(server));
 	}
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		alarm(20);
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

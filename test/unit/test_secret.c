@@ -1,4 +1,5 @@
 /* Secrets: core/secret.c, secret_mount.c; with real containers. Run as root. */
+#include "child.h"
 #include "store_help.h"
 
 #include "core/volume.h"
@@ -214,7 +215,7 @@ static void test_inspect(void **state)
 static bool holds_value(const char *path)
 {
 	KIST_FREE char *script = kist_asprintf("grep -rqsF %s %s", VALUE, path);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0) {
 		execl("/bin/sh", "sh", "-c", script, NULL);
@@ -342,7 +343,7 @@ static void test_killed_at_any_moment(void **state)
 	(void)state;
 	for (int i = 0; i < 60; i++) {
 		uint32_t random;
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 		if (pid == 0) {
 			struct kist *mine = store_open();
 			struct kist_secret config = { .name = (char *)"s" };

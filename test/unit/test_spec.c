@@ -1,5 +1,6 @@
 /* The plan: spec_full.json sets every field of the specification that can be executed; each rule of the checker has a
  * case that breaks it in one place. */
+#include "test/unit/child.h"
 #include "core/base/error.h"
 #include "core/base/fs.h"
 #include "core/base/spec.h"
@@ -567,7 +568,7 @@ static void template_of(const char *runtime, const char *option)
 
 	assert_non_null(mkdtemp(directory));
 	dir = open(directory, O_DIRECTORY | O_CLOEXEC);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		if (fchdir(dir) == 0)
 			execlp(runtime, runtime, "spec", option, NULL);

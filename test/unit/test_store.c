@@ -1,3 +1,4 @@
+#include "test/unit/child.h"
 #include "test/unit/overlay_help.h"
 
 #include <sys/file.h>
@@ -156,7 +157,7 @@ static void test_killed(void **state)
 	             "-cf a.tar f");
 	for (int i = 0; i < 25; i++) {
 		int status;
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 
 		if (pid == 0) {
 			KIST_CLOSE int from = open_file(*state, "big.tar");
@@ -186,7 +187,7 @@ static void test_together(void **state)
 	must(*state, "for i in 0 1 2; do mkdir t$i; for j in $(seq 50); do echo $i > t$i/$j; done; tar -C t$i -cf "
 	             "$i.tar .; done");
 	for (int i = 0; i < 12; i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i] == 0) {
 			char name[] = { (char)('0' + i % 3), '.', 't', 'a', 'r', '\0' };
 			KIST_CLOSE int from = open_file(*state, name);

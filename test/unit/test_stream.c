@@ -1,3 +1,4 @@
+#include "test/unit/child.h"
 #include "test/unit/overlay_help.h"
 
 #include "overlay/stream.h"
@@ -147,7 +148,7 @@ static void test_pipe(void **state)
 
 	(void)state;
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	pid = fork();
+	pid = child_fork();
 	if (pid == 0) {
 		for (int i = 0; i < 3000; i++) {
 			if (write(pipes[1], "0123456", 7) != 7)

@@ -1,4 +1,5 @@
 /* overlay/tar_write.c, tar_output.c: archives read back by our own reader, by GNU tar and by bsdtar. Run as root. */
+#include "test/unit/child.h"
 #include "test/unit/overlay_help.h"
 
 #include "overlay/tar_pax.h"
@@ -237,7 +238,7 @@ static void a_file_that_changes(void **state)
 	must(*state, "mkdir tree");
 	KIST_FREE char *path = kist_asprintf("%s/tree/f", (char *)*state);
 	KIST_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		char data[4096] = { 1 };
 		for (;;) {

@@ -1,4 +1,5 @@
 /* Volumes: core/volume.c, volume_use.c, volume_mount.c, volume_data.c; with real containers. Run as root. */
+#include "child.h"
 #include "store_help.h"
 
 #include "core/base/clock.h"
@@ -411,7 +412,7 @@ static void test_killed_at_any_moment(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 60; i++) {
-		pid_t pid = fork();
+		pid_t pid = child_fork();
 		if (pid == 0) {
 			struct kist *mine = store_open();
 			for (int j = 0;; j++) {
@@ -747,7 +748,7 @@ static void test_export_import(void **state)
 		fail_msg("%s", err.text);
 	KIST_FREE char *compare =
 	        kist_asprintf("diff -r --no-dereference %s/root/volumes/v/data %s/root/volumes/to/data", top, top);
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 	if (pid == 0) {
 		execl("/bin/sh", "sh", "-c", compare, NULL);
 		_exit(127);
@@ -789,7 +790,7 @@ static void test_many_at_once(void **state)
 	(void)state;
 	fill_image("stuff");
 	for (size_t i = 0; i < KIST_COUNT(pids); i++) {
-		pids[i] = fork();
+		pids[i] = child_fork();
 		if (pids[i] == 0) {
 			kist_close(k);
 			k = store_open();

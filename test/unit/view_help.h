@@ -2,6 +2,7 @@
 #ifndef KIST_TEST_VIEW_HELP_H
 #define KIST_TEST_VIEW_HELP_H
 
+#include "test/unit/child.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/proc.h"
@@ -26,7 +27,7 @@
 /* A process that does not outlive its parent: an assertion that fails leaves nothing behind. */
 KIST_UNUSED static pid_t fork_bound(void)
 {
-	pid_t pid = fork();
+	pid_t pid = child_fork();
 
 	if (pid == 0)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
