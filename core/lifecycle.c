@@ -471,6 +471,14 @@ int kist_container_kill(struct kist_container *c, int signal_number, struct kist
 	return 0;
 }
 
+/* One that ended while it was looked at: nothing is left to freeze, whatever its record still says. */
+static bool has_just_ended(const struct kist_container *c, int group)
+{
+	const struct kist_proc_id id = { c->state.pid, c->state.pid_start };
+
+	return !kist_cgroup_populated(group) || !kist_proc_alive(&id);
+}
+
 static int set_frozen(struct kist_container *c, bool frozen, struct kist_error *err)
 {
 	struct kist_cgroup_root *root = NULL;
@@ -485,6 +493,8 @@ static int set_frozen(struct kist_container *c, bool frozen, struct kist_error *
 	if (group < 0)
 		return group;
 	r = kist_cgroup_freeze(group, frozen, FREEZE_WAIT_MS, err);
+	if (r == 0 && frozen && has_just_ended(c, group))
+		r = kist_fail(err, KIST_ERR_STATE, ESRCH, "it has just ended");
 	if (r < 0) {
 		/* All or nothing: a half-frozen container is thawed again. */
 		if (frozen)

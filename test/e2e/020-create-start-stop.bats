@@ -520,8 +520,9 @@ took()
 	done
 	for round in pause unpause 'kill -s CONT' 'stop -t 0'; do
 		for i in 1 2 3 4 5 6; do
-			kist kill "c$i" >/dev/null 2>&1 3>&- || true
-			kist start "c$i" >/dev/null 2>&1 || true
+			kist kill "c$i" >/dev/null
+			in_state "c$i" exited
+			kist start "c$i" >/dev/null
 			[ "$round" != unpause ] || kist pause "c$i" >/dev/null
 		done
 		# From both ends of the list.

@@ -175,6 +175,22 @@ monitor_of()
 	equal 137 "$code"
 }
 
+@test "pause: not of one that has just ended and whose monitor has not noticed yet" {
+	local pid monitor
+	sleeper --name c >/dev/null
+	pid=$(pid_of c)
+	monitor=$(monitor_of c)
+	kill -STOP "$monitor"
+	kill -9 "$pid"
+	until_true 10 grep -q '^State:.*Z' "/proc/$pid/status"
+	run kist pause c
+	kill -CONT "$monitor"
+	equal 125 "$status"
+	contains "$output" 'it has just ended'
+	in_state c exited
+	equal 137 "$(kist inspect --format '{{.State.ExitCode}}' c)"
+}
+
 @test "a full disk: output goes on, the code is right, the container can be removed" {
 	mkdir "$STORE/small"
 	mount -t tmpfs -o size=10m tmpfs "$STORE/small"
