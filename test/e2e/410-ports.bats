@@ -108,12 +108,13 @@ print(s.recv(2048).decode())
 	gets http://192.0.2.1:8080/ 'hello from a'
 	gets 'http://[::1]:8080/' 'hello from a'
 	client_gets http://192.0.2.1:8080/ 'hello from a'
-	contains "$(kist logs a 2>&1)" '192.0.2.2]'
+	# The server writes it down after its answer.
+	until_true 10 log_has a '192.0.2.2]' || fail "$(kist logs a 2>&1)"
 	until_true 10 gets http://127.0.0.1:8081/ 'hello from b'
 	gets 'http://[::1]:8081/' 'hello from b'
 	gets 'http://[2001:db8::1]:8081/' 'hello from b'
 	client_gets 'http://[2001:db8::1]:8081/' 'hello from b'
-	contains "$(kist logs b 2>&1)" '[2001:db8::2]'
+	until_true 10 log_has b '[2001:db8::2]' || fail "$(kist logs b 2>&1)"
 	# A neighbour, another network, and the container itself by the host's address.
 	container_gets a http://192.0.2.1:8080/ 'hello from a'
 	container_gets a http://192.0.2.1:8081/ 'hello from b'

@@ -118,7 +118,7 @@ at_random()
 # is_final stop|kill|pause ROUNDS MS: at moments up to MS milliseconds after the last time; c runs again afterwards.
 is_final()
 {
-	local round tries=0 state=exited args=()
+	local round end state=exited args=()
 	case $1 in
 	stop) args=(-t 0) ;;
 	pause) state=paused ;;
@@ -126,9 +126,10 @@ is_final()
 	for ((round = 0; round < $2; round++)); do
 		at_random "$3"
 		# While it is between two runs there is nothing to send a signal to, and nothing to freeze.
+		end=$((SECONDS + 60))
 		until kist "$1" "${args[@]}" c >/dev/null 2>"$STORE/final.err"; do
-			[ "$1" != stop ] && [ $((++tries)) -lt $((20 * $2)) ] || fail "$1 $round: $(cat "$STORE/final.err")"
-			at_random "$3"
+			[ "$1" != stop ] && [ "$SECONDS" -lt "$end" ] || fail "$1 $round: $(cat "$STORE/final.err")"
+			at_random 100
 		done
 		[ "$1" != kill ] || in_state c exited || fail "after kill $round"
 		equal "$state" "$(state_of c)" "after $1 $round"
