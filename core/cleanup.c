@@ -106,13 +106,20 @@ static void name_release(struct kist_container *c)
 		KIST_STRV char **names = kist_strv_split(kist_str_get(&note), '\n');
 		for (size_t i = 0; names && names[i]; i++)
 			if (kist_name_check(names[i], NULL) == 0)
-				kist_name_release(c->k, names[i], c->config.id);
+				kist_name_release_into(c->k, names[i], c->config.id, kist_container_dir(c));
 	}
 	kist_container_reload_name(c);
-	kist_name_release(c->k, c->config.name, c->config.id);
+	kist_name_release_into(c->k, c->config.name, c->config.id, kist_container_dir(c));
 }
 
-static void volumes_release(struct kist *k, const char *gone)
+static void others_release(struct kist *k, const struct kist_container_config *config, bool volumes)
+{
+	kist_volumes_release(k, config, volumes);
+	kist_userns_release(k, config);
+	kist_quota_forget(k->containers, config->storage_project);
+}
+
+static void others_release_of(struct kist *k, const char *gone)
 {
 	KIST_CLOSE int dir = openat(k->containers, gone, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct kist_container_config config;
@@ -120,10 +127,7 @@ static void volumes_release(struct kist *k, const char *gone)
 
 	kist_table_init(&kist_container_config_table, &config);
 	if (dir >= 0 && kist_record_read(dir, "config", &kist_container_config_table, &config, &extra, NULL) == 0)
-		kist_volumes_release(k, &config, kist_has_prefix(gone, REMOVED_VOLUMES_PREFIX));
-	if (dir >= 0)
-		kist_userns_release(k, &config);
-	kist_quota_forget(k->containers, config.storage_project);
+		others_release(k, &config, kist_has_prefix(gone, REMOVED_VOLUMES_PREFIX));
 	kist_table_release(&kist_container_config_table, &config);
 	kist_strv_free(extra);
 }
@@ -131,7 +135,7 @@ static void volumes_release(struct kist *k, const char *gone)
 /* A removed container's directory, finished: by who removed it, or by who finds it after a crash. */
 int kist_container_remove_finish(struct kist *k, const char *gone)
 {
-	volumes_release(k, gone);
+	others_release_of(k, gone);
 	return kist_remove_tree(k->containers, gone);
 }
 
@@ -189,7 +193,7 @@ int kist_container_remove_locked(struct kist_container *c, struct kist_error *er
 	name_release(c);
 	kist_container_event(c, "remove");
 	kist_pod_unmark(c);
-	volumes_release(k, gone);
+	others_release(k, &c->config, volumes);
 	c->gone = kist_strdup(gone);
 	if (!c->files_later)
 		r = kist_container_remove_files(c);

@@ -201,7 +201,11 @@ int kist_name_check(const char *name, struct kist_error *err);
 /* Takes name for id by making names/NAME; a stale name of what no longer exists is taken over. */
 enum kist_named { KIST_NAMED_CONTAINER, KIST_NAMED_POD };
 int kist_name_claim(struct kist *k, enum kist_named kind, const char *name, const char *id, struct kist_error *err);
-void kist_name_release(struct kist *k, const char *name, const char *id);                /* only if it is id's */
+void kist_name_release(struct kist *k, const char *name, const char *id); /* only if it is id's */
+/* The same, by a rename into a directory that is about to be removed: to delete a link takes longer. dir: -1 for none.
+ */
+#define KIST_NAME_LEFT "name"
+void kist_name_release_into(struct kist *k, const char *name, const char *id, int dir);
 int kist_name_find(struct kist *k, enum kist_named kind, const char *name, char id[65]); /* -ENOENT */
 /* And claims it. */
 int kist_name_generate(struct kist *k, enum kist_named kind, const char *id, char **name, struct kist_error *err);

@@ -105,12 +105,23 @@ int kist_name_claim(struct kist *k, enum kist_named kind, const char *name, cons
 	                       : kist_fail_errno(err, errno, "take name '%s'", name);
 }
 
-void kist_name_release(struct kist *k, const char *name, const char *id)
+static bool is_held_by(struct kist *k, const char *name, const char *id)
 {
 	enum kist_named kind;
 	char holder[65];
 
-	if (name && name_target(k, name, &kind, holder) == 0 && kist_streq(holder, id))
+	return name && name_target(k, name, &kind, holder) == 0 && kist_streq(holder, id);
+}
+
+void kist_name_release(struct kist *k, const char *name, const char *id)
+{
+	if (is_held_by(k, name, id))
+		unlinkat(k->names, name, 0);
+}
+
+void kist_name_release_into(struct kist *k, const char *name, const char *id, int dir)
+{
+	if (is_held_by(k, name, id) && (dir < 0 || renameat(k->names, name, dir, KIST_NAME_LEFT) < 0))
 		unlinkat(k->names, name, 0);
 }
 

@@ -109,7 +109,6 @@ static void one_go_on(const struct several *s, struct one *one)
 static size_t begin_some(const struct several *s)
 {
 	size_t ending = 0;
-
 	bool failed;
 
 	for (size_t i = 0; i < s->n; i++)
