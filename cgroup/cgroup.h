@@ -55,6 +55,9 @@ int kist_cgroup_update(int cgroup_fd, const struct kist_spec_resources *resource
 int kist_cgroup_remove(struct kist_cgroup_root *root, const char *path, struct kist_error *err);
 /* Removes the group and then its parents up to but not including stop_at, as far as they are empty. */
 void kist_cgroup_prune(struct kist_cgroup_root *root, const char *path, const char *stop_at);
+/* Removes a group that was made as the parent of others, and then its own parents, as far as kist made them and they
+ * are empty: nothing is killed. One that is missing counts as removed. */
+void kist_cgroup_prune_made(struct kist_cgroup_root *root, const char *path);
 
 /* Whether it gave controllers to its sub-groups: then it can hold no process itself. */
 bool kist_cgroup_gives(int cgroup_fd);

@@ -125,6 +125,26 @@ static int prune_one(const struct kist_cgroup_root *root, const char *relative)
 	return remove_dir(root->fd, relative);
 }
 
+static bool is_made(const struct kist_cgroup_root *root, const char *relative)
+{
+	KIST_CLOSE int fd = kist_open_beneath(root->fd, relative, O_RDONLY | O_DIRECTORY, 0);
+
+	return is_gone(fd) || (fd >= 0 && kist_cgroup_marked(fd));
+}
+
+void kist_cgroup_prune_made(struct kist_cgroup_root *root, const char *path)
+{
+	KIST_FREE char *relative = NULL;
+
+	if (kist_cgroup_path_check(path, false, &relative, NULL) < 0)
+		return;
+	for (char *slash = relative; slash && is_made(root, relative) && prune_one(root, relative) >= 0;) {
+		slash = strrchr(relative, '/');
+		if (slash)
+			*slash = '\0';
+	}
+}
+
 void kist_cgroup_prune(struct kist_cgroup_root *root, const char *path, const char *stop_at)
 {
 	KIST_FREE char *relative = NULL;

@@ -169,6 +169,7 @@ int kist_shutdown(struct kist *k, int64_t timeout, kist_host_fn each, void *arg,
 	}
 	kist_stop_several(all, up, timeout, KIST_STOPPED_BY_HOST, down_end, &s);
 	monitors_await(monitors, up);
+	kist_store_cgroup_tidy(k, NULL);
 	kist_container_list_free(list, n);
 	return 0;
 }

@@ -41,6 +41,17 @@ static int cgroup_free(struct kist_container *c, struct kist_error *err)
 	return 0;
 }
 
+void kist_store_cgroup_tidy(struct kist *k, char *const *others)
+{
+	struct kist_cgroup_root *root = NULL;
+
+	if (kist_store_cgroup(k, &root, NULL) < 0)
+		return;
+	kist_cgroup_prune_made(root, k->settings.cgroup_parent);
+	for (; others && *others; others++)
+		kist_cgroup_prune_made(root, *others);
+}
+
 /* The run directory's files of one run; the lock stays, others wait on it. */
 static void run_files_free(struct kist_container *c)
 {

@@ -358,6 +358,9 @@ int kist_log_check(const char *driver, struct kist_error *err); /* a driver of t
 int kist_container_cleanup_locked(struct kist_container *c, struct kist_error *err);
 /* The same but for the state. */
 int kist_container_free_run(struct kist_container *c, struct kist_error *err);
+/* The groups that containers have theirs in, by default and (NULL: none) others, as far as they are empty and kist's:
+ * they stay when the last container ends. */
+void kist_store_cgroup_tidy(struct kist *k, char *const *others);
 /* Record, name, directories. Needs the lock, which is gone afterwards. The container must be dead. */
 int kist_container_remove_locked(struct kist_container *c, struct kist_error *err);
 /* The image of one that removed itself, if it was to go too and nothing else uses it. Without the lock. */

@@ -1,5 +1,5 @@
 /* 'system reset': the store as before its first use. */
-#include "core/internal.h"
+#include "core/pod.h"
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -164,8 +164,34 @@ static int remove_files(struct kist *k, struct kist_error *err)
 	return 0;
 }
 
+static void add_new(char ***names, const char *name)
+{
+	if (name && !kist_strv_has(*names, name))
+		kist_strv_add(names, name);
+}
+
+/* The groups that containers and pods asked for as parents of theirs. */
+static char **cgroup_parents(struct kist *k)
+{
+	struct kist_container **containers = NULL;
+	struct kist_pod **pods = NULL;
+	size_t n = 0, n_pods = 0;
+	char **parents = NULL;
+
+	kist_container_list(k, &containers, &n, NULL, NULL);
+	kist_pod_list(k, &pods, &n_pods, NULL, NULL);
+	for (size_t i = 0; i < n; i++)
+		add_new(&parents, containers[i]->config.cgroup_parent);
+	for (size_t i = 0; i < n_pods; i++)
+		add_new(&parents, pods[i]->config.cgroup_parent);
+	kist_container_list_free(containers, n);
+	kist_pod_list_free(pods, n_pods);
+	return parents;
+}
+
 int kist_store_reset(struct kist *k, struct kist_error *err)
 {
+	KIST_STRV char **parents = cgroup_parents(k);
 	int (*const steps[])(struct kist * k, struct kist_error * err) = { remove_pods,     remove_containers,
 		                                                           remove_networks, remove_volumes,
 		                                                           remove_images,   remove_files };
@@ -175,5 +201,6 @@ int kist_store_reset(struct kist *k, struct kist_error *err)
 		if (r < 0)
 			return kist_context(err, "reset");
 	}
+	kist_store_cgroup_tidy(k, parents);
 	return 0;
 }

@@ -97,6 +97,7 @@ teardown()
 		run -0 kist run -d --rm --stop-timeout 0 -v vol:/v busybox sleep 1000
 		run -0 kist run -d --stop-timeout 0 busybox sleep 1000
 		run -0 kist shutdown
+		[ ! -e "$CGROUP/kist" ] || fail "round $round: $(find "$CGROUP/kist" -type d)"
 		ROOT=$keep
 		umount "$STORE/disk" || fail "round $round: it is busy"
 		# The run directory is of a store that is gone.

@@ -324,18 +324,27 @@ two_layers()
 	kist image mount busybox >/dev/null
 	kist network create n >/dev/null
 	echo x | kist secret create s - >/dev/null
+	kist create --name parent --cgroup-parent /kist-parent/below busybox true >/dev/null
+	kist start -a parent
+	[ -d "$CGROUP/kist-parent/below" ]
 	touch "$ROOT/foreign"
 	printf damaged >"$ROOT/containers/$(kist inspect --format '{{.Id}}' m)/config"
 	# Without an answer it is left alone.
 	run -0 kist system reset </dev/null
 	contains "$output" 'Are you sure'
 	equal 3 "$(kist ps -q | wc -l)"
+	# What another one has in the same cgroup stays, and so does that.
+	mkdir "$CGROUP/kist/other"
 	run -0 kist system reset --force
 	equal '' "$output"
 	equal foreign "$(ls -A "$ROOT")"
 	equal '' "$(find "$RUNROOT" -mindepth 1 -maxdepth 1 ! -name 'boot*')"
 	[ ! -e /sys/class/net/kist0 ]
 	lacks "$(nft list ruleset 2>/dev/null)" 10.88.
+	[ ! -e "$CGROUP/kist-parent" ]
+	rmdir "$CGROUP/kist/other"
+	run -0 kist system reset --force
+	[ ! -e "$CGROUP/kist" ]
 	clean
 	# And it can be begun anew.
 	import_busybox

@@ -219,6 +219,36 @@ static void prune_stops_where_it_is_told(void **state)
 	assert_false(kist_exists_at(real->root->fd, real->top + 1));
 }
 
+static void made_parents_go_when_they_are_empty(void **state)
+{
+	struct real *real = *state;
+	struct kist_error err = { 0 };
+
+	NEED(real);
+	KIST_FREE char *path = below(real, "/x/y/z");
+	KIST_FREE char *y = below(real, "/x/y");
+	KIST_FREE char *x = below(real, "/x");
+	close(create(real, "/x/y/z", NULL));
+	kist_cgroup_prune_made(real->root, y);
+	assert_true(kist_exists_at(real->root->fd, path + 1));
+	/* One that was asked for by name is not a parent. */
+	kist_cgroup_prune_made(real->root, path);
+	assert_true(kist_exists_at(real->root->fd, path + 1));
+	assert_int_equal(kist_cgroup_remove(real->root, path, &err), 0);
+	/* Nor is one that somebody else made. */
+	assert_int_equal(mkdirat(real->root->fd, path + 1, 0755), 0);
+	kist_cgroup_prune_made(real->root, path);
+	assert_true(kist_exists_at(real->root->fd, path + 1));
+	assert_int_equal(kist_cgroup_remove(real->root, path, &err), 0);
+	/* With a leaf that processes were moved to, and one below that was gone before. */
+	KIST_FREE char *leaf = below(real, "/x/y/" KIST_CGROUP_INTERNAL_LEAF);
+	assert_int_equal(mkdirat(real->root->fd, leaf + 1, 0755), 0);
+	kist_cgroup_prune_made(real->root, path);
+	assert_false(kist_exists_at(real->root->fd, x + 1));
+	assert_false(kist_exists_at(real->root->fd, real->top + 1));
+	kist_cgroup_prune_made(real->root, "no path");
+}
+
 static void attaching_moves_a_process(void **state)
 {
 	struct real *real = *state;
@@ -892,6 +922,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_group_lives_and_goes),
 		TEST(prune_stops_where_it_is_told),
+		TEST(made_parents_go_when_they_are_empty),
 		TEST(attaching_moves_a_process),
 		TEST(freezing_stops_and_thawing_continues),
 		TEST(an_empty_group_that_was_left_is_used_and_thawed),
