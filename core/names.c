@@ -95,7 +95,7 @@ int kist_name_claim(struct kist *k, enum kist_named kind, const char *name, cons
 		kist_fail(err, KIST_ERR_EXISTS, EEXIST, "the name '%s' is in use by %s %.12s", name, kinds[holds],
 		          holder);
 		return kist_remedy(err, holds == KIST_NAMED_POD ? "remove that one, or choose another name"
-		                                                : "remove or rename that one, or use --replace");
+		                                                : "remove or rename that one, or choose another name");
 	}
 	if (r != -ENOENT && unlinkat(k->names, name, 0) < 0 && errno != ENOENT)
 		return kist_fail_errno(err, errno, "take over stale name '%s'", name);

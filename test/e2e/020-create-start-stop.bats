@@ -454,6 +454,7 @@ took()
 	run -0 kist rename a c
 	equal c "$(kist inspect --format '{{.Name}}' c)"
 	run -125 kist rename c b
+	contains "$output" 'remove or rename that one, or choose another name'
 	run -125 kist rename nosuch d
 	run -125 kist rename c 'no/good'
 	run -0 kist create --name a busybox true
