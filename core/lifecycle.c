@@ -634,19 +634,7 @@ static int remove_dependents(struct kist_container *c, unsigned flags, int64_t t
 		return kist_remedy(err, "--depend removes them too");
 	}
 	int r = kist_dependencies_circle(c, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; ids[i]; i++) {
-		struct kist_container *other = NULL;
-		r = kist_container_load(c->k, ids[i], &other, NULL);
-		if (r < 0)
-			continue; /* gone meanwhile */
-		r = kist_container_remove(other, flags, timeout, err);
-		kist_container_free(other);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return r < 0 ? r : kist_remove_all(c->k, ids, flags, timeout, err);
 }
 
 /* After its end: the lock, or 1: it is gone. */

@@ -38,7 +38,7 @@ struct several {
 	step_fn begin, end;
 	step_fn go_on; /* NULL: it is DONE with its end */
 	struct one *all;
-	size_t n;
+	size_t n, n_more; /* the last are such that nobody named, and are not told of */
 	bool any_needs;
 	int64_t timeout;
 	enum kist_stopper who;
@@ -71,7 +71,8 @@ static bool needs_others(const struct several *s, const struct one *one)
 static void one_done(const struct several *s, struct one *one, int r, const struct kist_error *problem)
 {
 	one->phase = DONE;
-	s->each(s->arg, one->c, r < 0 ? problem : NULL);
+	if ((size_t)(one - s->all) < s->n - s->n_more)
+		s->each(s->arg, one->c, r < 0 ? problem : NULL);
 	kist_close_fd(&one->c->dir);
 	kist_close_fd(&one->c->run_dir);
 }
@@ -324,14 +325,49 @@ static int remove_end(const struct several *s, struct one *one, struct kist_erro
 	return kist_remove_end(one->c, s->flags, s->timeout, &one->removing, &one->stopping, err);
 }
 
+/* Those in the list and, behind them, those that depend on them, each once. A pod takes its own along. */
+static struct kist_container **with_dependents(struct kist_container *const *list, size_t n, unsigned flags,
+                                               size_t *n_more)
+{
+	struct kist_container **all = kist_alloc((n + 1) * sizeof(struct kist_container *));
+	KIST_STRV char **known = NULL;
+	size_t n_all = n;
+
+	for (size_t i = 0; i < n; i++) {
+		all[i] = list[i];
+		kist_strv_add(&known, list[i]->config.id);
+	}
+	for (size_t i = 0; i < n_all; i++) {
+		KIST_STRV char **ids = NULL;
+		if (!(all[i]->config.infra && flags & KIST_REMOVE_POD))
+			ids = kist_container_dependents(all[i]);
+		for (char **id = ids; id && *id; id++) {
+			struct kist_container *other = NULL;
+			if (kist_strv_has(known, *id) || kist_container_load(all[i]->k, *id, &other, NULL) < 0)
+				continue;
+			all = kist_grow(all, n_all + 1, sizeof(*all));
+			all[n_all++] = other;
+			kist_strv_add(&known, *id);
+		}
+	}
+	*n_more = n_all - n;
+	return all;
+}
+
 void kist_container_remove_several(struct kist_container *const *list, size_t n, unsigned flags, int64_t timeout,
                                    kist_host_fn each, void *arg)
 {
 	struct several s = {
 		.begin = remove_begin, .end = remove_end, .timeout = timeout, .flags = flags, .each = each, .arg = arg
 	};
+	KIST_FREE struct kist_container **all = NULL;
 
-	act(&s, list, n);
+	/* What one of these comes to is told by the one that it depends on, which finds it still there. */
+	if (flags & KIST_REMOVE_DEPEND)
+		all = with_dependents(list, n, flags, &s.n_more);
+	act(&s, all ? all : list, n + s.n_more);
+	for (size_t i = 0; i < s.n_more; i++)
+		kist_container_free(all[n + i]);
 }
 
 int kist_remove_all(struct kist *k, char *const *ids, unsigned flags, int64_t timeout, struct kist_error *err)

@@ -185,9 +185,15 @@ deaf()
 {
 	local name
 	for name; do
-		kist run -d --name "$name" --stop-timeout 2 busybox sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
-		until_true 10 log_has "$name" ready
+		deaf_with "$name"
 	done
+}
+
+# deaf_with NAME OPTION...
+deaf_with()
+{
+	kist run -d --name "$1" "${@:2}" --stop-timeout 2 busybox sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+	until_true 10 log_has "$1" ready
 }
 
 log_lines()
@@ -237,6 +243,40 @@ took()
 	kist create --name needing --requires needed busybox true >/dev/null
 	run -0 kist rm needed needing
 	equal $'needing\nneeded' "$output"
+	clean
+}
+
+@test "rm --depend: what nobody named is stopped at once too, dependents first" {
+	kist_only
+	local tenths name
+	deaf a
+	kist create --name last --requires a busybox true >/dev/null
+	deaf_with b --requires a
+	deaf_with c --requires a
+	deaf_with d --network container:b
+	tenths=$(took kist rm -f --depend a)
+	# First d and c, then b, then a.
+	[ "$tenths" -ge 60 ]
+	[ "$tenths" -lt 79 ] || fail "rm took $tenths tenths of a second"
+	equal a "$(cat "$STORE/took")"
+	equal '' "$(kist ps -aq)"
+	clean
+	# One that runs keeps what it needs; the others go.
+	sleeper --name needed >/dev/null
+	kist create --name idle --requires needed busybox true >/dev/null
+	sleeper --name running --requires needed >/dev/null
+	kist stop -t 3 needed >/dev/null
+	run kist rm --depend needed
+	equal 2 "$status"
+	contains "$output" 'running'
+	equal $'needed\nrunning' "$(kist ps -a --format '{{.Names}}' | sort)"
+	run -0 kist rm -f -t 3 --depend needed running
+	equal $'running\nneeded' "$output"
+	# A pod's infra container takes the pod along, as before.
+	kist pod create --name p >/dev/null
+	sleeper --pod p --name member >/dev/null
+	run -0 kist rm -f -t 3 --depend "$(kist pod inspect --format '{{.InfraContainerID}}' p)"
+	run -1 kist pod exists p
 	clean
 }
 
