@@ -228,26 +228,45 @@ static int harmless_field(void *context, struct json_object *receiver, const cha
 	return r;
 }
 
-static int add_rows(const struct kist_format *format, struct json_object *const *documents, size_t n,
-                    const struct kist_template_view *view, struct kist_str *out, struct kist_error *err)
+int kist_format_add(const struct kist_format *format, struct json_object *document,
+                    const struct kist_template_view *view, struct kist_str *rows, struct kist_error *err)
 {
 	static const struct kist_template_view plain;
 	struct kist_template_view used = view ? *view : plain;
 	bool table = format->kind == KIST_FORMAT_TABLE;
-	int r = 0;
+	KIST_JSON struct json_object *shown = table ? make_harmless(document) : json_object_get(document);
 
 	if (table && used.field) {
 		used.field = harmless_field;
 		used.context = (void *)view;
 	}
-	for (size_t i = 0; i < n && r == 0; i++) {
-		KIST_JSON struct json_object *document =
-		        table ? make_harmless(documents[i]) : json_object_get(documents[i]);
+	int r = kist_template_run(format->template, shown, &used, rows, err);
+	if (!format->template->ends_line)
+		kist_str_addc(rows, '\n');
+	return r;
+}
 
-		r = kist_template_run(format->template, document, &used, out, err);
-		if (!format->template->ends_line)
-			kist_str_addc(out, '\n');
+void kist_format_align(const struct kist_format *format, const char *rows, size_t len, bool noheading,
+                       struct kist_str *out)
+{
+	KIST_STR struct kist_str all = { 0 };
+
+	if (noheading) {
+		kist_columns_align(rows, len, out);
+		return;
 	}
+	kist_str_add(&all, format->header);
+	kist_str_addn(&all, rows, len);
+	kist_columns_align(kist_str_get(&all), all.len, out);
+}
+
+static int add_rows(const struct kist_format *format, struct json_object *const *documents, size_t n,
+                    const struct kist_template_view *view, struct kist_str *out, struct kist_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = kist_format_add(format, documents[i], view, out, err);
 	return r;
 }
 
@@ -266,9 +285,7 @@ int kist_format_run(const struct kist_format *format, struct json_object *const 
 	case KIST_FORMAT_TABLE:
 		break;
 	}
-	if (!noheading)
-		kist_str_add(&rows, format->header);
 	r = add_rows(format, documents, n, view, &rows, err);
-	kist_columns_align(kist_str_get(&rows), rows.len, out);
+	kist_format_align(format, kist_str_get(&rows), rows.len, noheading, out);
 	return r;
 }

@@ -360,6 +360,18 @@ static int field(void *context, struct json_object *item, const char *name, stru
 	return 1;
 }
 
+static struct kist_template_view format_view(const struct ps_options *o)
+{
+	return (struct kist_template_view){
+		.maps = kist_container_maps, .field = field, .context = (void *)(uintptr_t)o, .escape = isatty(1)
+	};
+}
+
+static bool is_sized(const struct ps_options *o, const struct kist_format *format)
+{
+	return o->size || (format->template && kist_template_uses(format->template, "Size"));
+}
+
 static const struct kist_header headers[] = {
 	{ "ID", "CONTAINER ID" },
 	{ "Image", "IMAGE" },
@@ -528,7 +540,7 @@ static int print_ids(const struct ps_options *o, const struct item *items, size_
 	return kist_cli_print(&out, err);
 }
 
-/* --- the usual table, ids and JSON: each row is made as its record is read -----------------------------------------
+/* --- by creation, as is usual: each row is made as its record is read ----------------------------------------------
  */
 
 enum { WRITTEN_AT_ONCE = 1 << 16 };
@@ -542,13 +554,21 @@ struct rows {
 	struct kist_cli *cli;
 	const struct ps_options *o;
 	const struct kist_filters *filters;
-	bool json;
+	const struct kist_format *format; /* NULL: the usual table, or ids */
+	struct kist_template_view view;
+	bool sized;
 	struct kist_columns made;
 	struct row *rows;
 	size_t n, room;
-	int failed;
+	int failed; /* of the first in the order of creation: problem */
+	int64_t failed_created;
 	struct kist_error problem;
 };
+
+static bool is_json(const struct rows *r)
+{
+	return r->format && r->format->kind == KIST_FORMAT_JSON;
+}
 
 /* Of two that were created at once the one that was made first. */
 static int row_order(const void *a, const void *b)
@@ -568,15 +588,28 @@ static void row_end(struct rows *r, int64_t created, size_t at)
 	r->rows[r->n++] = (struct row){ created, at, r->made.text.len - at };
 }
 
+static int add_document(struct rows *r, struct json_object *document, struct kist_error *err)
+{
+	if (!is_json(r))
+		return kist_format_add(r->format, document, &r->view, &r->made.text, err);
+	kist_json_item_add(&r->made.text, document);
+	return 0;
+}
+
 static void add_summary(struct rows *r, struct kist_container *c)
 {
 	KIST_JSON struct json_object *document = NULL;
+	struct kist_error problem = { 0 };
+	int64_t created = kist_container_config(c)->created;
 
-	int failed = kist_container_summary(c, false, &document, r->failed < 0 ? NULL : &r->problem);
-	if (failed < 0)
-		r->failed = failed;
-	else
-		kist_json_item_add(&r->made.text, document);
+	int failed = kist_container_summary(c, r->sized, &document, &problem);
+	if (failed == 0)
+		failed = add_document(r, document, &problem);
+	if (failed == 0 || (r->failed < 0 && created > r->failed_created))
+		return;
+	r->failed = failed;
+	r->failed_created = created;
+	r->problem = problem;
 }
 
 static void rows_visit(struct kist_container *c, void *arg)
@@ -590,7 +623,7 @@ static void rows_visit(struct kist_container *c, void *arg)
 	if (is_chosen(r->cli, r->o, r->filters, c)) {
 		if (r->o->quiet)
 			kist_str_addf(&r->made.text, "%.*s\n", r->o->no_trunc ? 64 : SHORT_ID, kist_container_id(c));
-		else if (r->json)
+		else if (r->format)
 			add_summary(r, c);
 		else
 			add_row(r->cli, &r->made, r->o, &item);
@@ -599,17 +632,24 @@ static void rows_visit(struct kist_container *c, void *arg)
 	kist_container_free(c);
 }
 
+static int add_storage_documents(struct rows *r, const struct others *others, struct kist_error *err)
+{
+	int failed = 0;
+
+	for (size_t i = 0; failed == 0 && i < others->n; i++) {
+		KIST_JSON struct json_object *document = storage_document(&others->list[i]);
+		size_t at = r->made.text.len;
+		failed = add_document(r, document, err);
+		row_end(r, 0, at);
+	}
+	return failed;
+}
+
 /* Piece by piece: not all of them twice. */
-static int rows_print_json(struct rows *r, size_t first, const struct others *others, struct kist_error *err)
+static int rows_print_json(struct rows *r, size_t first, struct kist_error *err)
 {
 	KIST_STR struct kist_str out = { 0 };
 
-	for (size_t i = 0; i < others->n; i++) {
-		KIST_JSON struct json_object *document = storage_document(&others->list[i]);
-		size_t at = r->made.text.len;
-		kist_json_item_add(&r->made.text, document);
-		row_end(r, 0, at);
-	}
 	if (first < r->n)
 		r->made.text.data[r->rows[first].at] = '[';
 	for (size_t i = first; i < r->n; i++) {
@@ -625,6 +665,20 @@ static int rows_print_json(struct rows *r, size_t first, const struct others *ot
 	return kist_cli_print(&out, err);
 }
 
+/* Of templates the part that was made is shown, as Go's are. */
+static int rows_print_formatted(struct rows *r, int failed, struct kist_error *err)
+{
+	KIST_STR struct kist_str rows = { 0 }, out = { 0 };
+	bool table = r->format->kind == KIST_FORMAT_TABLE;
+
+	for (size_t i = 0; i < r->n && !(r->failed < 0 && r->rows[i].created > r->failed_created); i++)
+		kist_str_addn(&rows, r->made.text.data + r->rows[i].at, r->rows[i].length);
+	if (table)
+		kist_format_align(r->format, kist_str_get(&rows), rows.len, r->o->noheading, &out);
+	int printed = kist_cli_print(table ? &out : &rows, failed < 0 ? NULL : err);
+	return failed < 0 ? failed : printed;
+}
+
 static int rows_print(struct rows *r, const struct others *others, struct kist_error *err)
 {
 	KIST_COLUMNS struct kist_columns columns = { 0 };
@@ -633,8 +687,10 @@ static int rows_print(struct rows *r, const struct others *others, struct kist_e
 
 	if (r->n)
 		qsort(r->rows, r->n, sizeof(*r->rows), row_order);
-	if (r->json)
-		return rows_print_json(r, first, others, err);
+	if (r->format) {
+		int failed = r->failed < 0 ? r->failed : add_storage_documents(r, others, err);
+		return is_json(r) ? rows_print_json(r, first, err) : rows_print_formatted(r, failed, err);
+	}
 	if (!r->o->quiet && !r->o->noheading)
 		add_titles(&columns, r->o);
 	for (size_t i = first; i < r->n; i++)
@@ -650,25 +706,35 @@ static int rows_print(struct rows *r, const struct others *others, struct kist_e
 	return kist_cli_print(&out, err);
 }
 
+/* Of formats the last few are chosen first, and then made. */
 static bool is_usual(const struct ps_options *o, const struct kist_format *format)
 {
-	bool plain = (!o->format && !o->ns) || format->kind == KIST_FORMAT_JSON;
+	bool formatted = o->format || o->ns;
 
-	return plain && !o->size && kist_streq(o->sort, "created");
+	if (formatted && format->kind != KIST_FORMAT_JSON && last_of(o) != SIZE_MAX)
+		return false;
+	return (formatted || !o->size) && kist_streq(o->sort, "created");
 }
 
 static int show_rows(struct kist_cli *cli, const struct ps_options *o, const struct kist_filters *filters,
                      const struct kist_format *format, struct kist_error *err)
 {
-	struct rows rows = { .cli = cli, .o = o, .filters = filters, .json = format->kind == KIST_FORMAT_JSON };
+	bool formatted = o->format || o->ns;
+	struct rows rows = { .cli = cli,
+		             .o = o,
+		             .filters = filters,
+		             .format = formatted ? format : NULL,
+		             .view = format_view(o),
+		             .sized = is_sized(o, format) };
 	struct others others = { 0 };
 	KIST_STRV char **broken = NULL;
 
-	int r = kist_container_walk_brief(cli->k, filters->n > 0 || rows.json, rows_visit, &rows, &broken, err);
-	if (r == 0 && rows.failed < 0) {
-		r = rows.failed;
+	int r = kist_container_walk_brief(cli->k, filters->n > 0 || formatted, rows_visit, &rows, &broken, err);
+	if (r == 0 && rows.failed < 0)
 		*err = rows.problem;
-	}
+	/* A list is whole or none. */
+	if (r == 0 && is_json(&rows))
+		r = rows.failed;
 	if (r == 0 && o->external && !filters->n)
 		r = kist_storage_container_list(cli->k, &others.list, &others.n, err);
 	if (r == 0)
@@ -686,42 +752,32 @@ static int show_rows(struct kist_cli *cli, const struct ps_options *o, const str
 static int print_formatted(const struct ps_options *o, const struct kist_format *format, const struct item *items,
                            size_t n, const struct others *others, struct kist_error *err)
 {
-	struct kist_template_view view = {
-		.maps = kist_container_maps, .field = field, .context = (void *)(uintptr_t)o, .escape = isatty(1)
-	};
-	KIST_FREE struct json_object **documents = kist_grow(NULL, n + others->n + 1, sizeof(*documents));
-	KIST_STR struct kist_str out = { 0 };
-	bool with_size = o->size || (format->template && kist_template_uses(format->template, "Size"));
-	size_t made = 0;
+	struct kist_template_view view = format_view(o);
+	KIST_STR struct kist_str rows = { 0 }, out = { 0 };
+	bool sized = is_sized(o, format), json = format->kind == KIST_FORMAT_JSON;
 	int r = 0;
 
-	/* Thousands of documents need not be there at once. */
 	for (size_t i = 0; r == 0 && i < n + others->n; i++) {
 		struct json_object *document = NULL;
 		if (i < n)
-			r = kist_container_summary(items[i].c, with_size, &document, err);
+			r = kist_container_summary(items[i].c, sized, &document, err);
 		else
 			document = storage_document(&others->list[i - n]);
-		if (r == 0 && format->kind == KIST_FORMAT_TABLE)
-			documents[made++] = json_object_get(document);
-		else if (r == 0 && format->kind == KIST_FORMAT_JSON)
-			kist_json_item_add(&out, document);
+		if (r == 0 && json)
+			kist_json_item_add(&rows, document);
 		else if (r == 0)
-			r = kist_format_run(format, &document, 1, &view, false, &out, err);
+			r = kist_format_add(format, document, &view, &rows, err);
 		json_object_put(document);
 	}
-	if (format->kind == KIST_FORMAT_JSON) {
-		kist_json_list_end(&out, 0);
-		kist_str_addc(&out, '\n');
-	} else if (r == 0 && format->kind == KIST_FORMAT_TABLE) {
-		r = kist_format_run(format, documents, made, &view, o->noheading, &out, err);
-	}
-	for (size_t i = 0; i < made; i++)
-		json_object_put(documents[i]);
-	/* Of templates the part that was made is shown, as Go's are; a list is whole or none. */
-	if (r < 0 && format->kind == KIST_FORMAT_JSON)
+	if (json && r < 0)
 		return r;
-	int printed = kist_cli_print(&out, r < 0 ? NULL : err);
+	if (json) {
+		kist_json_list_end(&rows, 0);
+		kist_str_addc(&rows, '\n');
+	} else if (format->kind == KIST_FORMAT_TABLE) {
+		kist_format_align(format, kist_str_get(&rows), rows.len, o->noheading, &out);
+	}
+	int printed = kist_cli_print(out.len ? &out : &rows, r < 0 ? NULL : err);
 	return r < 0 ? r : printed;
 }
 

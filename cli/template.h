@@ -88,6 +88,12 @@ void kist_format_clear(struct kist_format *format);
 int kist_format_run(const struct kist_format *format, struct json_object *const *documents, size_t n,
                     const struct kist_template_view *view, bool noheading, struct kist_str *out,
                     struct kist_error *err);
+/* The same one after the other, where thousands of documents need not be there at once: a document's rows, not aligned
+ * yet, and then all of a TABLE with its header. Not for JSON. */
+int kist_format_add(const struct kist_format *format, struct json_object *document,
+                    const struct kist_template_view *view, struct kist_str *rows, struct kist_error *err);
+void kist_format_align(const struct kist_format *format, const char *rows, size_t len, bool noheading,
+                       struct kist_str *out);
 /* The default header of a field: "CreatedAt" -> "CREATED AT". The caller frees. */
 char *kist_header_default(const char *field);
 

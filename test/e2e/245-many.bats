@@ -90,6 +90,13 @@ records_are_settled()
 	equal "600 [\"many-0\"] [\"many-599\"]" "$(jq -r '"\(length) \(.[0].Names) \(.[599].Names)"' "$STORE/out")"
 	calls template ps -a --format '{{.Names}} {{.Labels}}'
 	equal 0 "$(grep -cE 'openat\(.*(/config|/state)"' "$STORE/trace")" 'records opened for a template'
+	# A document each, but not all of them at once: the heap does not grow with them.
+	for other in '' --ns --sort=names; do
+		calls table ps -a --format 'table {{.ID}}\t{{.Names}}\t{{.Status}}' ${other:+"$other"}
+		equal 601 "$(wc -l <"$STORE/out")"
+		equal 1 "$(awk '{ print index($0, NR > 1 ? "Exited" : "STATUS") }' "$STORE/out" | sort -u | wc -l)" 'places of a column'
+		[ "$(grep -c 'brk(' "$STORE/trace")" -lt 25 ] || fail "$(grep -c 'brk(' "$STORE/trace") times more memory"
+	done
 	before=$(kist ps -a --no-trunc)
 	equal 601 "$(wc -l <<<"$before")"
 	rm "$RUNROOT/list"
