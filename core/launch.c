@@ -218,7 +218,7 @@ static int init_binary(struct kist_error *err)
 
 static int at_point(void *arg, enum kist_ns_point point, pid_t pid, struct kist_error *err)
 {
-	return point == KIST_NS_NAMESPACES ? kist_network_attach_first(arg, pid, err) : 0;
+	return point == KIST_NS_NAMESPACES ? kist_network_attach(arg, pid, err) : 0;
 }
 
 struct meanwhile {

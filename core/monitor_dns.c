@@ -4,6 +4,7 @@
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "core/base/proc.h"
 #include "core/base/str.h"
 #include "net/dns.h"
 
@@ -13,6 +14,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#define LINKS_AT_ONCE 64
 
 static int find_addresses(void *arg, const char *name, struct kist_net_addr *out, size_t room)
 {
@@ -148,18 +151,43 @@ void monitor_network_close(struct monitor *m)
 	monitor_proxy_close(m);
 }
 
-/* Nobody waits for this. Inside, for links of all kinds. */
-static void link_remove(struct monitor *m, uint32_t index)
+/* Inside, for links of all kinds. With those of commands that were killed before they told of them; a bound, as the
+ * container may give names too. */
+static void links_remove(const struct monitor *m, int ns, uint32_t index)
 {
 	struct kist_error problem = { 0 };
 	struct kist_net *inside = NULL;
 
-	KIST_CLOSE int ns = network_ns(m, &problem);
-	if (ns >= 0 && kist_net_open(ns, &inside, &problem) == 0)
-		kist_net_link_finish(inside, index, &problem);
+	int r = kist_net_open(ns, &inside, &problem);
+	for (int i = 0; r == 0 && index && i < LINKS_AT_ONCE; i++) {
+		r = kist_net_link_finish(inside, index, &problem);
+		index = kist_net_link_hidden(inside);
+	}
 	if (kist_error_is_set(&problem))
 		kist_debug("container %.12s: %s", m->c->config.id, problem.text);
 	kist_net_close(inside);
+}
+
+/* The kernel takes up to some ten milliseconds for it, and the next command waits for our answer: a child of ours does
+ * it, which is reaped as an orphan would be. It has nothing of ours: who waits for a pipe's end, or for a lock, must
+ * not wait for it. When we are killed it goes on. */
+static void links_remove_aside(struct monitor *m, uint32_t index)
+{
+	struct kist_error problem = { 0 };
+	KIST_CLOSE int ns = network_ns(m, &problem);
+
+	if (ns < 0) {
+		kist_debug("container %.12s: %s", m->c->config.id, problem.text);
+		return;
+	}
+	pid_t pid = fork();
+	if (pid > 0)
+		return;
+	if (pid == 0)
+		kist_close_from(3, ns);
+	links_remove(m, ns, index);
+	if (pid == 0)
+		_exit(0);
 }
 
 /* The command holds the container's lock, and has saved the state. */
@@ -187,5 +215,5 @@ void monitor_network_changed(struct monitor *m, struct client *client, const voi
 	monitor_client_send(m, client, r < 0 ? KIST_MSG_FAILED : KIST_MSG_NETWORK, r < 0 ? &err : NULL,
 	                    r < 0 ? sizeof(err) : 0);
 	if (index && m->phase != MONITOR_DEAD)
-		link_remove(m, index);
+		links_remove_aside(m, index);
 }

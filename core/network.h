@@ -33,11 +33,10 @@ int kist_network_check_config(struct kist_container *c, struct kist_error *err);
 int kist_network_check_host(struct kist_container *c, struct kist_error *err);
 /* In the monitor, before the plan: takes addresses and ports, and writes them down. */
 int kist_network_prepare(struct kist_container *c, struct kist_error *err);
-/* Links, routes and published ports for the process whose network namespace is new. */
+/* Links, routes and published ports for the process whose network namespace is new. The monitor keeps the namespace
+ * until kist_network_teardown: the kernel would begin to take it apart as the last process ends, and keep everybody
+ * from changing links for 10 to 30 ms just then. */
 int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err);
-/* The same at a start. The monitor keeps the namespace until kist_network_teardown: the kernel would begin to take it
- * apart as the last process ends, and keep everybody from changing links for 10 to 30 ms just then. */
-int kist_network_attach_first(struct kist_container *c, pid_t pid, struct kist_error *err);
 /* Everything that the state knows of goes. Best effort: what is left is found by the next call. With files_later, the
  * links of a container that is removed are silent, and left to kist_network_finish. */
 void kist_network_teardown(struct kist_container *c);

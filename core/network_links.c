@@ -176,7 +176,7 @@ int network_attach_all(struct kist_container *c, const struct network_sides *sid
 	return r;
 }
 
-static int attach(struct kist_container *c, pid_t pid, int *ns, struct kist_error *err)
+int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err)
 {
 	struct network_sides sides = { .ns = -1 };
 
@@ -185,20 +185,10 @@ static int attach(struct kist_container *c, pid_t pid, int *ns, struct kist_erro
 	int r = network_sides_open(pid, &sides, err);
 	if (r == 0)
 		r = network_attach_all(c, &sides, err);
-	if (r == 0 && ns)
-		*ns = kist_steal_fd(&sides.ns);
+	if (r == 0)
+		c->net_ns = kist_steal_fd(&sides.ns);
 	network_sides_close(&sides);
 	return r;
-}
-
-int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *err)
-{
-	return attach(c, pid, NULL, err);
-}
-
-int kist_network_attach_first(struct kist_container *c, pid_t pid, struct kist_error *err)
-{
-	return attach(c, pid, &c->net_ns, err);
 }
 
 /* --- the end --------------------------------------------------------------------------------------------------------

@@ -278,6 +278,20 @@ int kist_container_disconnect(struct kist_container *c, const char *network, str
 /* --- reload, rename -------------------------------------------------------------------------------------------------
  */
 
+static int reload_live(struct kist_container *c, struct kist_error *err)
+{
+	struct network_sides sides = { .ns = -1 };
+	uint32_t later = 0;
+
+	int r = network_sides_open(c->state.pid, &sides, err);
+	if (r == 0)
+		r = network_attach_all(c, &sides, err);
+	if (r == 0)
+		later = kist_net_link_hidden(sides.inside);
+	network_sides_close(&sides);
+	return r == 0 && later ? kist_network_tell(c, later, err) : r;
+}
+
 int kist_container_reload_network(struct kist_container *c, struct kist_error *err)
 {
 	int r = kist_container_lock(c, err);
@@ -285,8 +299,8 @@ int kist_container_reload_network(struct kist_container *c, struct kist_error *e
 	if (r < 0)
 		return r;
 	r = kist_call_check(KIST_CALL_RELOAD_NETWORK, (enum kist_status)c->state.status, err);
-	if (r == 0)
-		r = kist_network_attach(c, c->state.pid, err);
+	if (r == 0 && c->state.n_networks)
+		r = reload_live(c, err);
 	kist_container_unlock(c);
 	return r < 0 ? kist_context(err, "reload the network of %s", c->config.name) : 0;
 }

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Names of links that are to be removed. */
+#define HIDDEN "kistgone"
+
 /* --- messages -------------------------------------------------------------------------------------------------------
  */
 
@@ -89,6 +92,16 @@ static void copy_text(char *out, size_t size, const struct nlattr *attr)
 		snprintf(out, size, "%.*s", (int)kist_nl_len(attr), (const char *)kist_nl_data(attr));
 }
 
+static bool is_alone(const char *kind, const struct nlattr *info)
+{
+	const struct nlattr *data[IFLA_MACVLAN_MAX + 1];
+
+	if (!kist_streq(kind, "macvlan"))
+		return kist_streq(kind, "ipvlan");
+	kist_nl_parse_nested(info, data, IFLA_MACVLAN_MAX);
+	return kist_nl_u32(data[IFLA_MACVLAN_MODE], 0) == MACVLAN_MODE_PASSTHRU;
+}
+
 static int take_link(void *arg, const struct nlmsghdr *message)
 {
 	struct kist_net_link *out = arg;
@@ -104,6 +117,7 @@ static int take_link(void *arg, const struct nlmsghdr *message)
 	out->peer = kist_nl_u32(table[IFLA_LINK], 0);
 	copy_text(out->name, sizeof(out->name), table[IFLA_IFNAME]);
 	copy_text(out->kind, sizeof(out->kind), info[IFLA_INFO_KIND]);
+	out->alone = is_alone(out->kind, info[IFLA_INFO_DATA]);
 	if (table[IFLA_ADDRESS] && kist_nl_len(table[IFLA_ADDRESS]) == sizeof(out->mac))
 		memcpy(&out->mac, kist_nl_data(table[IFLA_ADDRESS]), sizeof(out->mac));
 	return 0;
@@ -274,6 +288,12 @@ static int attach_bridge_once(struct kist_net *host, struct kist_net *inside, in
 		c->host_interface[0] = '\0';
 	if ((r == -EEXIST && chosen) || r == -ENODEV)
 		return 1;
+	/* The pair is there and its inner end has another name: a disconnect was cut short, or the container renamed
+	 * it. */
+	if (r == -EEXIST && !old.index) {
+		r = kist_net_link_remove(host, c->host_interface, err);
+		return r < 0 ? r : 1;
+	}
 	return kist_net_link_fail(nl, "veth", -r, err);
 }
 
@@ -426,6 +446,9 @@ int kist_net_link_finish(struct kist_net *net, uint32_t index, struct kist_error
 	return r < 0 ? kist_nl_fail(&net->route, -r, err) : 0;
 }
 
+/* --- leaving ---------------------------------------------------------------------------------------------------------
+ */
+
 /* What a container can see of a removal takes little: the link is down and its name is free. */
 static int hide(struct kist_net *inside, uint32_t index)
 {
@@ -433,24 +456,54 @@ static int hide(struct kist_net *inside, uint32_t index)
 	struct kist_nl *nl = &inside->route;
 	char name[IFNAMSIZ];
 
-	choose_host_name(name);
+	snprintf(name, sizeof(name), HIDDEN "%07x", index & 0xfffffff);
 	kist_nl_begin(nl);
 	kist_nl_message(nl, "link down", RTM_SETLINK, 0, &down, sizeof(down));
 	kist_net_link_message(nl, "rename link", RTM_SETLINK, 0, index, name, false);
 	return kist_nl_send(nl, NULL, NULL);
 }
 
+static int take_hidden(void *arg, const struct nlmsghdr *message)
+{
+	uint32_t *index = arg;
+	struct kist_net_link link = { 0 };
+
+	take_link(&link, message);
+	if (link.index && !link.up && kist_has_prefix(link.name, HIDDEN))
+		*index = link.index;
+	return 0;
+}
+
+uint32_t kist_net_link_hidden(struct kist_net *inside)
+{
+	uint32_t index = 0;
+
+	kist_nl_begin(&inside->route);
+	kist_net_link_message(&inside->route, "list links", RTM_GETLINK, NLM_F_DUMP, 0, NULL, false);
+	kist_nl_put_u32(&inside->route, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	/* Cut short by a change, it has found one or has not: the next call looks again. */
+	kist_nl_dump(&inside->route, take_hidden, &index);
+	return index;
+}
+
 int kist_net_disconnect(struct kist_net *inside, const char *interface, uint32_t *later, struct kist_error *err)
 {
-	uint32_t index = kist_net_link_index(inside, interface);
+	struct kist_net_link link;
 
 	if (later)
 		*later = 0;
-	if (!index)
+	int r = kist_net_link_get(inside, interface, 0, &link, err);
+	if (r < 0)
+		return r;
+	if (!link.index) {
+		/* Of a call that was killed before it could pass the rest on. */
+		if (later)
+			*later = kist_net_link_hidden(inside);
 		return 0;
-	if (!later || hide(inside, index) < 0)
-		return kist_net_link_finish(inside, index, err);
-	*later = index;
+	}
+	if (!later || link.alone || hide(inside, link.index) < 0)
+		return kist_net_link_finish(inside, link.index, err);
+	*later = link.index;
 	return 0;
 }
 

@@ -9,6 +9,7 @@ struct kist_net_link {
 	uint32_t index;
 	uint32_t peer; /* IFLA_LINK: of a veth the other end, in its own namespace; 0: unknown */
 	bool up;
+	bool alone; /* its parent has no other, or none with its addresses, as long as it exists, even down */
 	char name[IFNAMSIZ];
 	char kind[16];
 	struct kist_net_mac mac;

@@ -220,8 +220,10 @@ int kist_net_connect(struct kist_net *host, struct kist_net *inside, int netns, 
                      struct kist_error *err);
 /* Removes the link from inside (its host end goes with it). A missing link is success. The kernel waits 10 to 30 ms for
  * its readers in that: with later, the link is down and its name is free, and the rest is left to who calls
- * kist_net_link_finish with *later, which is 0 when there is nothing left. */
+ * kist_net_link_finish with *later, which is 0 when there is nothing left. Where the rest was lost,
+ * kist_net_link_hidden tells such a link (0: there is none), and so does another disconnect. */
 int kist_net_disconnect(struct kist_net *inside, const char *interface, uint32_t *later, struct kist_error *err);
+uint32_t kist_net_link_hidden(struct kist_net *inside);
 int kist_net_link_finish(struct kist_net *net, uint32_t index, struct kist_error *err);
 /* The same from the host's side, for a namespace that cannot be reached any more; only links of kind veth. */
 int kist_net_link_remove(struct kist_net *host, const char *host_interface, struct kist_error *err);

@@ -419,12 +419,40 @@ static void test_disconnect_later(void **state)
 	a.c.host_interface[0] = '\0';
 	box_connect(f, &a);
 	assert_true(has_address(a.ns, "eth0", "10.88.0.2", "16"));
+	assert_int_equal(kist_net_link_hidden(a.inside), later);
 	OK(kist_net_link_finish(a.inside, later, E));
+	assert_int_equal(kist_net_link_hidden(a.inside), 0);
 	assert_false(kist_net_link_exists(f->host, old));
 	OK(kist_net_link_finish(a.inside, later, E));
 	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
 	OK(kist_net_disconnect(a.inside, "eth0", &later, E));
 	assert_int_equal(later, 0);
+	box_close(&a);
+}
+
+/* Killed between the two steps, with nothing written down: to be repeated, or connected anew by the record. */
+static void test_disconnect_cut_short(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t later = 0, again = 0;
+	struct box a;
+
+	box_open(&a, &f->network, "10.88.0.2", NULL);
+	box_connect(f, &a);
+	OK(kist_net_disconnect(a.inside, "eth0", &later, E));
+	OK(kist_net_disconnect(a.inside, "eth0", &again, E));
+	assert_int_equal(again, later);
+	box_connect(f, &a);
+	assert_true(has_address(a.ns, "eth0", "10.88.0.2", "16"));
+	assert_int_equal(kist_net_link_hidden(a.inside), 0);
+	assert_int_equal(kist_net_bridge_ports(f->host, "kist0", NULL), 1);
+	/* A container may rename its link. */
+	free(net_run(a.ns, NULL, "ip link set eth0 down; ip link set eth0 name mine0; ip link set mine0 up"));
+	assert_int_equal(kist_net_link_hidden(a.inside), 0);
+	box_connect(f, &a);
+	assert_true(has_address(a.ns, "eth0", "10.88.0.2", "16"));
+	assert_false(kist_net_link_exists(a.inside, "mine0"));
+	assert_int_equal(kist_net_bridge_ports(f->host, "kist0", NULL), 1);
 	box_close(&a);
 }
 
@@ -637,6 +665,17 @@ static void test_macvlan(void **state)
 	network.mode = KIST_NET_MODE_PRIVATE;
 	box_connect(f, &a);
 	assert_true(net_says(a.ns, "ip -d link show eth0", "macvlan mode private"));
+	/* Of this mode a parent has one alone. */
+	free(net_run(-1, NULL, "ip link add name up2 type veth peer name up3; ip link set up2 up; ip link set up3 up"));
+	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
+	network.mode = KIST_NET_MODE_PASSTHRU;
+	free(network.interface);
+	network.interface = kist_strdup("up2");
+	box_connect(f, &a);
+	uint32_t later = 1;
+	OK(kist_net_disconnect(a.inside, "eth0", &later, E));
+	assert_int_equal(later, 0);
+	box_connect(f, &a);
 	box_close(&a);
 	box_close(&b);
 	free(net_run(-1, NULL, "ip link del up0"));
@@ -759,6 +798,7 @@ int main(void)
 		TEST(test_a_half_made_bridge_is_finished),
 		TEST(test_disconnect),
 		TEST(test_disconnect_later),
+		TEST(test_disconnect_cut_short),
 		TEST(test_silence),
 		TEST(test_remove_from_the_host),
 		TEST(test_the_end_of_a_namespace_is_the_end_of_the_link),
