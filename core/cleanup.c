@@ -63,7 +63,9 @@ static void run_files_free(struct kist_container *c)
 		return;
 	for (size_t i = 0; i < KIST_COUNT(names); i++)
 		kist_remove_tree(c->run_dir, names[i]);
-	kist_container_unmark(c->k, c->config.id);
+	/* What a full disk had no room for is looked for by the mark. */
+	if (!kist_exists_at(c->run_dir, "exit"))
+		kist_container_unmark(c->k, c->config.id);
 }
 
 /* The container whose network namespace it shared knows it by name. */

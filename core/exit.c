@@ -1,9 +1,11 @@
 /* Exit records: durable before clean-up begins, and found after the container is gone. */
 #include "core/internal.h"
+#include "core/recall.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "core/base/str.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -69,6 +71,24 @@ static int run_exits_open(struct kist *k, bool make)
 		fd = openat(k->runroot, "exits", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	return fd < 0 ? -errno : fd;
+}
+
+int kist_exit_read_brief(struct kist_container *c, struct kist_recall *recall, bool marked, struct kist_exit *record)
+{
+	struct kist_exit found;
+	KIST_STR struct kist_str text = { 0 };
+
+	/* One in the run directory keeps the mark. */
+	if (marked)
+		return kist_exit_read(c, record);
+	int r = kist_recall_read(recall, c->config.id, KIST_RECALL_EXIT, &text);
+	if (r < 0)
+		return r;
+	kist_table_init(&kist_exit_table, &found);
+	r = kist_kv_read_brief(&kist_exit_table, text.data, 0, &found, NULL);
+	if (r == 0)
+		*record = found;
+	return r;
 }
 
 int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record)

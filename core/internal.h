@@ -256,6 +256,7 @@ struct kist_exit {
 /* Durable unless the container is removed on exit anyway. */
 int kist_exit_write(struct kist_container *c, const struct kist_exit *record, struct kist_error *err);
 int kist_exit_read(struct kist_container *c, struct kist_exit *record); /* -ENOENT, -EBADMSG */
+int kist_exit_read_brief(struct kist_container *c, struct kist_recall *recall, bool marked, struct kist_exit *record);
 void kist_exit_keep(struct kist_container *c); /* before removal: moves it to exits/ID; prunes old ones */
 int kist_exit_find(struct kist *k, const char *id, struct kist_exit *record); /* of a removed container */
 

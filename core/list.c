@@ -280,7 +280,7 @@ static int walk(struct walk *w, bool brief, struct kist_error *err)
 		free(ids.ids);
 		return kist_fail_errno(err, -r, "read the list of containers");
 	}
-	w->recall = brief ? kist_recall_open(w->k, ids.n) : NULL;
+	w->recall = brief ? kist_recall_open(w->k, ids.ids, ids.n) : NULL;
 	for (size_t i = 0; i < ids.n; i++)
 		walk_one(w, ids.ids[i]);
 	kist_recall_close(w->recall);

@@ -1,4 +1,4 @@
-#include "core/recall.h"
+#include "core/recall_internal.h"
 
 #include "core/internal.h"
 
@@ -16,29 +16,15 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define NAME      "list"
-#define ID_LENGTH 64
-#define WANTED    (KIST_FIELD_BRIEF | KIST_FIELD_FILTER)
+#define NAME   "list"
+#define WANTED (KIST_FIELD_BRIEF | KIST_FIELD_FILTER)
 
 enum { SHORT_LIST = 256, SETTLED_NS = 2 * 1000000000, MAP_MAX = 1 << 30 };
 
-static const char *const names[] = { [KIST_RECALL_CONFIG] = "config", [KIST_RECALL_STATE] = "state" };
-
-struct identity {
-	uint64_t inode;
-	int64_t changed; /* nanoseconds */
-	int64_t size;    /* -1: there is none */
-};
-
-struct part {
-	struct identity of;
-	uint64_t at; /* in the file */
-	uint64_t length;
-};
-
-struct entry {
-	char id[ID_LENGTH];
-	struct part parts[KIST_RECALL_FILES];
+static const char *const names[] = {
+	[KIST_RECALL_CONFIG] = "config",
+	[KIST_RECALL_STATE] = "state",
+	[KIST_RECALL_EXIT] = "exit",
 };
 
 /* Before the texts; the entries come after them, by id. */
@@ -50,29 +36,33 @@ struct head {
 	uint32_t sum;     /* of all that follows */
 };
 
-static const char magic[8] = "kistlst1";
+static const char magic[8] = "kistlst2";
 
 struct kist_recall {
 	struct kist *k;
 	bool on;
 	int64_t begun;
 	uint64_t device;
-	struct kist_str raw; /* a file as it is */
+	struct kist_str raw; /* a record as it is */
+	const char (*ids)[RECALL_ID + 1];
+	size_t n_ids;
 	/* What is there. */
 	const char *map;
 	size_t map_length, n_old;
-	const struct entry *old;
+	const struct recall_entry *old;
 	bool *kept; /* old ones that still hold */
-	/* What is new. */
+	struct recall_ahead *ahead;
+	/* What is new: the file as it will be, without its entries. */
 	struct kist_str fresh;
-	struct entry *entries;
+	struct recall_entry *entries;
 	size_t n, room;
 	/* The container at hand. */
-	struct entry now;
-	ssize_t was; /* the old entry; -1 */
-	size_t next;
-	bool sound, changed;
-	bool looked[KIST_RECALL_FILES], held[KIST_RECALL_FILES]; /* held: the old text */
+	struct recall_entry now;
+	const char *texts[KIST_RECALL_FILES]; /* what each part lies in; NULL: fresh */
+	size_t before;                        /* what fresh had */
+	size_t at, next;                      /* among ids, and among old ones */
+	ssize_t was;                          /* the old entry that holds; -1 */
+	bool changed;
 };
 
 static uint32_t sum_of(const void *data, size_t length)
@@ -96,6 +86,65 @@ static size_t aligned(size_t n)
 	return (n + 7) & ~(size_t)7;
 }
 
+/* --- records --------------------------------------------------------------------------------------------------------
+ */
+
+void recall_identify(struct kist *k, const char *id, struct recall_identity *out)
+{
+	struct stat st;
+
+	*out = (struct recall_identity){ .changed = -1 };
+	if (fstatat(k->containers, id, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+		*out = (struct recall_identity){
+			.inode = st.st_ino,
+			.changed = st.st_ctim.tv_sec * KIST_NSEC_PER_SEC + st.st_ctim.tv_nsec,
+		};
+}
+
+/* Most records fit into one read. They are regular files, which are replaced whole: a short read is their end. */
+int recall_load(struct kist *k, const char *id, enum kist_recall_file file, bool fixed, struct kist_str *raw)
+{
+	char path[RECALL_ID + 16];
+
+	snprintf(path, sizeof(path), "%.64s/%s", id, names[file]);
+	KIST_CLOSE int fd = openat(k->containers, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	raw->len = 0;
+	if (!fixed)
+		kist_str_reserve(raw, 4096);
+	ssize_t n = read(fd, raw->data, raw->cap - 1);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < raw->cap - 1) {
+		raw->len = (size_t)n;
+		raw->data[n] = '\0';
+	} else if (fixed) {
+		return -EFBIG;
+	} else {
+		int r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : kist_read_fd(fd, KIST_RECORD_MAX, raw);
+		if (r < 0)
+			return r;
+	}
+	return kist_sum_check(raw) < 0 || strlen(raw->data) != raw->len ? -EBADMSG : 0;
+}
+
+void recall_take(enum kist_recall_file file, const struct kist_str *raw, struct kist_str *text)
+{
+	size_t at = 0;
+
+	if (file != KIST_RECALL_CONFIG) {
+		kist_str_addn(text, raw->data, raw->len);
+		return;
+	}
+	for (const char *line = raw->data, *next; *line; line = next) {
+		next = strchrnul(line, '\n');
+		next += *next == '\n';
+		if (kist_kv_is_wanted(&kist_container_config_table, WANTED, line, &at))
+			kist_str_addn(text, line, (size_t)(next - line));
+	}
+}
+
 /* --- what is there --------------------------------------------------------------------------------------------------
  */
 
@@ -106,7 +155,7 @@ static bool map_is_sound(const struct kist_recall *recall)
 
 	return length >= sizeof(*head) && memcmp(head->magic, magic, sizeof(magic)) == 0 &&
 	       head->device == recall->device && head->fields == fields_sum() &&
-	       head->entries <= (length - sizeof(*head)) / sizeof(struct entry) &&
+	       head->entries <= (length - sizeof(*head)) / sizeof(struct recall_entry) &&
 	       head->sum == sum_of(recall->map + sizeof(*head), length - sizeof(*head));
 }
 
@@ -127,13 +176,14 @@ static void map_open(struct kist_recall *recall)
 		return;
 	}
 	recall->n_old = ((const struct head *)map)->entries;
-	recall->old = (const void *)(recall->map + recall->map_length - recall->n_old * sizeof(struct entry));
+	recall->old = (const void *)(recall->map + recall->map_length - recall->n_old * sizeof(struct recall_entry));
 	recall->kept = kist_alloc(recall->n_old + 1);
 }
 
-struct kist_recall *kist_recall_open(struct kist *k, size_t n)
+struct kist_recall *kist_recall_open(struct kist *k, const char (*ids)[RECALL_ID + 1], size_t n)
 {
 	struct kist_recall *recall = kist_alloc(sizeof(*recall));
+	const struct head head = { 0 };
 	struct stat st;
 
 	recall->k = k;
@@ -143,107 +193,53 @@ struct kist_recall *kist_recall_open(struct kist *k, size_t n)
 	recall->on = true;
 	recall->device = st.st_dev;
 	recall->begun = kist_now_wall();
+	recall->ids = ids;
+	recall->n_ids = n;
+	kist_str_addn(&recall->fresh, &head, sizeof(head));
+	recall->before = recall->fresh.len;
+	recall->now.parts[KIST_RECALL_CONFIG].length = RECALL_UNKNOWN;
 	map_open(recall);
+	if (recall->n_old == 0)
+		recall->ahead = recall_ahead_start(k, ids, n);
 	return recall;
 }
 
 static int entry_order(const void *a, const void *b)
 {
-	return memcmp(((const struct entry *)a)->id, ((const struct entry *)b)->id, ID_LENGTH);
+	return memcmp(((const struct recall_entry *)a)->id, ((const struct recall_entry *)b)->id, RECALL_ID);
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------------
+/* --- one container --------------------------------------------------------------------------------------------------
  */
 
-static struct identity identity_of(const struct stat *st)
+static bool is_whole(const struct kist_recall *recall, const struct recall_entry *entry)
 {
-	return (struct identity){ .inode = st->st_ino,
-		                  .changed = st->st_ctim.tv_sec * KIST_NSEC_PER_SEC + st->st_ctim.tv_nsec,
-		                  .size = st->st_size };
-}
-
-static bool is_same(const struct identity *a, const struct identity *b)
-{
-	return a->inode == b->inode && a->changed == b->changed && a->size == b->size;
-}
-
-/* Whether at this path is what the old entry tells of. */
-static bool is_unchanged(const struct kist_recall *recall, const char *path, enum kist_recall_file file)
-{
-	const struct part *part = &recall->old[recall->was].parts[file];
-	struct identity here = { .size = -1 };
-	struct stat st;
-
-	if (fstatat(recall->k->containers, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		here = identity_of(&st);
-	else if (errno != ENOENT)
-		return false;
-	return is_same(&here, &part->of) && part->at <= recall->map_length &&
-	       part->length <= recall->map_length - part->at;
-}
-
-/* Most records fit into one read. They are regular files, which are replaced whole: a short read is their end. */
-static int read_whole(struct kist_recall *recall, const char *path, struct identity *is)
-{
-	struct kist_str *raw = &recall->raw;
-	struct stat st;
-	KIST_CLOSE int fd = openat(recall->k->containers, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-	if (fd < 0)
-		return -errno;
-	if (recall->on && fstat(fd, &st) < 0)
-		return -errno;
-	kist_str_clear(raw);
-	kist_str_reserve(raw, 4096);
-	ssize_t n = read(fd, raw->data, raw->cap - 1);
-	if (n < 0)
-		return -errno;
-	if ((size_t)n == raw->cap - 1) {
-		int r = lseek(fd, 0, SEEK_SET) < 0 ? -errno : kist_read_fd(fd, KIST_RECORD_MAX, raw);
-		if (r < 0)
-			return r;
-	} else {
-		raw->len = (size_t)n;
-		raw->data[n] = '\0';
+	for (int file = 0; file < KIST_RECALL_FILES; file++) {
+		const struct recall_part *part = &entry->parts[file];
+		if (part->length < RECALL_ABSENT || (part->length >= 0 && part->at > recall->map_length) ||
+		    (part->length >= 0 && (uint64_t)part->length > recall->map_length - part->at))
+			return false;
 	}
-	if (recall->on)
-		*is = identity_of(&st);
-	return kist_sum_check(raw) < 0 || strlen(raw->data) != raw->len ? -EBADMSG : 0;
+	return entry->parts[KIST_RECALL_CONFIG].length >= 0;
 }
 
-static void take_lines(const struct kist_str *raw, struct kist_str *text)
+static const struct recall_entry *old_of(struct kist_recall *recall)
 {
-	for (const char *line = raw->data, *next; *line; line = next) {
-		next = line + strcspn(line, "\n");
-		next += *next == '\n';
-		if (kist_kv_is_wanted(&kist_container_config_table, WANTED, line))
-			kist_str_addn(text, line, (size_t)(next - line));
-	}
+	/* Both are in order. */
+	while (recall->next < recall->n_old && entry_order(&recall->old[recall->next], &recall->now) < 0)
+		recall->next++;
+	if (recall->next == recall->n_old || entry_order(&recall->old[recall->next], &recall->now) != 0)
+		return NULL;
+	return &recall->old[recall->next];
 }
 
-static void keep_new(struct kist_recall *recall, enum kist_recall_file file, const struct identity *is,
-                     const struct kist_str *text)
+static void texts_set(struct kist_recall *recall, const char *texts)
 {
-	recall->changed = true;
-	/* Later than the clock, too: a clock that was set back meets old times again. */
-	if (is->size >= 0 && is->changed > recall->begun - SETTLED_NS)
-		recall->sound = false;
-	if (!recall->sound)
-		return;
-	recall->now.parts[file] = (struct part){ *is, sizeof(struct head) + recall->fresh.len, text->len };
-	kist_str_addn(&recall->fresh, kist_str_get(text), text->len);
-	recall->looked[file] = true;
+	for (int file = 0; file < KIST_RECALL_FILES; file++)
+		recall->texts[file] = texts;
 }
 
-/* Copies what holds of an entry that has changed otherwise. */
-static void keep_old(struct kist_recall *recall, const struct part *part, struct part *to)
-{
-	*to = *part;
-	to->at = sizeof(struct head) + recall->fresh.len;
-	kist_str_addn(&recall->fresh, recall->map + part->at, part->length);
-}
-
-static void entry_add(struct kist_recall *recall, const struct entry *entry)
+static void entry_add(struct kist_recall *recall, const struct recall_entry *entry)
 {
 	if (recall->n == recall->room) {
 		recall->room = recall->room ? recall->room * 2 : SHORT_LIST;
@@ -252,62 +248,91 @@ static void entry_add(struct kist_recall *recall, const struct entry *entry)
 	recall->entries[recall->n++] = *entry;
 }
 
-/* An entry counts once both of its files were looked at. */
+static void part_copy(struct kist_recall *recall, const char *texts, struct recall_part *part)
+{
+	const char *text = texts + part->at;
+
+	if (part->length < 0)
+		return;
+	part->at = recall->fresh.len;
+	kist_str_addn(&recall->fresh, text, (size_t)part->length);
+}
+
 static void entry_end(struct kist_recall *recall)
 {
-	bool whole = recall->looked[KIST_RECALL_CONFIG] && recall->looked[KIST_RECALL_STATE];
+	struct recall_entry *now = &recall->now;
+	/* Not later than the clock, either: one that was set back meets old times again. */
+	bool sound = now->of.changed >= 0 && now->of.changed <= recall->begun - SETTLED_NS;
 
-	if (whole && !recall->changed) {
-		recall->kept[recall->was] = true;
-	} else if (whole && recall->sound) {
-		for (int file = 0; file < KIST_RECALL_FILES; file++)
-			if (recall->held[file])
-				keep_old(recall, &recall->old[recall->was].parts[file], &recall->now.parts[file]);
-		entry_add(recall, &recall->now);
+	if (now->parts[KIST_RECALL_CONFIG].length < 0 || !recall->changed || !sound) {
+		if (recall->was >= 0)
+			recall->kept[recall->was] = !recall->changed;
+		recall->fresh.len = recall->before;
+		return;
 	}
+	for (int file = 0; file < KIST_RECALL_FILES; file++)
+		if (recall->texts[file])
+			part_copy(recall, recall->texts[file], &now->parts[file]);
+	entry_add(recall, now);
 }
 
 static void entry_begin(struct kist_recall *recall, const char *id)
 {
-	entry_end(recall);
-	memset(recall->looked, 0, sizeof(recall->looked));
-	memset(recall->held, 0, sizeof(recall->held));
-	recall->sound = true;
+	const struct recall_entry *old;
+	const char *texts;
+
+	memset(&recall->now, 0, sizeof(recall->now));
+	memcpy(recall->now.id, id, RECALL_ID);
+	for (int file = 0; file < KIST_RECALL_FILES; file++)
+		recall->now.parts[file].length = RECALL_UNKNOWN;
+	recall->before = recall->fresh.len;
+	recall->was = -1;
+	recall->changed = true;
+	while (recall->at < recall->n_ids && memcmp(recall->ids[recall->at], id, RECALL_ID) < 0)
+		recall->at++;
+	if (recall->at < recall->n_ids && memcmp(recall->ids[recall->at], id, RECALL_ID) == 0 &&
+	    recall_ahead_has(recall->ahead, recall->at, &recall->now, &texts)) {
+		texts_set(recall, texts);
+		return;
+	}
+	/* Before the records: what changes after this look has a later time. */
+	recall_identify(recall->k, id, &recall->now.of);
+	old = old_of(recall);
+	if (!old || old->of.inode != recall->now.of.inode || old->of.changed != recall->now.of.changed ||
+	    !is_whole(recall, old))
+		return;
+	recall->now = *old;
+	recall->was = old - recall->old;
 	recall->changed = false;
-	memcpy(recall->now.id, id, ID_LENGTH);
-	/* Both are in order. */
-	while (recall->next < recall->n_old && entry_order(&recall->old[recall->next], &recall->now) < 0)
-		recall->next++;
-	recall->was = recall->next < recall->n_old && entry_order(&recall->old[recall->next], &recall->now) == 0
-	                      ? (ssize_t)recall->next++
-	                      : -1;
+	texts_set(recall, recall->map);
 }
 
 int kist_recall_read(struct kist_recall *recall, const char *id, enum kist_recall_file file, struct kist_str *text)
 {
-	struct identity is = { .size = -1 };
-	char path[ID_LENGTH + 16];
+	struct recall_part *part = &recall->now.parts[file];
 
-	snprintf(path, sizeof(path), "%.64s/%s", id, names[file]);
 	kist_str_clear(text);
 	kist_str_reserve(text, 1);
-	if (recall->on && file == KIST_RECALL_CONFIG)
+	if (recall->on && file == KIST_RECALL_CONFIG) {
+		entry_end(recall);
 		entry_begin(recall, id);
-	if (recall->on && recall->was >= 0 && is_unchanged(recall, path, file)) {
-		const struct part *part = &recall->old[recall->was].parts[file];
-		recall->looked[file] = recall->held[file] = true;
-		kist_str_addn(text, recall->map + part->at, part->length);
-		return part->of.size < 0 ? -ENOENT : 0;
 	}
-	int r = read_whole(recall, path, &is);
-	if (r < 0 && !(r == -ENOENT && file == KIST_RECALL_STATE))
+	if (recall->on && part->length == RECALL_ABSENT)
+		return -ENOENT;
+	if (recall->on && part->length >= 0) {
+		const char *texts = recall->texts[file] ? recall->texts[file] : recall->fresh.data;
+		kist_str_addn(text, texts + part->at, (size_t)part->length);
+		return 0;
+	}
+	int r = recall_load(recall->k, id, file, false, &recall->raw);
+	if (r == 0)
+		recall_take(file, &recall->raw, text);
+	if (!recall->on || (r < 0 && !(r == -ENOENT && file != KIST_RECALL_CONFIG)))
 		return r;
-	if (r == 0 && file == KIST_RECALL_CONFIG)
-		take_lines(&recall->raw, text);
-	else if (r == 0)
-		kist_str_addn(text, recall->raw.data, recall->raw.len);
-	if (recall->on)
-		keep_new(recall, file, &is, text);
+	recall->changed = true;
+	recall->texts[file] = NULL;
+	*part = (struct recall_part){ recall->fresh.len, r == 0 ? (int64_t)text->len : RECALL_ABSENT };
+	kist_str_addn(&recall->fresh, kist_str_get(text), text->len);
 	return r;
 }
 
@@ -322,27 +347,25 @@ static bool is_worth_it(const struct kist_recall *recall)
 
 static void write_down(struct kist_recall *recall)
 {
+	struct kist_str *out = &recall->fresh;
 	struct head head = { .device = recall->device, .fields = fields_sum() };
-	KIST_STR struct kist_str out = { 0 };
 
 	for (size_t i = 0; i < recall->n_old; i++) {
 		if (!recall->kept[i])
 			continue;
-		struct entry entry = recall->old[i];
+		struct recall_entry entry = recall->old[i];
 		for (int file = 0; file < KIST_RECALL_FILES; file++)
-			keep_old(recall, &recall->old[i].parts[file], &entry.parts[file]);
+			part_copy(recall, recall->map, &entry.parts[file]);
 		entry_add(recall, &entry);
 	}
 	qsort(recall->entries, recall->n, sizeof(*recall->entries), entry_order);
+	kist_str_addn(out, "\0\0\0\0\0\0\0", aligned(out->len) - out->len);
+	kist_str_addn(out, recall->entries, recall->n * sizeof(*recall->entries));
 	memcpy(head.magic, magic, sizeof(magic));
 	head.entries = recall->n;
-	kist_str_addn(&recall->fresh, "\0\0\0\0\0\0\0", aligned(recall->fresh.len) - recall->fresh.len);
-	kist_str_reserve(&out, sizeof(head) + recall->fresh.len + recall->n * sizeof(*recall->entries));
-	kist_str_addn(&out, &head, sizeof(head));
-	kist_str_addn(&out, recall->fresh.data, recall->fresh.len);
-	kist_str_addn(&out, recall->entries, recall->n * sizeof(*recall->entries));
-	((struct head *)(void *)out.data)->sum = sum_of(out.data + sizeof(head), out.len - sizeof(head));
-	int r = kist_replace_file(recall->k->runroot, NAME, out.data, out.len, 0600, 0);
+	head.sum = sum_of(out->data + sizeof(head), out->len - sizeof(head));
+	memcpy(out->data, &head, sizeof(head));
+	int r = kist_replace_file(recall->k->runroot, NAME, out->data, out->len, 0600, 0);
 	if (r < 0)
 		kist_debug("the list of the run directory is not written: %s", strerror(-r));
 }
@@ -353,6 +376,7 @@ void kist_recall_close(struct kist_recall *recall)
 		return;
 	if (recall->on)
 		entry_end(recall);
+	recall_ahead_end(recall->ahead);
 	if (is_worth_it(recall))
 		write_down(recall);
 	if (recall->map)

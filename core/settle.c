@@ -28,18 +28,17 @@
  */
 
 /* After a reboot nothing runs: exited stays exited, all else becomes configured, unless the last run's exit was
- * recorded before the power went. */
-static void state_reset(struct kist_container *c)
+ * recorded before the power went. ended: whether there is such a record. */
+static void state_reset(struct kist_container *c, bool ended, const struct kist_exit *record)
 {
 	struct kist_container_state *state = &c->state;
-	struct kist_exit record = { 0 };
 
-	bool ended = kist_exit_read(c, &record) == 0 && (record.run == state->run || state->run == 0);
+	ended = ended && (record->run == state->run || state->run == 0);
 	if (ended) {
-		state->run = record.run;
-		state->exit_code = record.code;
-		state->oom_killed = record.oom;
-		state->finished = record.finished;
+		state->run = record->run;
+		state->exit_code = record->code;
+		state->oom_killed = record->oom;
+		state->finished = record->finished;
 		state->exited = true;
 	}
 	state->status = state->status == KIST_EXITED || ended ? KIST_EXITED : KIST_CONFIGURED;
@@ -119,10 +118,13 @@ static void live_refine(struct kist_container *c)
 		c->state.status = KIST_PAUSED;
 }
 
-/* Takes over what was read, or what else is known: r says how that went. marked: its monitor may have a record. */
-static int state_take(struct kist_container *c, int r, struct kist_container_state *state, char **extra, bool marked,
-                      const struct kist_error *problem, struct kist_error *err)
+/* Takes over what was read, or what else is known: r says how that went. marked: its monitor may have a record. recall:
+ * of a list, or NULL. */
+static int state_take(struct kist_container *c, int r, struct kist_container_state *state, char **extra,
+                      struct kist_recall *recall, bool marked, const struct kist_error *problem, struct kist_error *err)
 {
+	struct kist_exit record = { 0 };
+
 	if (r < 0 && problem->kind != KIST_ERR_NOT_FOUND && problem->kind != KIST_ERR_CORRUPT) {
 		kist_table_release(&kist_container_state_table, state);
 		kist_strv_free(extra);
@@ -148,7 +150,10 @@ static int state_take(struct kist_container *c, int r, struct kist_container_sta
 	if (live)
 		live_refine(c);
 	else if (r < 0 || !kist_streq(state->boot, c->k->boot))
-		state_reset(c);
+		state_reset(c,
+		            (recall ? kist_exit_read_brief(c, recall, marked, &record) : kist_exit_read(c, &record)) ==
+		                    0,
+		            &record);
 	return 0;
 }
 
@@ -164,7 +169,7 @@ int kist_container_reload(struct kist_container *c, struct kist_error *err)
 	int r = c->dir >= 0 ? kist_record_read(c->dir, "state", &kist_container_state_table, &state, &extra, &problem)
 	                    : kist_record_read(c->k->containers, path, &kist_container_state_table, &state, &extra,
 	                                       &problem);
-	return state_take(c, r, &state, extra, true, &problem, err);
+	return state_take(c, r, &state, extra, NULL, true, &problem, err);
 }
 
 /* Such a handle is never written back as it is: it need not keep what it does not know. */
@@ -182,7 +187,7 @@ int kist_container_reload_brief(struct kist_container *c, struct kist_recall *re
 		problem.kind = r == -ENOENT ? KIST_ERR_NOT_FOUND : KIST_ERR_CORRUPT;
 	else if (r < 0)
 		kist_fail_errno(&problem, -r, "read container state");
-	return state_take(c, r, &state, NULL, marked, &problem, err);
+	return state_take(c, r, &state, NULL, recall, marked, &problem, err);
 }
 
 int kist_container_save(struct kist_container *c, struct kist_error *err)

@@ -1,6 +1,6 @@
 core-sources :=
 core-sources += core/binary.c core/detach_keys.c core/exec_session.c
-core-sources += core/attach.c core/cleanup.c core/config.c core/container.c core/recall.c core/exec.c core/exec_monitor.c core/exit.c
+core-sources += core/attach.c core/cleanup.c core/config.c core/container.c core/recall.c core/recall_ahead.c core/exec.c core/exec_monitor.c core/exit.c
 core-sources += core/launch.c core/lifecycle.c core/several.c core/list.c core/message.c core/monitor.c core/monitor_client.c
 core-sources += core/notify.c core/monitor_notify.c
 core-sources += core/restart.c core/monitor_restart.c core/depend.c core/boot.c core/update.c

@@ -266,8 +266,8 @@ int kist_replace_file(int dir, const char *name, const void *data, size_t len, m
 	return flags & KIST_REPLACE_SYNC ? kist_sync_dir(dir) : 0;
 }
 
-#define SUM_FORMAT "#sum=%08lx\n"
-enum { SUM_LENGTH = 14 };
+#define SUM_FORMAT "#sum=........\n"
+enum { SUM_LENGTH = 14, SUM_AT = 5 };
 
 static unsigned long sum_of(const char *data, size_t len)
 {
@@ -276,18 +276,21 @@ static unsigned long sum_of(const char *data, size_t len)
 
 void kist_sum_append(struct kist_str *s)
 {
-	kist_str_addf(s, SUM_FORMAT, sum_of(kist_str_get(s), s->len));
+	kist_str_addf(s, "#sum=%08lx\n", sum_of(kist_str_get(s), s->len));
 }
 
 int kist_sum_check(struct kist_str *s)
 {
-	char expected[SUM_LENGTH + 1];
+	char expected[] = SUM_FORMAT;
+	unsigned long sum;
 	size_t body;
 
 	if (s->len < SUM_LENGTH)
 		return -EBADMSG;
 	body = s->len - SUM_LENGTH;
-	snprintf(expected, sizeof(expected), SUM_FORMAT, sum_of(s->data, body));
+	sum = sum_of(s->data, body);
+	for (size_t i = SUM_LENGTH - 1; i-- > SUM_AT; sum >>= 4)
+		expected[i] = "0123456789abcdef"[sum & 15];
 	if (memcmp(s->data + body, expected, SUM_LENGTH) != 0)
 		return -EBADMSG;
 	s->len = body;

@@ -305,12 +305,31 @@ static void unset_fields(const struct kist_table *table, void *object)
 		kist_field_unset(&table->fields[i], object);
 }
 
+static const bool owns_memory[] = {
+	[KIST_F_STRING] = true,  [KIST_F_STRV] = true, [KIST_F_MAP] = true,
+	[KIST_F_POINTER] = true, [KIST_F_LIST] = true, [KIST_F_PTR_MAP] = true,
+	[KIST_F_U32S] = true,    [KIST_F_JSON] = true, [KIST_F_TIME] = false,
+};
+
+/* Of what is freed, or overwritten, as a whole after it: numbers stay. */
+static void free_fields(const struct kist_table *table, void *object)
+{
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct kist_field *field = &table->fields[i];
+
+		if (field->type == KIST_F_STRUCT)
+			free_fields(field->table, kist_field_at(field, object));
+		else if (owns_memory[field->type] && *(void **)kist_field_at(field, object))
+			kist_field_unset(field, object);
+	}
+}
+
 static void unset_list(const struct kist_field *field, void *object)
 {
 	void **items = kist_field_at(field, object);
 
 	for (size_t i = 0; i < *kist_field_count(field, object); i++)
-		unset_fields(field->table, kist_field_item(field, object, i));
+		free_fields(field->table, kist_field_item(field, object, i));
 	free(*items);
 	*items = NULL;
 	*kist_field_count(field, object) = 0;
@@ -336,7 +355,7 @@ void kist_field_unset(const struct kist_field *field, void *object)
 		break;
 	case KIST_F_POINTER:
 		if (*pointer)
-			unset_fields(field->table, *pointer);
+			free_fields(field->table, *pointer);
 		free(*pointer);
 		*pointer = NULL;
 		break;
@@ -361,19 +380,19 @@ void kist_field_unset(const struct kist_field *field, void *object)
 
 void kist_table_release(const struct kist_table *table, void *object)
 {
-	unset_fields(table, object);
+	free_fields(table, object);
 	memset(object, 0, table->size);
 }
 
 void kist_table_clear(const struct kist_table *table, void *object)
 {
-	unset_fields(table, object);
+	free_fields(table, object);
 	kist_table_init(table, object);
 }
 
 void kist_table_move(const struct kist_table *table, void *to, void *from)
 {
-	unset_fields(table, to);
+	free_fields(table, to);
 	memcpy(to, from, table->size);
 	memset(from, 0, table->size);
 }

@@ -111,8 +111,9 @@ bool kist_table_equal(const struct kist_table *table, const void *a, const void 
  * the lines that no field took, kept for the next write (NULL: they are an error that names the key). */
 void kist_kv_write(const struct kist_table *table, const void *object, char *const *extra, struct kist_str *out);
 int kist_kv_read(const struct kist_table *table, const char *text, void *object, char ***extra, struct kist_error *err);
-/* Whether a line is of a field with one of these flags; without flags, of any. */
-bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const char *line);
+/* Whether a line is of a field with one of these flags; without flags, of any. at: where it looks first, and then where
+ * the line's field is: lines come in the order of the table. Starts at 0. */
+bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const char *line, size_t *at);
 /* Of a text whose checksum is right, into an object of zeros: what kist_kv_is_wanted, for lists of thousands. Other
  * fields stay zero and have no default, lines that no field takes are passed over. The text is used up. */
 int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flags, void *object,

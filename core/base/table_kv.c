@@ -512,15 +512,24 @@ int kist_kv_read(const struct kist_table *table, const char *text, void *object,
 
 /* --- for lists -------------------------------------------------------------------------------------------------- */
 
-bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const char *line)
+static bool is_of(const struct kist_field *field, const char *line)
 {
-	size_t len = strcspn(line, ".=");
+	const char *key = field->key;
 
-	for (size_t i = 0; i < table->n_fields; i++) {
+	while (*key && *key == *line)
+		key++, line++;
+	return !*key && (*line == '=' || *line == '.' || *line == '\n' || !*line);
+}
+
+bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const char *line, size_t *at)
+{
+	for (size_t n = 0; n < table->n_fields; n++) {
+		size_t i = *at + n < table->n_fields ? *at + n : *at + n - table->n_fields;
 		const struct kist_field *field = &table->fields[i];
-		if (kist_field_is_wanted(field, flags) && field->key[0] == line[0] &&
-		    strncmp(field->key, line, len) == 0 && field->key[len] == '\0')
-			return true;
+		if (is_of(field, line) && !(field->flags & KIST_FIELD_NO_KV)) {
+			*at = i;
+			return kist_field_is_wanted(field, flags);
+		}
 	}
 	return false;
 }
@@ -528,14 +537,16 @@ bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const cha
 int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flags, void *object, struct kist_error *err)
 {
 	struct kist_error problem;
+	size_t at = 0;
 
 	kist_table_init_brief(table, flags, object);
 	for (char *line = text, *next; *line; line = next) {
-		next = line + strcspn(line, "\n");
+		next = strchrnul(line, '\n');
 		if (*next)
 			*next++ = '\0';
-		if (!kist_kv_is_wanted(table, flags, line))
+		if (!kist_kv_is_wanted(table, flags, line, &at))
 			continue;
+		const struct kist_field *field = &table->fields[at];
 		char *equals = strchr(line, '=');
 		struct assignment a = { line, equals ? equals + 1 : NULL };
 		if (equals)
@@ -547,7 +558,7 @@ int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flag
 		problem.kind = KIST_ERR_NONE;
 		problem.errnum = 0;
 		problem.text[0] = '\0';
-		int r = assign(table, object, a.key, &a, &problem);
+		int r = assign_field(field, object, a.key + strlen(field->key), &a, &problem);
 		if (r)
 			return kist_fail(err, problem.kind, problem.errnum, "%s", problem.text);
 	}

@@ -1,9 +1,10 @@
 /* What lists keep of records between calls: when it holds, when it does not, and that nothing in it is ever believed
  * against the records. A kept text is told from one that was read by a mark, which the test changes in the list alone.
  */
+#include "child.h"
 #include "store_help.h"
 
-#include "core/recall.h"
+#include "core/recall_internal.h"
 
 #include "core/base/clock.h"
 
@@ -14,15 +15,6 @@
 enum { MANY = 300, FEW = 255 };
 
 /* The file: head, texts, entries by id. */
-struct part {
-	uint64_t inode;
-	int64_t changed, size;
-	uint64_t at, length;
-};
-struct entry {
-	char id[64];
-	struct part parts[KIST_RECALL_FILES];
-};
 struct head {
 	char magic[8];
 	uint64_t device, entries;
@@ -148,7 +140,7 @@ static struct seen look(struct kist_recall *recall, const char *id)
 /* A list of all that are there; how many texts of it were kept ones. */
 static size_t list(void)
 {
-	struct kist_recall *recall = kist_recall_open(k, MANY);
+	struct kist_recall *recall = kist_recall_open(k, ids, MANY);
 	size_t kept = 0;
 
 	for (size_t i = 0; i < MANY; i++) {
@@ -178,13 +170,13 @@ static struct head *head_of(struct kist_str *data)
 	return (void *)data->data;
 }
 
-static struct entry *entries_of(struct kist_str *data)
+static struct recall_entry *entries_of(struct kist_str *data)
 {
-	return (void *)(data->data + data->len - head_of(data)->entries * sizeof(struct entry));
+	return (void *)(data->data + data->len - head_of(data)->entries * sizeof(struct recall_entry));
 }
 
 /* NULL: it is not in the list. */
-static struct entry *entry_of(struct kist_str *data, const char *id)
+static struct recall_entry *entry_of(struct kist_str *data, const char *id)
 {
 	for (size_t i = 0; i < head_of(data)->entries; i++)
 		if (memcmp(entries_of(data)[i].id, id, 64) == 0)
@@ -243,12 +235,12 @@ static void test_short_lists(void **state)
 
 	(void)state;
 	list_make(&data);
-	recall = kist_recall_open(k, FEW);
+	recall = kist_recall_open(k, ids, FEW);
 	for (size_t i = 0; i < FEW; i++)
 		assert_false(look(recall, ids[i]).config_kept);
 	kist_recall_close(recall);
 	list_remove();
-	recall = kist_recall_open(k, FEW);
+	recall = kist_recall_open(k, ids, FEW);
 	for (size_t i = 0; i < FEW; i++)
 		look(recall, ids[i]);
 	kist_recall_close(recall);
@@ -256,34 +248,49 @@ static void test_short_lists(void **state)
 	kist_recall_close(NULL);
 }
 
-/* Each part of what identifies a file counts by itself, of both files. */
+/* Each part of what identifies a directory counts by itself, and each part of a text's place. */
 static void test_identity(void **state)
 {
 	KIST_STR struct kist_str data = { 0 };
 
 	(void)state;
 	list_make(&data);
-	for (int file = 0; file < KIST_RECALL_FILES; file++) {
-		struct part *part = &entry_of(&data, ids[7])->parts[file], was = *part;
-		const struct part other[] = {
-			{ was.inode + 1, was.changed, was.size, was.at, was.length },
-			{ was.inode, was.changed + 1, was.size, was.at, was.length },
-			{ was.inode, was.changed - 1, was.size, was.at, was.length },
-			{ was.inode, was.changed, was.size + 1, was.at, was.length },
-			{ was.inode, was.changed, -1, was.at, was.length },
-			/* What no program wrote, with the right checksum. */
-			{ was.inode, was.changed, was.size, data.len + 1, 0 },
-			{ was.inode, was.changed, was.size, was.at, data.len },
-			{ was.inode, was.changed, was.size, UINT64_MAX, 2 },
-			{ was.inode, was.changed, was.size, was.at, UINT64_MAX },
-		};
-		for (size_t i = 0; i < KIST_COUNT(other); i++) {
-			*part = other[i];
-			list_write(&data);
-			assert_int_equal(list(), ALL_KEPT - 1);
-		}
-		*part = was;
+	struct recall_entry *entry = entry_of(&data, ids[7]), was = *entry;
+	const struct recall_identity other[] = {
+		{ was.of.inode + 1, was.of.changed },
+		{ was.of.inode, was.of.changed + 1 },
+		{ was.of.inode, was.of.changed - 1 },
+		{ was.of.inode, -1 },
+	};
+	for (size_t i = 0; i < KIST_COUNT(other); i++) {
+		entry->of = other[i];
+		list_write(&data);
+		assert_int_equal(list(), ALL_KEPT - 2);
 	}
+	entry->of = was.of;
+	/* What no program wrote, with the right checksum. */
+	const struct recall_part places[] = {
+		{ data.len + 1, 0 },      { was.parts[0].at, (int64_t)data.len },
+		{ UINT64_MAX, 2 },        { was.parts[0].at, INT64_MAX },
+		{ 0, RECALL_ABSENT - 1 },
+	};
+	for (int file = 0; file < KIST_RECALL_FILES; file++) {
+		for (size_t i = 0; i < KIST_COUNT(places); i++) {
+			entry->parts[file] = places[i];
+			list_write(&data);
+			assert_int_equal(list(), ALL_KEPT - 2);
+		}
+		entry->parts[file] = was.parts[file];
+	}
+	entry->parts[KIST_RECALL_CONFIG].length = RECALL_ABSENT;
+	list_write(&data);
+	assert_int_equal(list(), ALL_KEPT - 2);
+	/* One that was not asked for is read, and the others are kept. */
+	*entry = was;
+	entry->parts[KIST_RECALL_STATE].length = RECALL_UNKNOWN;
+	list_write(&data);
+	assert_int_equal(list(), ALL_KEPT - 1);
+	*entry = was;
 	list_write(&data);
 	assert_int_equal(list(), ALL_KEPT);
 }
@@ -308,13 +315,13 @@ static void test_other_version(void **state)
 			head->fields++;
 			break;
 		case 3:
-			head->entries = UINT64_MAX / sizeof(struct entry);
+			head->entries = UINT64_MAX / sizeof(struct recall_entry);
 			break;
 		case 4:
 			head->entries = UINT64_MAX;
 			break;
 		default:
-			head->entries = (data.len - sizeof(*head)) / sizeof(struct entry) + 1;
+			head->entries = (data.len - sizeof(*head)) / sizeof(struct recall_entry) + 1;
 			break;
 		}
 		head->sum = (uint32_t)crc32_z(0, (const void *)(data.data + sizeof(*head)), data.len - sizeof(*head));
@@ -331,7 +338,7 @@ static void test_other_version(void **state)
 /* Whether anything of the list is used. */
 static bool is_used(void)
 {
-	struct kist_recall *recall = kist_recall_open(k, MANY);
+	struct kist_recall *recall = kist_recall_open(k, ids, MANY);
 	struct seen seen = look(recall, ids[1]);
 
 	assert_int_equal(seen.config, 0);
@@ -387,27 +394,16 @@ static void test_changed(void **state)
 	state_put(3, "true");  /* one that had none */
 	int fourth KIST_CLOSE = container_dir(4);
 	assert_int_equal(unlinkat(fourth, "state", 0), 0);
-	struct kist_recall *recall = kist_recall_open(k, MANY);
+	struct kist_recall *recall = kist_recall_open(k, ids, MANY);
 	for (size_t i = 0; i < MANY; i++) {
 		struct seen seen = look(recall, ids[i]);
 		assert_int_equal(seen.config, 0);
 		assert_int_equal(seen.state, (has_state(i) || i == 3) && i != 4 ? 0 : -ENOENT);
-		assert_int_equal(seen.config_kept, i != 1);
-		assert_int_equal(seen.state_kept, has_state(i) && i != 2 && i != 4);
+		bool same = i == 0 || i > 4;
+		assert_int_equal(seen.config_kept, same);
+		assert_int_equal(seen.state_kept, has_state(i) && same);
 	}
 	kist_recall_close(recall);
-	/* Changed in place, with the times that a user can set as they were. */
-	int fifth KIST_CLOSE = container_dir(5);
-	struct stat st;
-	assert_int_equal(fstatat(fifth, "config", &st, 0), 0);
-	int fd KIST_CLOSE = openat(fifth, "config", O_WRONLY | O_CLOEXEC);
-	assert_int_equal(pwrite(fd, "x", 1, 0), 1);
-	assert_int_equal(futimens(fd, (struct timespec[]){ st.st_atim, st.st_mtim }), 0);
-	recall = kist_recall_open(k, MANY);
-	assert_int_equal(look(recall, ids[5]).config, -EBADMSG);
-	kist_recall_close(recall);
-
-	config_put(5, "true");
 	state_put(4, "true");
 	int third KIST_CLOSE = container_dir(3);
 	assert_int_equal(unlinkat(third, "state", 0), 0);
@@ -430,8 +426,9 @@ static void test_written_anew(void **state)
 	}
 	assert_true(MANY - old > FEW);
 	settle();
-	/* Of those that changed, the state has not. */
-	size_t states = ALL_KEPT - MANY;
+	size_t states = 0;
+	for (size_t i = 0; i < MANY; i += 8)
+		states += has_state(i);
 	assert_int_equal(list(), old + states);
 	list_read(&data);
 	assert_int_equal(head_of(&data)->entries, MANY);
@@ -476,7 +473,7 @@ static void test_removed_and_made(void **state)
 	for (size_t i = 20; i < 30; i++)
 		container_remove(i);
 	/* Those that a list named before they went away. */
-	recall = kist_recall_open(k, MANY);
+	recall = kist_recall_open(k, ids, MANY);
 	for (size_t i = 15; i < 35; i++) {
 		bool gone = i >= 20 && i < 30;
 		struct seen seen = look(recall, ids[i]);
@@ -488,7 +485,7 @@ static void test_removed_and_made(void **state)
 	memcpy(last, ids[20], 65);
 	ids[20][63] = '1';
 	container_put(20);
-	recall = kist_recall_open(k, MANY);
+	recall = kist_recall_open(k, ids, MANY);
 	assert_true(look(recall, ids[19]).config_kept);
 	assert_int_equal(look(recall, ids[20]).config, 0);
 	assert_true(look(recall, ids[31]).config_kept);
@@ -497,7 +494,7 @@ static void test_removed_and_made(void **state)
 	container_remove(20);
 	memcpy(ids[20], last, 65);
 	list_remove();
-	recall = kist_recall_open(k, MANY);
+	recall = kist_recall_open(k, ids, MANY);
 	for (size_t i = 0; i < MANY; i++)
 		if (i < 20 || i >= 30)
 			look(recall, ids[i]);
@@ -518,7 +515,7 @@ static void test_replaced_meanwhile(void **state)
 
 	(void)state;
 	list_make(&data);
-	struct kist_recall *recall = kist_recall_open(k, MANY);
+	struct kist_recall *recall = kist_recall_open(k, ids, MANY);
 	assert_true(look(recall, ids[0]).config_kept);
 	list_remove();
 	assert_int_equal(list(), 0);
@@ -537,7 +534,7 @@ static void test_at_once(void **state)
 	(void)state;
 	list_remove();
 	for (size_t c = 0; c < KIST_COUNT(children); c++) {
-		children[c] = fork();
+		children[c] = child_fork();
 		if (children[c] == 0) {
 			for (int round = 0; round < 20; round++) {
 				unlinkat(k->runroot, "list", 0);
@@ -613,7 +610,7 @@ static void test_damaged_record(void **state)
 	file_put(dir, "config", "id=torn", 7);
 	settle();
 	for (int round = 0; round < 2; round++) {
-		struct kist_recall *recall = kist_recall_open(k, MANY);
+		struct kist_recall *recall = kist_recall_open(k, ids, MANY);
 		for (size_t i = 0; i < MANY; i++) {
 			struct seen seen = look(recall, ids[i]);
 			assert_int_equal(seen.config, i == 40 ? -EBADMSG : 0);
@@ -627,6 +624,51 @@ static void test_damaged_record(void **state)
 	settle();
 }
 
+/* Exit records are read when they are asked for, and kept from then on, also that there is none. */
+static void test_exit(void **state)
+{
+	KIST_STR struct kist_str data = { 0 }, text = { 0 };
+	struct kist_recall *recall;
+
+	(void)state;
+	record_put(9, "exit", "code=3\nrun=1\n");
+	settle();
+	list_make(&data);
+	assert_int_equal(entry_of(&data, ids[9])->parts[KIST_RECALL_EXIT].length, RECALL_UNKNOWN);
+	for (int round = 0; round < 2; round++) {
+		recall = kist_recall_open(k, ids, MANY);
+		for (size_t i = 0; i < MANY; i++) {
+			look(recall, ids[i]);
+			int r = kist_recall_read(recall, ids[i], KIST_RECALL_EXIT, &text);
+			assert_int_equal(r, i == 9 ? 0 : -ENOENT);
+			assert_string_equal(text.data, i != 9 ? "" : round ? "code=4\nrun=1\n" : "code=3\nrun=1\n");
+		}
+		kist_recall_close(recall);
+		list_read(&data);
+		struct recall_part *part = &entry_of(&data, ids[9])->parts[KIST_RECALL_EXIT];
+		assert_int_equal(entry_of(&data, ids[10])->parts[KIST_RECALL_EXIT].length, RECALL_ABSENT);
+		assert_int_equal(part->length, strlen("code=3\nrun=1\n"));
+		data.data[part->at + strlen("code=")] = '4';
+		list_write(&data);
+	}
+	/* The rest of the entry is there, too. */
+	assert_int_equal(list(), ALL_KEPT);
+	/* It comes, and it goes. */
+	record_put(10, "exit", "code=5\n");
+	int ninth KIST_CLOSE = container_dir(9);
+	assert_int_equal(unlinkat(ninth, "exit", 0), 0);
+	recall = kist_recall_open(k, ids, MANY);
+	look(recall, ids[9]);
+	assert_int_equal(kist_recall_read(recall, ids[9], KIST_RECALL_EXIT, &text), -ENOENT);
+	look(recall, ids[10]);
+	assert_int_equal(kist_recall_read(recall, ids[10], KIST_RECALL_EXIT, &text), 0);
+	assert_string_equal(text.data, "code=5\n");
+	kist_recall_close(recall);
+	int tenth KIST_CLOSE = container_dir(10);
+	assert_int_equal(unlinkat(tenth, "exit", 0), 0);
+	settle();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -636,6 +678,7 @@ int main(void)
 		cmocka_unit_test(test_other_version),
 		cmocka_unit_test(test_cut_anywhere),
 		cmocka_unit_test(test_damaged_anywhere),
+		cmocka_unit_test(test_exit),
 		cmocka_unit_test(test_changed),
 		cmocka_unit_test(test_written_anew),
 		cmocka_unit_test(test_unsettled),
