@@ -58,15 +58,14 @@ struct flow_walk {
 	const struct kist_net_publish *ports;
 	size_t n;
 	struct kist_nl *delete; /* collects the deletions */
-	uint32_t family;
 };
 
-static bool is_published(const struct flow_walk *walk, uint8_t protocol, uint16_t port)
+static bool is_published(const struct flow_walk *walk, uint32_t family, uint8_t protocol, uint16_t port)
 {
 	for (size_t i = 0; i < walk->n; i++) {
 		const struct kist_net_publish *p = &walk->ports[i];
 
-		if (p->protocol == protocol && p->host.family == walk->family && port >= p->host_port &&
+		if (p->protocol == protocol && p->host.family == family && port >= p->host_port &&
 		    port - p->host_port < (p->count ? p->count : 1))
 			return true;
 	}
@@ -76,11 +75,14 @@ static bool is_published(const struct flow_walk *walk, uint8_t protocol, uint16_
 static int take_flow(void *arg, const struct nlmsghdr *message)
 {
 	struct flow_walk *walk = arg;
+	const struct nfgenmsg *header = NLMSG_DATA(message);
 	const struct nlattr *flow[CTA_MAX + 1], *tuple[CTA_TUPLE_MAX + 1], *proto[CTA_PROTO_MAX + 1];
 	uint8_t protocol;
 	uint16_t port;
 
-	kist_nl_parse_message(message, sizeof(struct nfgenmsg), flow, CTA_MAX);
+	if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*header)))
+		return 0;
+	kist_nl_parse_message(message, sizeof(*header), flow, CTA_MAX);
 	kist_nl_parse_nested(flow[CTA_TUPLE_ORIG], tuple, CTA_TUPLE_MAX);
 	kist_nl_parse_nested(tuple[CTA_TUPLE_PROTO], proto, CTA_PROTO_MAX);
 	if (!proto[CTA_PROTO_NUM] || !proto[CTA_PROTO_DST_PORT] || kist_nl_len(proto[CTA_PROTO_NUM]) < 1 ||
@@ -90,9 +92,9 @@ static int take_flow(void *arg, const struct nlmsghdr *message)
 	memcpy(&port, kist_nl_data(proto[CTA_PROTO_DST_PORT]), sizeof(port));
 	/* TCP closes by itself; what is translated already is either ours or goes somewhere else. */
 	if (protocol != IPPROTO_UDP || ntohl(kist_nl_u32(flow[CTA_STATUS], 0)) & (IPS_DST_NAT | IPS_SRC_NAT) ||
-	    !is_published(walk, protocol, ntohs(port)))
+	    !is_published(walk, header->nfgen_family, protocol, ntohs(port)))
 		return 0;
-	flows_message(walk->delete, "forget flow", IPCTNL_MSG_CT_DELETE, 0, walk->family);
+	flows_message(walk->delete, "forget flow", IPCTNL_MSG_CT_DELETE, 0, header->nfgen_family);
 	kist_nl_allow(walk->delete, ENOENT);
 	kist_nl_put(walk->delete, CTA_TUPLE_ORIG | NLA_F_NESTED, kist_nl_data(flow[CTA_TUPLE_ORIG]),
 	            kist_nl_len(flow[CTA_TUPLE_ORIG]));
@@ -103,24 +105,20 @@ static int take_flow(void *arg, const struct nlmsghdr *message)
 
 void kist_net_conntrack_forget_ports(struct kist_net *host, const struct kist_net_publish *ports, size_t n)
 {
-	static const uint32_t families[] = { AF_INET, AF_INET6 };
-	bool udp = false;
 	struct kist_nl delete;
+	struct flow_walk walk = { .ports = ports, .n = n, .delete = &delete };
+	bool udp = false;
 
 	for (size_t i = 0; i < n; i++)
 		udp = udp || ports[i].protocol == IPPROTO_UDP;
 	if (!udp || kist_net_filter(host, NULL) < 0 || kist_nl_open(&delete, NETLINK_NETFILTER, NULL) < 0)
 		return;
-	for (size_t i = 0; i < KIST_COUNT(families); i++) {
-		struct flow_walk walk = { .ports = ports, .n = n, .delete = &delete, .family = families[i] };
-
-		kist_nl_begin(&host->filter);
-		flows_message(&host->filter, "list flows", IPCTNL_MSG_CT_GET, NLM_F_DUMP, families[i]);
-		kist_nl_begin(&delete);
-		/* Best effort: without ctnetlink they end by their time-outs. */
-		if (kist_nl_dump(&host->filter, take_flow, &walk) < 0)
-			break;
+	kist_nl_begin(&host->filter);
+	/* Of all families: the kernel goes through the whole table each time, which is large on large machines. */
+	flows_message(&host->filter, "list flows", IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC);
+	kist_nl_begin(&delete);
+	/* Best effort: without ctnetlink they end by their time-outs. */
+	if (kist_nl_dump(&host->filter, take_flow, &walk) == 0)
 		kist_nl_send(&delete, NULL, NULL);
-	}
 	kist_nl_close(&delete);
 }

@@ -265,6 +265,30 @@ static int remove_elements(struct kist_nl *nl, const struct elements *elements)
 	return kist_nl_send(nl, NULL, NULL);
 }
 
+/* Are all UDP ports there? Then their flows were translated from the beginning. The answers of one send must fit into
+ * the socket's buffer. */
+static bool has_udp_ports(struct kist_nl *nl, const struct elements *elements)
+{
+	size_t i = 0;
+	int r = 0;
+
+	while (r == 0 && i < elements->n) {
+		size_t n = 0, at = i;
+
+		for (; i < elements->n && n < 32; i++)
+			n += elements->items[i].data_len && elements->items[i].key[0] == IPPROTO_UDP;
+		if (n == 0)
+			continue;
+		kist_nl_begin(nl);
+		for (; at < i; at++)
+			if (elements->items[at].data_len && elements->items[at].key[0] == IPPROTO_UDP)
+				kist_nft_elements_message(nl, "look up port", NFT_MSG_GETSETELEM, 0,
+				                          &elements->items[at], 1);
+		r = kist_nl_send(nl, NULL, NULL);
+	}
+	return r == 0;
+}
+
 static bool is_conflict(int r)
 {
 	return r == -EBUSY || r == -EEXIST;
@@ -297,6 +321,7 @@ int kist_net_nft_add(struct kist_net *host, const struct kist_net_network *netwo
 	if (r < 0)
 		return r;
 	struct kist_nl *nl = &host->filter;
+	bool known = has_udp_ports(nl, &elements);
 	r = elements.n ? add_elements(nl, &elements) : 0;
 	for (unsigned tries = 0; r == -ENOENT && tries < 4; tries++) {
 		kist_debug("the nftables table is missing or not whole: making it");
@@ -311,7 +336,8 @@ int kist_net_nft_add(struct kist_net *host, const struct kist_net_network *netwo
 		return fail_conflict(nl, &elements, -r, err);
 	if (r < 0)
 		return fail(nl, -r, err);
-	kist_net_conntrack_forget_ports(host, ports, n_ports);
+	if (!known)
+		kist_net_conntrack_forget_ports(host, ports, n_ports);
 	if (restored && made)
 		*restored = true;
 	return 0;

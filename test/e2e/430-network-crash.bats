@@ -45,7 +45,7 @@ nothing_left()
 @test 'many at once: distinct addresses, all reachable, all gone' {
 	local n=${KIST_TEST_FULL:+200} i
 	n=${n:-60}
-	seq "$n" | xargs -P 16 -I N sh -c "exec $(kist_command) run -d --name nN --network front busybox httpd -f -p 80 -h /etc >/dev/null"
+	seq "$n" | xargs -P 16 -I {} sh -c "exec $(kist_command) run -d --name n{} --network front busybox httpd -f -p 80 -h /etc >/dev/null"
 	equal "$n" "$(kist ps -q | wc -l)"
 	kist ps -aq | xargs -n 50 "$KIST" --root "$ROOT" --runroot "$RUNROOT" inspect \
 		--format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' >"$STORE/addresses"

@@ -293,6 +293,19 @@ static void test_udp_clients_follow_at_once(void **state)
 	assert_int_equal(send(client, "3", 1, 0), 1);
 	assert_true(net_wait(b, POLLIN, 1000));
 	assert_false(net_wait(a, POLLIN, 50));
+	/* The same after somebody took the element away: nothing else tells that flows were let through meanwhile. */
+	free(net_run(-1, NULL, "nft delete element inet kist ports4_any '{ udp . 5353 }'"));
+	int other = net_socket(f->client, AF_INET, SOCK_DGRAM);
+	assert_int_equal(connect(other, (struct sockaddr *)&where, len), 0);
+	assert_int_equal(recv(host, buffer, sizeof(buffer), MSG_DONTWAIT), 1);
+	assert_int_equal(send(other, "4", 1, 0), 1);
+	assert_true(net_wait(host, POLLIN, 1000));
+	assert_int_equal(recv(b, buffer, sizeof(buffer), 0), 1);
+	add(f, &to_b, 1);
+	add(f, &to_b, 1);
+	assert_int_equal(send(other, "5", 1, 0), 1);
+	assert_true(net_wait(b, POLLIN, 1000));
+	close(other);
 	close(a);
 	close(b);
 	close(host);
