@@ -75,12 +75,21 @@ struct json_object *view_mounts(const struct view *v)
 	return list;
 }
 
+/* As podman: read-write or read-only, the propagation, and then the rest. */
 static void add_bind(struct json_object *list, const char *source, const char *destination, char *const *options)
 {
-	KIST_FREE char *joined = kist_strv_join(options, ",");
-	KIST_FREE char *text =
-	        kist_asprintf("%s:%s%s%s", source, destination, kist_empty(joined) ? "" : ":", joined ? joined : "");
+	KIST_STR struct kist_str rest = { 0 };
+	const char *propagation = "rprivate", *access = "rw";
 
+	for (; options && *options; options++)
+		if (is_propagation(*options))
+			propagation = *options;
+		else if (kist_streq(*options, "ro") || kist_streq(*options, "rro") || kist_streq(*options, "rw"))
+			access = *options;
+		else
+			kist_str_addf(&rest, ",%s", *options);
+	KIST_FREE char *text =
+	        kist_asprintf("%s:%s:%s,%s%s", source, destination, access, propagation, kist_str_get(&rest));
 	json_object_array_add(list, json_object_new_string(text));
 }
 

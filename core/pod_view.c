@@ -224,7 +224,7 @@ int kist_pod_summary(struct kist_pod *pod, struct json_object **out, struct kist
 		json_object_array_add(containers, item);
 	}
 	struct kist_container *infra = infra_of(list, n);
-	json_object_object_add(document, "Cgroup", view_text(config->share_parent ? config->cgroup_parent : NULL));
+	json_object_object_add(document, "Cgroup", view_text(config->cgroup_parent));
 	json_object_object_add(document, "Containers", containers);
 	json_object_object_add(document, "Created", view_time(config->created));
 	json_object_object_add(document, "Id", view_text(config->id));

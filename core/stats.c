@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static void fill(struct kist_stats *out, const struct kist_cgroup_stats *from)
 {
@@ -32,21 +33,18 @@ static void fill(struct kist_stats *out, const struct kist_cgroup_stats *from)
 	};
 }
 
-/* What others share is not the container's. */
+/* Of a shared network too, as podman: in a pod it is each member's. The host's is nobody's. */
 static void fill_network(const struct kist_container *c, struct kist_stats *out)
 {
 	NET_CLOSE struct kist_net *net = NULL;
 	struct kist_error problem = { 0 };
-	enum kist_ns_mode mode;
-	const char *argument;
+	struct stat its, ours;
 	char path[40];
 
-	if (kist_ns_mode_parse(c->config.net_ns, &mode, &argument) < 0 || mode == KIST_NS_HOST ||
-	    mode == KIST_NS_CONTAINER)
-		return;
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", c->state.pid);
 	KIST_CLOSE int ns = open(path, O_RDONLY | O_CLOEXEC);
-	if (ns < 0 || kist_net_open(ns, &net, &problem) < 0)
+	if (ns < 0 || fstat(ns, &its) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
+	    (its.st_dev == ours.st_dev && its.st_ino == ours.st_ino) || kist_net_open(ns, &net, &problem) < 0)
 		return;
 	KIST_FREE struct kist_net_link_stats *links = NULL;
 	ssize_t n = kist_net_stats(net, &links, &problem);

@@ -376,21 +376,34 @@ static char *field_label(const struct top *t, const struct process *p)
 	return kist_strndup(text.data, strcspn(text.data, "\n"));
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static char *caps_text(const struct process *p, const char *key)
 {
 	KIST_FREE char *hex = status_word(p, key, 0);
 	KIST_STR struct kist_str out = { 0 };
+	const char *names[64];
 	char *end = NULL;
 	uint64_t bits = hex ? strtoull(hex, &end, 16) : 0, all = 0;
+
+	size_t count = 0;
 
 	for (unsigned n = 0; n < 64 && kist_ns_cap_name(n); n++) {
 		all |= 1ULL << n;
 		if (bits & 1ULL << n)
-			kist_str_addf(&out, "%s%s", out.len ? "," : "", kist_ns_cap_name(n) + strlen("CAP_"));
+			names[count++] = kist_ns_cap_name(n) + strlen("CAP_");
 	}
 	if (bits == 0)
 		return kist_strdup("none");
-	return bits == all ? kist_strdup("full") : kist_str_take(&out);
+	if (bits == all)
+		return kist_strdup("full");
+	qsort(names, count, sizeof(*names), by_name);
+	for (size_t i = 0; i < count; i++)
+		kist_str_addf(&out, "%s%s", i ? "," : "", names[i]);
+	return kist_str_take(&out);
 }
 
 static char *field_capamb(const struct top *t, const struct process *p)

@@ -63,18 +63,33 @@ made()
 	kist network rm net >/dev/null
 }
 
-@test "inspect and lists: every key that podman has is there, with its type" {
-	kist_only
+# A podman with a store of its own, in the array podman, and busybox in it.
+own_podman()
+{
 	if ! command -v podman >/dev/null; then
 		[ -n "${KIST_TEST_FULL:-}" ] && fail 'no podman'
 		skip 'no podman'
 	fi
-	local podman=(podman --log-level error --runtime runc --cgroup-manager cgroupfs --storage-driver overlay
+	podman=(podman --log-level error --runtime runc --cgroup-manager cgroupfs --storage-driver overlay
 		--root "$STORE/podman" --runroot "$STORE/podman-run" --tmpdir "$STORE/podman-tmp"
 		--network-config-dir "$STORE/podman-net" --events-backend file)
+	# netavark has places of its own there, whatever it is told.
+	mount -t tmpfs tmpfs /run
+	"${podman[@]}" import "$E2E_CACHE/busybox.tar" busybox >/dev/null 2>&1
+}
+
+own_podman_end()
+{
+	umount -l /run
+	umount -l "$STORE/podman/overlay" 2>/dev/null || true
+}
+
+@test "inspect and lists: every key that podman has is there, with its type" {
+	kist_only
+	local podman
+	own_podman
 	local each create=(--network none --ulimit nofile=10:20 --label a=b --annotation c=d -v v:/v --tmpfs /x --secret s --hostname h
 		--restart on-failure:3 --health-cmd true --device /dev/null:/dev/n --add-host h:1.2.3.4 --memory 64m --cpus 0.5 --init)
-	"${podman[@]}" import "$E2E_CACHE/busybox.tar" busybox >/dev/null 2>&1
 	for each in "${podman[*]}" kist; do
 		# shellcheck disable=SC2086 # a command line
 		{
@@ -90,7 +105,7 @@ made()
 			lists $each
 		} >"$STORE/${each%% *}.keys"
 	done
-	umount -l "$STORE/podman/overlay" 2>/dev/null || true
+	own_podman_end
 	[ "$(wc -l <"$STORE/podman.keys")" -gt 400 ]
 	# What podman leaves null, kist fills with what there is of it; capabilities that it drops are only those asked for; its
 	# history has a comment for an import; a commit without a working directory writes none into the image.
@@ -102,6 +117,90 @@ made()
 	kist secret rm s >/dev/null
 	kist volume rm v >/dev/null
 	kist network rm net >/dev/null
+}
+
+# values KIND <DOCUMENTS: each path with what is there, by the names of containers; without ids, times, addresses, processes,
+# files, sizes, and what is of an engine's own opinion.
+values()
+{
+	jq -rs --arg kind "$1" 'flatten[] | (.Name // .Names[0]) as $name | . as $d | paths(scalars) as $p |
+		"\($kind) \($name | if endswith("-infra") then "infra" else . end) \($p | map(if type == "number" then "#" else . end) | join("/")) \($d | getpath($p) | tojson)"' |
+		grep -vE ' null$|"container:[0-9a-f]{64}"$|"[0-9a-f]{12}-infra"$' |
+		grep -vE ' ([^ ]*/)?(I[dD]|InfraId|[A-Za-z]*ID|Created(At)?|StartedAt|FinishedAt|ExitedAt|OciVersion|OCIRuntime|Pid|ConmonPid) ' |
+		grep -vE ' ([^ ]*/)?(Cgroup|CgroupP[a-z]*|Image|ImageName|ImageDigest|[A-Za-z]*Path|StaticDir|[A-Za-z]*PidFile|Source) ' |
+		grep -vE ' ([^ ]*/)?(Size[A-Za-z]*|rwSize|rootFsSize|Gateway|IPAddress|IPPrefixLen|MacAddress|SandboxKey|Hostname|Passwd|Pod|PodName|ShmSize) ' |
+		grep -vE 'ps [^ ]* Status | [^ ]*(GraphDriver|Aliases|Env|Annotations|CreateCommand|Tmpfs|LogConfig|CapDrop|Binds|Log|Dependencies|Labels)/'
+}
+
+# What runs, has ended and is checked. podman's infra container cannot start in the cgroup of its pod everywhere.
+lively()
+{
+	local each=$1 out=$2 limits='--ulimit nofile=1024:1024 --ulimit nproc=1000:1000 --pids-limit 0'
+	mkdir "$out"
+	{
+		$each network create net
+		$each run -d $limits --name run --network net -p 127.0.0.1:8082:80 -v v:/v -v /tmp:/t:ro -v /tmp:/u:rslave,rw --tmpfs /x \
+			--mount type=tmpfs,dst=/y --device /dev/null:/dev/n busybox sh -c 'sleep 1000'
+		$each run -d $limits --name checked --network none --restart on-failure:2 --health-cmd true --health-retries 2 \
+			--health-interval 1h busybox sleep 1000
+		$each healthcheck run checked
+		$each run -d $limits --name paused --network none busybox sleep 1000
+		$each pause paused
+		$each run -d $limits --name tty -t --network none busybox sleep 1000
+		$each kill tty
+		$each wait tty
+		$each pod create --share-parent=false --name p --network net -p 127.0.0.1:8083:80
+		$each run -d $limits --pod p --name member busybox sleep 1000
+	} >"$out/made" 2>&1 3>&-
+	$each run $limits --name exited --network none busybox sh -c 'exit 3' 2>/dev/null 3>&- || equal 3 $?
+	{
+		$each inspect --size run checked paused tty member exited | tee "$out/containers" | keys container
+		$each ps -a --size --format json | tee "$out/ps" | keys ps
+		$each pod inspect p | tee "$out/pod" | keys pod
+		$each pod ps --format json | tee "$out/pod-ps" | keys pod-ps
+		$each stats --no-stream --format json run checked | keys stats
+		$each pod stats --no-stream --format json | keys pod-stats
+		$each events --stream=false --format json | keys event
+		$each inspect --format '{{json .State.Healthcheck}}' checked | keys healthcheck
+		$each volume inspect v | keys volume
+	} >"$out/keys"
+	for each in containers ps pod pod-ps; do
+		values "$each" <"$out/$each"
+	done | sort >"$out/values"
+	each=$1
+	{
+		$each port run
+		$each port run 80
+		$each port member
+		$each top run | cut -c 1-25
+		$each top run pid,ppid,user,group,comm,args,capeff,seccomp | sed 's/ *$//; s/  */ /g'
+		$each stats --no-stream --format '{{.Name}}' run
+		$each inspect --format '{{.State.Healthcheck.Status}} {{.State.Health.FailingStreak}}' checked
+		$each ps -a --sort names --format '{{.Names}} {{.ExitCode}} {{.Ports}}' | grep -v infra
+		$each inspect run | jq -c '.[].HostConfig.Binds | map((split(":") | .[2] |= (split(",") | sort))) | sort'
+	} >"$out/texts"
+	{
+		$each pod rm -f -t 0 p
+		$each rm -f -t 0 run checked paused tty exited
+		$each volume rm v
+		$each network rm net
+	} >/dev/null 2>&1
+}
+
+@test "inspect, lists, stats, top and port of what runs: every key that podman has, and the same values" {
+	kist_only
+	local podman
+	own_podman
+	lively "${podman[*]}" "$STORE/of-podman"
+	own_podman_end
+	lively kist "$STORE/of-kist"
+	[ "$(wc -l <"$STORE/of-podman/keys")" -gt 300 ] || fail "$(cat "$STORE/of-podman/made")"
+	equal '' "$(comm -23 <(sort -u "$STORE/of-podman/keys") <(sort -u "$STORE/of-kist/keys") | grep -vE ' null$| HostConfig/CapDrop/#')" \
+		'keys of podman that are missing or have another type'
+	[ "$(wc -l <"$STORE/of-podman/values")" -gt 400 ]
+	equal '' "$(comm -23 "$STORE/of-podman/values" "$STORE/of-kist/values")" 'values that podman has and kist has not'
+	equal /kist "$(jq -r '.[0].Cgroup' "$STORE/of-kist/pod-ps")"
+	equal "$(cat "$STORE/of-podman/texts")" "$(cat "$STORE/of-kist/texts")"
 }
 
 @test "inspect: which image an image was made from, and how its manifest came" {

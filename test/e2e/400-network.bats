@@ -103,7 +103,12 @@ reaches()
 	contains "$(kist exec a ip addr)" eth1
 	# What went over both links is counted.
 	matches '^[0-9.]+kB / [0-9.]+kB$' "$(kist stats --no-stream --format '{{.NetIO}}' a)"
+	# Who shares them has the same; of the host's nothing is counted, whoever has it.
+	kist run -d --name shared --network container:a busybox sleep 1000 >/dev/null
+	matches '^[0-9.]+kB / [0-9.]+kB$' "$(kist stats --no-stream --format '{{.NetIO}}' shared)"
 	equal '-- / --' "$(kist run -d --name h --network host busybox sleep 1000 >/dev/null; kist stats --no-stream --format '{{.NetIO}}' h)"
+	kist run -d --name hosted --network container:h busybox sleep 1000 >/dev/null
+	equal '-- / --' "$(kist stats --no-stream --format '{{.NetIO}}' hosted)"
 	kist network disconnect front a
 	lacks "$(kist exec a ip addr)" eth1
 	equal 'create front front|connect a front|disconnect a front' \

@@ -305,7 +305,7 @@ static void test_full(void **state)
 	assert_false(lists(document, "BoundingCaps", "CAP_CHOWN"));
 	assert_int_equal(json_object_array_length(json_at(document, "EffectiveCaps")), 0); /* not root */
 	assert_true(lists(document, "HostConfig.SecurityOpt", "no-new-privileges"));
-	assert_true(lists(document, "HostConfig.Binds", "/tmp:/data:ro,rbind,rslave,nosuid"));
+	assert_true(lists(document, "HostConfig.Binds", "/tmp:/data:ro,rslave,rbind,nosuid"));
 	struct json_object *mount = json_object_array_get_idx(json_at(document, "Mounts"), 0);
 	assert_int_equal(json_object_array_length(json_at(document, "Mounts")), 1);
 	assert_string_equal(text_at(mount, "Source"), "/tmp");
