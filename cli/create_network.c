@@ -215,6 +215,8 @@ int create_parse_port(const char *text, struct kist_port_config *out, struct kis
 	}
 	if (r < 0)
 		return r;
+	for (char *ch = slash; ch && *ch; ch++)
+		*ch = (char)(*ch >= 'A' && *ch <= 'Z' ? *ch + ('a' - 'A') : *ch);
 	if (slash && !kist_streq(slash, "tcp") && !kist_streq(slash, "udp") && !kist_streq(slash, "sctp"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "port '%s': protocol '%s' is not tcp, udp or sctp", text,
 		                 slash);

@@ -198,11 +198,27 @@ static void gather(struct kist_cli *cli, const struct inspect_options *o, const 
 	results->problems[results->n_problems++] = problem;
 }
 
+/* Without networks the key is left out of the JSON, as podman has it; the field is there. */
+static int field(void *context, struct json_object *receiver, const char *name, struct json_object *const *args,
+                 size_t n_args, struct json_object **out, struct kist_error *err)
+{
+	(void)context;
+	(void)args;
+	(void)err;
+	if (n_args || !kist_streq(name, "Networks") || !json_object_object_get_ex(receiver, "SandboxKey", NULL) ||
+	    json_object_object_get_ex(receiver, name, NULL))
+		return 0;
+	*out = json_object_new_object();
+	return 1;
+}
+
 static int print(const struct kist_format *format, struct json_object *all, struct kist_error *err)
 {
 	static const char *const maps[] = { "Annotations",  "CgroupConf", "Data",  "ExposedPorts", "Labels",
 		                            "PortBindings", "Ports",      "Tmpfs", "Volumes",      NULL };
-	struct kist_template_view view = { .maps = maps, .aliases = kist_container_aliases, .escape = isatty(1) };
+	struct kist_template_view view = {
+		.maps = maps, .aliases = kist_container_aliases, .field = field, .escape = isatty(1)
+	};
 	size_t n = json_object_array_length(all);
 	KIST_FREE struct json_object **documents = kist_grow(NULL, n + 1, sizeof(*documents));
 

@@ -28,6 +28,14 @@ static const struct kist_template_alias aliases[] = {
 	{ "IPv6Enabled", "ipv6_enabled" },
 	{ "Subnet", "subnet" },
 	{ "Gateway", "gateway" },
+	{ "IPAMOptions", "ipam_options" },
+	{ "LeaseRange", "lease_range" },
+	{ "StartIP", "start_ip" },
+	{ "EndIP", "end_ip" },
+	{ "NetworkDNSServers", "network_dns_servers" },
+	{ "Routes", "routes" },
+	{ "Destination", "destination" },
+	{ "Metric", "metric" },
 	{ 0 },
 };
 

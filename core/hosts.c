@@ -60,6 +60,11 @@ int kist_hosts_check(const struct kist_container_config *config, struct kist_err
 		if (!is_server(*server))
 			return kist_fail(err, KIST_ERR_INVALID, 0,
 			                 "DNS server '%s': expected an address, or none alone", *server);
+	if (config->no_hosts && config->add_hosts)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "--no-hosts and --add-host exclude each other");
+	if (kist_strv_has(config->dns_search, ".") && config->dns_search[1])
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "DNS search domain '.' stands for none: there can be no others");
 	int r = check_words(config->dns_search, "DNS search domain", err);
 	return r < 0 ? r : check_words(config->dns_options, "DNS option", err);
 }

@@ -235,6 +235,18 @@ static int others_read(struct kist *k, struct others *others, struct kist_error 
 	return r;
 }
 
+/* As podman has it, an address of the subnet names it too. What is none is refused with the rest. */
+static char *subnet_text(const char *text)
+{
+	char buffer[KIST_NET_PREFIX_TEXT];
+	struct kist_net_prefix prefix;
+
+	if (kist_net_prefix_parse(text, &prefix) < 0)
+		return kist_strdup(text);
+	kist_net_prefix_mask(&prefix);
+	return kist_strdup(kist_net_prefix_text(buffer, &prefix));
+}
+
 static int add_route(struct kist_net_network *network, const char *text, struct kist_error *err)
 {
 	KIST_STRV char **parts = kist_strv_split(text, ',');
@@ -293,7 +305,10 @@ static int draft(const struct kist_network_new *config, const struct others *oth
 	int r = 0;
 
 	network->name = config->name ? kist_strdup(config->name) : generate_name(others);
-	if (!kist_net_name_valid(network->name) || strlen(network->name) > NAME_MAX_LENGTH)
+	if (strlen(network->name) > NAME_MAX_LENGTH)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "network name '%.20s...' is longer than %d characters",
+		                 network->name, NAME_MAX_LENGTH);
+	if (!kist_net_name_valid(network->name))
 		return kist_fail(
 		        err, KIST_ERR_INVALID, 0,
 		        "network name '%.80s': expected a letter or digit, then letters, digits, '_', '.', '-'",
@@ -320,7 +335,7 @@ static int draft(const struct kist_network_new *config, const struct others *oth
 		const struct kist_network_subnet *from = &config->subnets[i];
 		network->subnets = kist_grow(network->subnets, network->n_subnets + 1, sizeof(*network->subnets));
 		network->subnets[network->n_subnets++] = (struct kist_net_subnet){
-			.subnet = kist_strdup(from->subnet),
+			.subnet = subnet_text(from->subnet),
 			.gateway = kist_strdup(from->gateway),
 		};
 		r = from->range ? add_range(&network->subnets[network->n_subnets - 1], from->range, err) : 0;

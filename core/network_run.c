@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -102,6 +103,43 @@ int network_place_check(struct kist *k, struct kist_network_config *place, struc
 	return 0;
 }
 
+/* Ranges that meet on the same address. */
+static bool ports_meet(const struct kist_port_config *a, const struct kist_port_config *b)
+{
+	return a->host_port && b->host_port && kist_streq(a->host_ip, b->host_ip) &&
+	       strcasecmp(a->protocol, b->protocol) == 0 && a->host_port < b->host_port + b->count &&
+	       b->host_port < a->host_port + a->count;
+}
+
+/* What is said twice is one, as podman has it; two that lead to different ports of the container are none. */
+static int join_ports(struct kist_container_config *config, struct kist_error *err)
+{
+	for (size_t i = 0; i < config->n_ports; i++)
+		for (size_t j = 0; j < i; j++) {
+			struct kist_port_config *a = &config->ports[j], *b = &config->ports[i];
+			if (!ports_meet(a, b))
+				continue;
+			if (a->host_port - a->container_port != b->host_port - b->container_port)
+				return kist_fail(err, KIST_ERR_INVALID, 0,
+				                 "publish: port %u/%s leads to two ports of the container",
+				                 a->host_port > b->host_port ? a->host_port : b->host_port,
+				                 a->protocol);
+			uint32_t end = a->host_port + a->count, other = b->host_port + b->count;
+			if (b->host_port < a->host_port) {
+				a->host_port = b->host_port;
+				a->container_port = b->container_port;
+			}
+			a->count = (end > other ? end : other) - a->host_port;
+			free(b->host_ip);
+			free(b->protocol);
+			memmove(b, b + 1, (--config->n_ports - i) * sizeof(*b));
+			/* It may meet one now that it did not before. */
+			i = j - 1;
+			break;
+		}
+	return 0;
+}
+
 static int check_ports(const struct kist_container_config *config, struct kist_error *err)
 {
 	struct kist_net_addr addr;
@@ -135,6 +173,9 @@ int kist_network_check_config(struct kist_container *c, struct kist_error *err)
 	    (kist_streq(config->net_ns, "none") || kist_has_prefix(config->net_ns, "container:")))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "published ports need a network: network mode is %s",
 		                 config->net_ns);
+	if (!config->n_networks && config->n_ports && kist_streq(config->net_ns, "host"))
+		kist_log(KIST_LOG_WARN, "container %s: ports are not published: its network is the host's",
+		         config->name);
 	for (size_t i = 0; r == 0 && i < config->n_networks; i++) {
 		r = network_place_check(c->k, &config->networks[i], err);
 		for (size_t j = 0; r == 0 && j < i; j++)
@@ -142,7 +183,9 @@ int kist_network_check_config(struct kist_container *c, struct kist_error *err)
 				r = kist_fail(err, KIST_ERR_INVALID, 0, "network %s is given twice",
 				              config->networks[i].name);
 	}
-	return r < 0 ? r : check_ports(config, err);
+	if (r == 0)
+		r = check_ports(config, err);
+	return r < 0 ? r : join_ports(config, err);
 }
 
 int kist_network_check_host(struct kist_container *c, struct kist_error *err)

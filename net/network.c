@@ -102,6 +102,9 @@ bool kist_net_interface_name_valid(const char *name)
 
 	if (len == 0 || len >= IFNAMSIZ || kist_streq(name, ".") || kist_streq(name, ".."))
 		return false;
+	/* Every namespace has the first; the others are directories of sysctls. */
+	if (kist_streq(name, "lo") || kist_streq(name, "all") || kist_streq(name, "default"))
+		return false;
 	for (; *name; name++) {
 		/* The kernel's rule (dev_valid_name), and no control characters or bytes past ASCII. */
 		if (*name <= ' ' || *name > '~' || *name == '/' || *name == ':')
@@ -203,6 +206,8 @@ int kist_net_network_set_option(struct kist_net_network *network, const char *ke
 		r = kist_value_of(kist_net_mode_names, value, &network->mode);
 		break;
 	case OPTION_PARENT:
+		if (network->driver == KIST_NET_BRIDGE)
+			return kist_fail(err, KIST_ERR_INVALID, 0, "option parent is not for driver bridge");
 		r = set_interface(value, &network->interface);
 		break;
 	case OPTION_NO_DEFAULT:

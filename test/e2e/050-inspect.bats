@@ -47,6 +47,11 @@ load helpers
 }
 
 @test "inspect: templates" {
+	is_podman || {
+		kist create --name alone --network none busybox true >/dev/null
+		equal 'map[] {}' "$(kist inspect --format '{{.NetworkSettings.Networks}}{{range .NetworkSettings.Networks}}x{{end}} {{json .NetworkSettings.Networks}}' alone)"
+		kist rm alone >/dev/null
+	}
 	kist create --name c --label a=b --label c=d -e ONE=1 busybox echo x y >/dev/null
 	f() { kist inspect --format "$1" c; }
 	equal c "$(f '{{.Name}}')"

@@ -103,6 +103,8 @@ refused_tar()
 		[ -z "$option" ] || contains "$stderr" "${option%%%*}"
 	done
 	engine_error kist create --dns none --dns 9.9.9.9 busybox true
+	engine_error kist create --dns-search a --dns-search . busybox true
+	engine_error kist create --no-hosts --add-host a:1.2.3.4 busybox true
 	engine_error kist pod create --dns resolver
 	kist create --name c --dns fe80::1%eth0 --dns ::1 --dns-search . --add-host 'a;b:::1' --add-host c:host-gateway busybox true >/dev/null
 	kist rm c >/dev/null

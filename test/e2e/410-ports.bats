@@ -177,6 +177,22 @@ print(s.recv(2048).decode())
 	fi
 }
 
+@test 'what is published twice is published once, to two ports is refused; protocols in capitals; none on the host' {
+	kist run -d --name a -p 8080:80 -p 8080:80/TCP -p 127.0.0.1:8080:80/UDP -p 9001-9002:91-92 -p 9003:93 -p 9002-9003:92-93 \
+		--expose 70/UDP busybox sleep 1000 >/dev/null
+	equal '80/tcp -> 0.0.0.0:8080 80/udp -> 127.0.0.1:8080 91/tcp -> 0.0.0.0:9001 92/tcp -> 0.0.0.0:9002 93/tcp -> 0.0.0.0:9003' \
+		"$(kist port a | sort | xargs)"
+	contains "$(kist inspect --format '{{.Config.ExposedPorts}}' a)" 70/udp
+	kist stop -t 0 a
+	kist start a
+	equal 5 "$(kist port a | wc -l)"
+	kist rm -f -t 0 a
+	run -125 kist create -p 8080:80 -p 8079-8081:78-80 busybox true
+	contains "$output" 'port 8080/tcp leads to two ports of the container'
+	run -0 kist run --rm --network host -p 8080:80 --name h busybox true
+	contains "$output" 'container h: ports are not published'
+}
+
 @test 'ranges, exposed and random ports; a port in use names its holder' {
 	local port
 	server a -p 20000-20999:10000-10999 -p 8000:80

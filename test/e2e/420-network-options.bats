@@ -141,6 +141,19 @@ has_links()
 	contains "$output" 'ipam driver none is for macvlan and ipvlan networks without a subnet'
 	run -125 kist network create --opt nosuch=1 mine
 	contains "$output" nosuch
+	run -125 kist network create --opt parent=lan0 mine
+	contains "$output" 'option parent is not for driver bridge'
+	run -125 kist network create --interface-name all mine
+	contains "$output" "'all' is not a name for a bridge"
+	run -125 kist run --rm --network front:interface_name=default busybox true
+	run -125 kist network create "$(printf 'a%.0s' $(seq 201))"
+	contains "$output" 'is longer than 200 characters'
+	# An address of the subnet names it too.
+	kist network create --subnet 10.96.1.77/24 --subnet fd00:96::5/64 mine
+	equal '10.96.1.0/24 10.96.1.1 fd00:96::/64 fd00:96::1 ' \
+		"$(kist network inspect --format '{{range .Subnets}}{{.Subnet}} {{.Gateway}} {{end}}' mine)"
+	equal 'map[driver:host-local] 10.99.1.128' "$(kist network inspect --format '{{.IPAMOptions}} {{(index .Subnets 0).LeaseRange.StartIP}}' front)"
+	contains "$(kist network ls --format '{{.Name}} {{.IPAMOptions}}')" 'mine map[driver:host-local]'
 }
 
 @test 'macvlan: bridge and private mode, parents; ipvlan and vlan where the kernel has them' {

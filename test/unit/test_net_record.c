@@ -198,6 +198,7 @@ static void test_interface_and_object_names(void **state)
 	assert_false(kist_net_interface_name_valid("abcdefghijklmnop"));
 	assert_false(kist_net_interface_name_valid("") || kist_net_interface_name_valid(NULL));
 	assert_false(kist_net_interface_name_valid(".") || kist_net_interface_name_valid(".."));
+	assert_false(kist_net_interface_name_valid("lo") || kist_net_interface_name_valid("all"));
 	assert_false(kist_net_interface_name_valid("a/b") || kist_net_interface_name_valid("a:b"));
 	assert_false(kist_net_interface_name_valid("a b") || kist_net_interface_name_valid("a\nb"));
 	assert_true(kist_net_name_valid("a-b_c.d") && kist_net_name_valid("0"));
