@@ -215,7 +215,7 @@ char *kist_shorten(const char *text, size_t width)
 struct cell {
 	const char *text;
 	size_t len;
-	size_t width; /* as printed, padding included; 0 for the last of a line */
+	size_t padding; /* none after the last of a line */
 };
 
 struct line {
@@ -230,14 +230,14 @@ static size_t set_column(struct line *lines, size_t n_lines, size_t from, size_t
 	size_t width = COLUMN_MIN_WIDTH, to = from;
 
 	for (; to < n_lines && column + 1 < lines[to].n; to++) {
-		size_t w =
-		        kist_display_width(lines[to].cells[column].text, lines[to].cells[column].len) + COLUMN_PADDING;
+		struct cell *c = &lines[to].cells[column];
 
-		if (w > width)
-			width = w;
+		c->padding = kist_display_width(c->text, c->len); /* for now */
+		if (c->padding + COLUMN_PADDING > width)
+			width = c->padding + COLUMN_PADDING;
 	}
 	for (size_t i = from; i < to; i++)
-		lines[i].cells[column].width = width;
+		lines[i].cells[column].padding = width - lines[i].cells[column].padding;
 	return to;
 }
 
@@ -293,15 +293,17 @@ void kist_columns_align(const char *text, size_t len, struct kist_str *out)
 	for (size_t i = 0; i < n_lines; i++) {
 		for (size_t k = 0; k < lines[i].n; k++) {
 			const struct cell *c = &lines[i].cells[k];
-			size_t width = kist_display_width(c->text, c->len);
 
+			kist_str_reserve(out, c->len + c->padding);
 			kist_str_addn(out, c->text, c->len);
-			for (; width < c->width; width++)
-				kist_str_addc(out, ' ');
+			memset(out->data + out->len, ' ', c->padding);
+			out->len += c->padding;
 		}
 		if (i + 1 < n_lines)
 			kist_str_addc(out, '\n');
 	}
+	if (out->data)
+		out->data[out->len] = '\0';
 }
 
 /* --- rows of cells -------------------------------------------------------------------------------------------------

@@ -349,6 +349,7 @@ static void write_down(struct kist_recall *recall)
 {
 	struct kist_str *out = &recall->fresh;
 	struct head head = { .device = recall->device, .fields = fields_sum() };
+	size_t n_new = recall->n; /* in order */
 
 	for (size_t i = 0; i < recall->n_old; i++) {
 		if (!recall->kept[i])
@@ -358,7 +359,8 @@ static void write_down(struct kist_recall *recall)
 			part_copy(recall, recall->map, &entry.parts[file]);
 		entry_add(recall, &entry);
 	}
-	qsort(recall->entries, recall->n, sizeof(*recall->entries), entry_order);
+	if (recall->n > n_new)
+		qsort(recall->entries, recall->n, sizeof(*recall->entries), entry_order);
 	kist_str_addn(out, "\0\0\0\0\0\0\0", aligned(out->len) - out->len);
 	kist_str_addn(out, recall->entries, recall->n * sizeof(*recall->entries));
 	memcpy(head.magic, magic, sizeof(magic));

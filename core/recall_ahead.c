@@ -1,5 +1,7 @@
-/* The second reader of a long list. What it reads is in memory that both processes have, so it allocates nothing else:
- * the program that this library is a part of may have threads. */
+/* The second reader of a long list. It begins a part of it ahead of the first, which makes more of each record than it
+ * does, so that nobody waits, and the first reads itself what it comes to before this one. What it reads is in memory
+ * that both processes have, so it allocates nothing else: the program that this library is a part of may have threads.
+ */
 #include "core/recall_internal.h"
 
 #include "core/internal.h"
@@ -17,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONG_LIST = 1000, TEXT_EACH = 1024, RECORD = 16384 };
+enum { LONG_LIST = 1000, LEAD = 4, TEXT_EACH = 1024, RECORD = 16384 };
 
 /* Of each container. Who takes it from FREE reads it. */
 enum { FREE, OURS, TAKEN, READ, GIVEN_UP };
@@ -93,11 +95,10 @@ static int read_one(struct recall_ahead *ahead, size_t i)
 
 static void read_all(struct recall_ahead *ahead)
 {
-	for (size_t i = ahead->n; i-- > 0;) {
+	for (size_t i = ahead->n / LEAD; i < ahead->n; i++) {
 		unsigned char turn = FREE;
-		if (!atomic_compare_exchange_strong(&ahead->turns[i], &turn, TAKEN))
-			return; /* they have met */
-		atomic_store(&ahead->turns[i], read_one(ahead, i) < 0 ? GIVEN_UP : READ);
+		if (atomic_compare_exchange_strong(&ahead->turns[i], &turn, TAKEN))
+			atomic_store(&ahead->turns[i], read_one(ahead, i) < 0 ? GIVEN_UP : READ);
 	}
 }
 
@@ -157,7 +158,7 @@ bool recall_ahead_has(struct recall_ahead *ahead, size_t i, struct recall_entry 
 
 	if (!ahead || atomic_compare_exchange_strong(&ahead->turns[i], &turn, OURS))
 		return false;
-	/* It is on its last one. */
+	/* It is at it. */
 	while (turn == TAKEN) {
 		bool ended = has_ended(ahead);
 		turn = atomic_load(&ahead->turns[i]);
@@ -179,8 +180,7 @@ void recall_ahead_end(struct recall_ahead *ahead)
 	/* Where the list was left before its end, it is not to read the rest. */
 	for (size_t i = 0; i < ahead->n; i++) {
 		unsigned char turn = FREE;
-		if (!atomic_compare_exchange_strong(&ahead->turns[i], &turn, OURS) && turn != OURS)
-			break;
+		atomic_compare_exchange_strong(&ahead->turns[i], &turn, OURS);
 	}
 	while (!has_ended(ahead))
 		if (waitpid(ahead->pid, NULL, __WALL) == ahead->pid)

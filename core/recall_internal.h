@@ -34,8 +34,8 @@ int recall_load(struct kist *k, const char *id, enum kist_recall_file file, bool
 /* What lists ask for of a record. text must have room for all of raw, where it must not grow. */
 void recall_take(enum kist_recall_file file, const struct kist_str *raw, struct kist_str *text);
 
-/* A second process that reads the containers of a long list from its end, towards the one that goes through it. NULL
- * where that is not possible or not worth it; ids must stay. */
+/* A second process that reads the containers of a long list ahead of the one that goes through it. NULL where that is
+ * not possible or not worth it; ids must stay. */
 struct recall_ahead *recall_ahead_start(struct kist *k, const char (*ids)[RECALL_ID + 1], size_t n);
 /* Whether it has read this one; if not, it will not any more. Texts as KIST_RECALL_FILES parts at *texts. */
 bool recall_ahead_has(struct recall_ahead *ahead, size_t i, struct recall_entry *entry, const char **texts);

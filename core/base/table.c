@@ -278,7 +278,7 @@ static void init_fields(const struct kist_table *table, unsigned flags, void *ob
 
 		if (!kist_field_is_wanted(field, flags))
 			continue;
-		if (field->type == KIST_F_STRUCT)
+		if (field->type == KIST_F_STRUCT && flags == 0)
 			init_fields(field->table, 0, kist_field_at(field, object));
 		else if (field->fallback)
 			scalar_default(field, kist_field_at(field, object));

@@ -98,6 +98,7 @@ struct kist_table {
 	}
 
 void kist_table_init(const struct kist_table *table, void *object); /* zero, then defaults */
+/* With flags, without the defaults of what is in embedded structs. */
 void kist_table_init_brief(const struct kist_table *table, unsigned flags, void *object);
 void kist_table_clear(const struct kist_table *table, void *object); /* frees what it owns, then init */
 void kist_table_release(const struct kist_table *table,
@@ -115,7 +116,8 @@ int kist_kv_read(const struct kist_table *table, const char *text, void *object,
  * the line's field is: lines come in the order of the table. Starts at 0. */
 bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const char *line, size_t *at);
 /* Of a text whose checksum is right, into an object of zeros: what kist_kv_is_wanted, for lists of thousands. Other
- * fields stay zero and have no default, lines that no field takes are passed over. The text is used up. */
+ * fields, and embedded structs that no line is of, stay zero and have no default; lines that no field takes are passed
+ * over. The text is used up. */
 int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flags, void *object,
                        struct kist_error *err);
 /* The same for bytes that may hold a NUL, which is an error. */

@@ -391,9 +391,9 @@ static bool seen_add(struct seen *seen, const char *key)
 /* In place; the result is never longer. */
 static int unescape(char *value)
 {
-	char *to = value;
+	char *to = value + strcspn(value, "\\\r");
 
-	for (const char *from = value; *from; from++) {
+	for (const char *from = to; *from; from++) {
 		if (*from == '\r')
 			return -EINVAL;
 		if (*from != '\\') {
@@ -534,8 +534,14 @@ bool kist_kv_is_wanted(const struct kist_table *table, unsigned flags, const cha
 	return false;
 }
 
+static bool is_zero(const char *bytes, size_t n)
+{
+	return n == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, n - 1) == 0);
+}
+
 int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flags, void *object, struct kist_error *err)
 {
+	const struct kist_field *begun = NULL;
 	struct kist_error problem;
 	size_t at = 0;
 
@@ -547,6 +553,13 @@ int kist_kv_read_brief(const struct kist_table *table, char *text, unsigned flag
 		if (!kist_kv_is_wanted(table, flags, line, &at))
 			continue;
 		const struct kist_field *field = &table->fields[at];
+		if (field->type == KIST_F_STRUCT && field != begun && flags) {
+			/* The engine writes its lines one after the other. */
+			if (!is_zero(kist_field_at(field, object), field->table->size))
+				return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s: its lines are apart", field->key);
+			kist_table_init(field->table, kist_field_at(field, object));
+			begun = field;
+		}
 		char *equals = strchr(line, '=');
 		struct assignment a = { line, equals ? equals + 1 : NULL };
 		if (equals)
