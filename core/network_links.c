@@ -53,18 +53,26 @@ size_t network_publishes(const struct kist_container_state *state, struct kist_n
 	return n;
 }
 
-static bool has_route_of_its_own(const struct kist_net_network *network)
+/* Of which families no network has given the default route yet: each family has the first network's that has one. */
+struct default_routes {
+	bool v4, v6;
+};
+
+static void routes_given(struct default_routes *left, const struct kist_net_network *network)
 {
 	if (network->internal || network->no_default_route)
-		return false;
-	for (size_t i = 0; i < network->n_subnets; i++)
-		if (!kist_empty(network->subnets[i].gateway))
-			return true;
-	return false;
+		return;
+	for (size_t i = 0; i < network->n_subnets; i++) {
+		if (kist_empty(network->subnets[i].gateway))
+			continue;
+		bool v6 = strchr(network->subnets[i].subnet, ':') != NULL;
+		left->v4 = left->v4 && v6;
+		left->v6 = left->v6 && !v6;
+	}
 }
 
 static int place_connect(struct kist_container *c, const struct network_sides *sides, struct kist_network_state *place,
-                         bool *default_route, struct kist_error *err)
+                         struct default_routes *left, struct kist_error *err)
 {
 	NETWORK_RELEASE struct kist_net_network network = { 0 };
 	struct kist_net_mac mac;
@@ -87,7 +95,8 @@ static int place_connect(struct kist_container *c, const struct network_sides *s
 		.mac = place->mac && kist_net_mac_parse(place->mac, &mac) == 0 ? &mac : NULL,
 		.addresses = addresses,
 		.n_addresses = n,
-		.default_route = *default_route,
+		.default_route4 = left->v4,
+		.default_route6 = left->v6,
 		.localhost = c->state.n_ports > 0,
 	};
 	if (place->host_interface)
@@ -97,8 +106,7 @@ static int place_connect(struct kist_container *c, const struct network_sides *s
 		kist_context(err, "network %s", place->name);
 		return err && err->kind == KIST_ERR_UNSUPPORTED ? kist_remedy(err, "or use --network none") : r;
 	}
-	if (has_route_of_its_own(&network))
-		*default_route = false;
+	routes_given(left, &network);
 	if (network.dns)
 		kist_network_names_add(c, place);
 	if (!place->mac)
@@ -164,11 +172,12 @@ static void restore_others(struct kist *k, const char *but, struct kist_net *hos
 
 int network_attach_all(struct kist_container *c, const struct network_sides *sides, struct kist_error *err)
 {
-	bool default_route = true, restored = false;
+	struct default_routes left = { .v4 = true, .v6 = true };
+	bool restored = false;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < c->state.n_networks; i++)
-		r = place_connect(c, sides, &c->state.networks[i], &default_route, err);
+		r = place_connect(c, sides, &c->state.networks[i], &left, err);
 	if (r == 0)
 		r = filter(c, sides->host, &restored, err);
 	if (r == 0 && restored)

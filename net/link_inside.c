@@ -44,7 +44,7 @@ static void default_routes(struct kist_nl *nl, uint32_t index, const struct kist
 	               (network->mode == KIST_NET_MODE_L3 || network->mode == KIST_NET_MODE_L3S);
 	uint32_t done = 0;
 
-	if (!c->default_route || network->no_default_route || network->internal)
+	if (network->no_default_route || network->internal)
 		return;
 	for (size_t i = 0; i < c->n_addresses; i++) {
 		uint32_t family = c->addresses[i].family;
@@ -52,6 +52,8 @@ static void default_routes(struct kist_nl *nl, uint32_t index, const struct kist
 		const struct kist_net_subnet *subnet = kist_net_subnet_of(network, &c->addresses[i], &prefix);
 		struct kist_net_addr gateway = { 0 };
 
+		if (!(family == AF_INET ? c->default_route4 : c->default_route6))
+			continue;
 		if (!subnet || done == family || done == AF_INET + AF_INET6)
 			continue;
 		if (!on_link && kist_net_addr_parse(subnet->gateway, &gateway) < 0)

@@ -202,10 +202,11 @@ struct kist_net_connection {
 	const struct kist_net_mac *mac;  /* NULL: random. ipvlan has its parent's, and refuses one */
 	struct kist_net_addr *addresses; /* inside one of the network's subnets each */
 	size_t n_addresses;
-	bool default_route; /* false: another network of the container has it. The network's own wish is looked at too
-	                     */
-	bool localhost;     /* ports are published here: 127.0.0.1 of the host may be routed to the bridge. Only with
-	                       nftables     in force, which keeps containers off the host's loopback (CVE-2020-8558) */
+	bool default_route4, default_route6; /* false: another network of the container has it. The network's own wish
+	                                      * is looked at too
+	                                      */
+	bool localhost; /* ports are published here: 127.0.0.1 of the host may be routed to the bridge. Only with
+	                   nftables     in force, which keeps containers off the host's loopback (CVE-2020-8558) */
 	/* In and out: the host's end of the pair; "" to choose one. Written to the record it lets a later call find it.
 	 */
 	char host_interface[IFNAMSIZ];

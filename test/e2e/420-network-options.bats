@@ -123,6 +123,12 @@ has_links()
 	lacks "$(kist run --rm --network back busybox ip route)" default
 	# The first network that has one gives the default route.
 	contains "$(kist run --rm --network back --network kist busybox ip route)" 'default via 10.88.0.1 dev eth1'
+	# Each family has that of the first network that has one.
+	kist network create --subnet fd00:95::/64 six
+	run -0 kist run --rm --network kist --network six --network front busybox sh -c 'ip route; ip -6 route'
+	contains "$output" 'default via 10.88.0.1 dev eth0'
+	contains "$output" 'default via fd00:95::1 dev eth1'
+	equal 2 "$(grep -c '^default' <<<"$output")"
 	ip route add 10.89.7.0/24 dev lan0
 	ip route add 10.89.2.0/23 dev lan0
 	local i

@@ -45,9 +45,11 @@ struct box {
 static void box_open(struct box *box, const struct kist_net_network *network, const char *v4, const char *v6)
 {
 	*box = (struct box){ .ns = net_new() };
-	box->c = (struct kist_net_connection){
-		.network = network, .interface = "eth0", .addresses = box->addresses, .default_route = true
-	};
+	box->c = (struct kist_net_connection){ .network = network,
+		                               .interface = "eth0",
+		                               .addresses = box->addresses,
+		                               .default_route4 = true,
+		                               .default_route6 = true };
 	if (v4)
 		box->addresses[box->c.n_addresses++] = net_addr(v4);
 	if (v6)
@@ -255,7 +257,7 @@ static void test_default_route_only_where_wanted(void **state)
 	struct box a, b;
 
 	box_open(&a, &f->network, "10.88.0.2", NULL);
-	a.c.default_route = false;
+	a.c.default_route4 = a.c.default_route6 = false;
 	box_connect(f, &a);
 	assert_false(net_says(a.ns, "ip route", "default"));
 	f->network.no_default_route = true;
@@ -579,7 +581,8 @@ static int connect_some(const struct kist_net_network *network, unsigned process
 			                          .interface = "eth0",
 			                          .addresses = &addr,
 			                          .n_addresses = 1,
-			                          .default_route = true };
+			                          .default_route4 = true,
+			                          .default_route6 = true };
 		struct kist_error err = { 0 };
 
 		ns[i] = net_new();

@@ -30,7 +30,8 @@ static void box_open(struct fixture *f, struct box *box, const struct kist_net_n
 	box->c = (struct kist_net_connection){ .network = network,
 		                               .interface = "eth0",
 		                               .addresses = box->addresses,
-		                               .default_route = true,
+		                               .default_route4 = true,
+		                               .default_route6 = true,
 		                               .localhost = true };
 	box->addresses[box->c.n_addresses++] = net_addr(v4);
 	if (v6)
