@@ -32,6 +32,8 @@ int network_sides_open(pid_t pid, struct network_sides *sides, struct kist_error
 void network_sides_close(struct network_sides *sides);
 /* What the state says, made where it is missing. */
 int network_attach_all(struct kist_container *c, const struct network_sides *sides, struct kist_error *err);
+/* The nftables table is new: what the containers but one have in it is added again. */
+void network_restore_others(struct kist *k, const char *but, struct kist_net *host);
 /* What it has but the link: names and addresses. */
 void network_place_release(struct kist_container *c, const struct kist_network_state *place);
 void network_place_teardown(struct kist_container *c, struct kist_net *host, const struct kist_network_state *place);

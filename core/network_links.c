@@ -151,7 +151,7 @@ static int filter(struct kist_container *c, struct kist_net *host, bool *restore
 }
 
 /* The table was missing, so that what the others had in it is gone too. */
-static void restore_others(struct kist *k, const char *but, struct kist_net *host)
+void network_restore_others(struct kist *k, const char *but, struct kist_net *host)
 {
 	struct kist_container **list = NULL;
 	size_t n = 0;
@@ -181,7 +181,7 @@ int network_attach_all(struct kist_container *c, const struct network_sides *sid
 	if (r == 0)
 		r = filter(c, sides->host, &restored, err);
 	if (r == 0 && restored)
-		restore_others(c->k, c->config.id, sides->host);
+		network_restore_others(c->k, c->config.id, sides->host);
 	return r;
 }
 

@@ -281,11 +281,20 @@ int kist_container_disconnect(struct kist_container *c, const char *network, str
 static int reload_live(struct kist_container *c, struct kist_error *err)
 {
 	struct network_sides sides = { .ns = -1 };
+	bool bridged = false, mended = false;
 	uint32_t later = 0;
 
+	for (size_t i = 0; i < c->state.n_networks; i++)
+		bridged = bridged || c->state.networks[i].host_interface;
 	int r = network_sides_open(c->state.pid, &sides, err);
-	if (r == 0)
+	if (r == 0 && bridged) {
+		r = kist_net_nft_mend(sides.host, err);
+		mended = r > 0;
+	}
+	if (r >= 0)
 		r = network_attach_all(c, &sides, err);
+	if (r == 0 && mended)
+		network_restore_others(c->k, c->config.id, sides.host);
 	if (r == 0)
 		later = kist_net_link_hidden(sides.inside);
 	network_sides_close(&sides);

@@ -301,6 +301,9 @@ char *kist_net_port_holder(uint8_t protocol, const struct kist_net_addr *addr, u
  * KIST_ERR_UNSUPPORTED when the kernel has no nf_tables (or not what is needed of it); nothing is done then. */
 int kist_net_nft_add(struct kist_net *host, const struct kist_net_network *network,
                      const struct kist_net_publish *ports, size_t n_ports, bool *restored, struct kist_error *err);
+/* For a reload: makes the table anew where it lacks rules, which adding elements does not show. Returns 1 then: all
+ * must be added again. */
+int kist_net_nft_mend(struct kist_net *host, struct kist_error *err);
 /* Removes ports, those that still lead where they say. Missing is success. Flows of UDP that they made end too. */
 int kist_net_nft_remove(struct kist_net *host, const struct kist_net_publish *ports, size_t n_ports,
                         struct kist_error *err);

@@ -343,6 +343,16 @@ int kist_net_nft_add(struct kist_net *host, const struct kist_net_network *netwo
 	return 0;
 }
 
+int kist_net_nft_mend(struct kist_net *host, struct kist_error *err)
+{
+	/* Without nf_tables there is nothing to mend: who needs it is told by kist_net_nft_add. */
+	if (kist_net_filter(host, NULL) < 0 || kist_nft_table_is_whole(&host->filter))
+		return 0;
+	kist_debug("rules of the nftables table are missing: making it anew");
+	int r = restore_table(&host->filter, true, err);
+	return r < 0 ? r : 1;
+}
+
 static int remove_all_of(struct kist_nl *nl, struct elements *elements, struct kist_error *err)
 {
 	int r = elements->n ? remove_elements(nl, elements) : 0;

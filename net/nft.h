@@ -42,6 +42,8 @@ uint16_t kist_nft_type(uint16_t type);
 /* Makes the table with its sets, chains and rules in one transaction. replace: an old one is removed first; else
  * -EEXIST when there is one. Negative errno; the socket knows more. */
 int kist_nft_table_create(struct kist_nl *nl, bool replace);
+/* False where rules are missing, as after 'nft flush table'; true where that cannot be told. */
+bool kist_nft_table_is_whole(struct kist_nl *nl);
 
 /* Ends UDP flows tracked to these ports of the host that lead nowhere: a client that does not pause would never get to
  * the container. */

@@ -416,3 +416,31 @@ size_t kist_nft_elements_message(struct kist_nl *nl, const char *what, uint16_t 
 	kist_nl_nest_end(nl, list);
 	return done;
 }
+
+static int count_rule(void *arg, const struct nlmsghdr *message)
+{
+	const struct nlattr *rule[NFTA_RULE_MAX + 1];
+	size_t *n = arg;
+
+	if (message->nlmsg_type != kist_nft_type(NFT_MSG_NEWRULE))
+		return 0;
+	kist_nl_parse_message(message, sizeof(struct nfgenmsg), rule, NFTA_RULE_MAX);
+	if (kist_nl_text_is(rule[NFTA_RULE_TABLE], KIST_NFT_TABLE))
+		(*n)++;
+	return 0;
+}
+
+bool kist_nft_table_is_whole(struct kist_nl *nl)
+{
+	size_t n = 0;
+	int r = -EINTR;
+
+	kist_nl_begin(nl);
+	kist_nft_message(nl, "list rules", NFT_MSG_GETRULE, NLM_F_DUMP);
+	kist_nl_put_text(nl, NFTA_RULE_TABLE, KIST_NFT_TABLE);
+	for (unsigned tries = 0; r == -EINTR && tries < 10; tries++) {
+		n = 0;
+		r = kist_nl_dump(nl, count_rule, &n);
+	}
+	return r < 0 || n >= KIST_COUNT(rules);
+}

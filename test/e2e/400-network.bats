@@ -91,6 +91,20 @@ reaches()
 	run ! get http://127.0.0.1:8080/
 	kist network reload --all
 	gets http://127.0.0.1:8080/ 'hello from a'
+	# The rules alone are gone, what they look up is there. The others get theirs back too.
+	server b --network kist -p 8081:80
+	until_true 10 gets http://127.0.0.1:8081/ 'hello from b'
+	nft flush table inet kist
+	run ! get http://127.0.0.1:8080/
+	kist network reload b
+	gets http://127.0.0.1:8080/ 'hello from a'
+	gets http://127.0.0.1:8081/ 'hello from b'
+	local guard
+	guard=$(nft list chain inet kist guard)
+	nft flush chain inet kist guard
+	kist network reload a
+	equal "$guard" "$(nft list chain inet kist guard)"
+	gets http://127.0.0.1:8081/ 'hello from b'
 }
 
 @test 'connect and disconnect a running container' {

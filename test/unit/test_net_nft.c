@@ -569,7 +569,14 @@ static void test_a_foreign_flush_is_seen_and_mended(void **state)
 		assert_true(restored);
 		net_reaches(f->client, server, "192.0.2.1", 8080, "192.0.2.2");
 		net_reaches(-1, server, "127.0.0.1", 8080, "10.88.0.1");
+		assert_int_equal(kist_net_nft_mend(f->host, NULL), 0);
 	}
+	/* Adding an element does not show that. */
+	free(net_run(-1, NULL, "nft flush table inet kist"));
+	assert_int_equal(kist_net_nft_mend(f->host, NULL), 1);
+	OK(kist_net_nft_add(f->host, &f->web, &port, 1, NULL, E));
+	net_reaches(f->client, server, "192.0.2.1", 8080, "192.0.2.2");
+	assert_int_equal(kist_net_nft_mend(f->host, NULL), 0);
 	close(server);
 }
 
