@@ -60,6 +60,12 @@ int kist_hosts_check(const struct kist_container_config *config, struct kist_err
 		if (!is_server(*server))
 			return kist_fail(err, KIST_ERR_INVALID, 0,
 			                 "DNS server '%s': expected an address, or none alone", *server);
+	/* The files are the owner's. */
+	if (kist_has_prefix(config->net_ns, "container:") &&
+	    (config->dns_servers || config->dns_search || config->dns_options || config->add_hosts))
+		return kist_fail(err, KIST_ERR_INVALID, 0,
+		                 "--dns, --dns-search, --dns-option and --add-host are for the container whose network "
+		                 "it shares");
 	if (config->no_hosts && config->add_hosts)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--no-hosts and --add-host exclude each other");
 	if (kist_strv_has(config->dns_search, ".") && config->dns_search[1])

@@ -105,6 +105,12 @@ refused_tar()
 	engine_error kist create --dns none --dns 9.9.9.9 busybox true
 	engine_error kist create --dns-search a --dns-search . busybox true
 	engine_error kist create --no-hosts --add-host a:1.2.3.4 busybox true
+	kist create --name owner busybox true >/dev/null
+	for option in --dns=9.9.9.9 --dns-search=a --dns-option=a --add-host=a:1.2.3.4; do
+		engine_error kist create --network container:owner "$option" busybox true
+		contains "$stderr" 'the container whose network it shares'
+	done
+	kist rm owner >/dev/null
 	engine_error kist pod create --dns resolver
 	kist create --name c --dns fe80::1%eth0 --dns ::1 --dns-search . --add-host 'a;b:::1' --add-host c:host-gateway busybox true >/dev/null
 	kist rm c >/dev/null
