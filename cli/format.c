@@ -121,9 +121,13 @@ int kist_format_parse(const char *name, const char *text, const struct kist_head
 		*out = (struct kist_format){ .kind = KIST_FORMAT_JSON };
 		return 0;
 	}
+	KIST_FREE char *tabbed = NULL;
 	if (kist_has_prefix(text, "table ")) {
 		format.kind = KIST_FORMAT_TABLE;
-		text += 6;
+		/* As podman has it, a space parts columns too, wherever it is. */
+		text = tabbed = kist_strdup(text + 6);
+		for (char *space = tabbed; (space = strchr(space, ' '));)
+			*space = '\t';
 	}
 	r = template_parse(name, text, true, &format.template, err);
 	if (r < 0)

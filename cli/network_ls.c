@@ -66,13 +66,30 @@ static const struct kist_filter_key keys[] = {
 	{ 0 },
 };
 
-static bool has_label(const struct kist_filter *filter, struct json_object *document)
+static char **labels_of(struct json_object *document)
 {
-	KIST_STRV char **pairs = NULL;
+	char **pairs = NULL;
 
 	json_object_object_foreach(member(document, "labels"), key, value)
 	        kist_strv_take(&pairs, kist_asprintf("%s=%s", key, json_object_get_string(value)));
+	return pairs;
+}
+
+static bool has_label(const struct kist_filter *filter, struct json_object *document)
+{
+	KIST_STRV char **pairs = labels_of(document);
+
 	return kist_filter_labels(filter, pairs);
+}
+
+static char *labels_text(struct json_object *document)
+{
+	KIST_STRV char **pairs = labels_of(document);
+	KIST_STR struct kist_str text = { 0 };
+
+	for (char **pair = pairs; pair && *pair; pair++)
+		kist_str_addf(&text, "%s%s", pair == pairs ? "" : ",", *pair);
+	return kist_strdup(kist_str_get(&text));
 }
 
 static bool match(const struct kist_filter *filter, const void *object, void *context)
@@ -165,6 +182,11 @@ static int ls_field(void *context, struct json_object *receiver, const char *nam
 	(void)args;
 	(void)n_args;
 	(void)err;
+	if (kist_streq(name, "Labels") && member(receiver, "labels")) {
+		KIST_FREE char *joined = labels_text(receiver);
+		*out = json_object_new_string(joined);
+		return 1;
+	}
 	if (!kist_streq(name, "ID") || !member(receiver, "id"))
 		return 0;
 	KIST_FREE char *id = kist_strndup(text_of(receiver, "id"), o->no_trunc ? 64 : 12);

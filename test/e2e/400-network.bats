@@ -161,6 +161,10 @@ reaches()
 	kist network exists front
 	run -1 kist network exists back
 	contains "$(kist network ls)" front
+	kist network create --label a=b --label c=d labelled
+	equal 'a=b,c=d "a=b,c=d"' "$(kist network ls --filter name=labelled --format '{{.Labels}} {{json .Labels}}')"
+	equal 'NAME        LABELS' "$(kist network ls --format 'table {{.Name}} {{.Labels}}' | head -n 1)"
+	kist network rm labelled
 	equal 10.89.0.0/24 "$(kist network inspect --format '{{range .Subnets}}{{.Subnet}}{{end}}' front)"
 	run -125 kist network create front
 	contains "$output" 'exists already'

@@ -790,6 +790,9 @@ static void test_format(void **state)
 	              "4f1bb2      web               1\n77          evil\\t\\x1b[2J\\nx  2\n");
 	expect_format("table {{if .S.OnOff}}{{upper .Names}}{{end}}{{\"\\t\"}}{{len .ID | printf \"%d\"}}", false,
 	              "NAMESCONTAINER ID\nWEB         6\n            2\n");
+	/* Spaces part columns too, as with podman, in actions as well. */
+	expect_format("table {{.ID}} {{if .S.OnOff}}a b{{end}} {{ .CreatedAt }}", true,
+	              "4f1bb2      a           b           1\n77                      2\n");
 	expect_format("{{.Nope}}", false, "template: ps:1:3: unknown field .Nope");
 	expect_format("table {{.Nope", false, "template: ps:1:1: this action is not closed: '}}' is missing");
 	for (size_t i = 0; i < 3; i++) {
