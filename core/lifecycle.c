@@ -475,8 +475,20 @@ int kist_container_kill(struct kist_container *c, int signal_number, struct kist
 static bool has_just_ended(const struct kist_container *c, int group)
 {
 	const struct kist_proc_id id = { c->state.pid, c->state.pid_start };
+	struct kist_proc_stat stat;
+	pid_t *pids = NULL;
+	bool there = false;
 
-	return !kist_cgroup_populated(group) || !kist_proc_alive(&id);
+	if (!kist_cgroup_populated(group) || kist_proc_stat(id.pid, &stat) < 0 || !kist_proc_alive(&id))
+		return true;
+	if (!stat.exiting)
+		return false;
+	/* It leaves its cgroup before it is dead, and is dead when all of its pid namespace are: of those some may have
+	 * been frozen. But one whose first thread alone has ended is still there. */
+	for (ssize_t n = kist_cgroup_pids(group, &pids, NULL); n > 0 && !there; n--)
+		there = pids[n - 1] == id.pid;
+	free(pids);
+	return !there;
 }
 
 static int set_frozen(struct kist_container *c, bool frozen, struct kist_error *err)

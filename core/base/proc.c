@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
@@ -53,6 +54,8 @@ static bool next_number(const char **text, int64_t *out)
 	return true;
 }
 
+#define FLAG_EXITING 0x4 /* PF_EXITING of the kernel's sched.h */
+
 /* proc_pid_stat(5). The command name may hold anything, ')' and newlines included: the last ')' ends it. */
 static int parse_stat(const char *text, struct kist_proc_stat *out)
 {
@@ -77,6 +80,7 @@ static int parse_stat(const char *text, struct kist_proc_stat *out)
 	st.pgrp = (pid_t)field[5];
 	st.session = (pid_t)field[6];
 	st.tty = (uint32_t)field[7];
+	st.exiting = field[9] & FLAG_EXITING;
 	st.utime = (uint64_t)field[14];
 	st.stime = (uint64_t)field[15];
 	st.threads = field[20];
@@ -135,6 +139,17 @@ int kist_proc_own_arguments(int proc_fd, char **begin, size_t *size)
 	return 0;
 }
 
+/* The state is that of the first thread, and others may go on when that has ended: its pidfd says when all have. */
+static bool others_go_on(pid_t pid, uint64_t start)
+{
+	KIST_CLOSE int pidfd = kist_pidfd_open(pid);
+	struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+	struct kist_proc_stat again;
+
+	/* Looked at again: it may be another process's pidfd. */
+	return pidfd >= 0 && poll(&ended, 1, 0) == 0 && kist_proc_stat(pid, &again) == 0 && again.start == start;
+}
+
 int kist_proc_identify(pid_t pid, struct kist_proc_id *out)
 {
 	struct kist_proc_stat st;
@@ -142,7 +157,7 @@ int kist_proc_identify(pid_t pid, struct kist_proc_id *out)
 
 	if (r < 0)
 		return r;
-	if (st.state == 'Z' || st.state == 'X')
+	if (st.state == 'X' || (st.state == 'Z' && !others_go_on(pid, st.start)))
 		return -ESRCH;
 	*out = (struct kist_proc_id){ .pid = pid, .start = st.start };
 	return 0;

@@ -21,8 +21,9 @@ struct kist_proc_id {
 	pid_t pid;
 	uint64_t start;
 };
-int kist_proc_identify(pid_t pid, struct kist_proc_id *out); /* -ESRCH; zombies count as gone */
-bool kist_proc_alive(const struct kist_proc_id *id);         /* false for zombies and reused pids */
+int kist_proc_identify(pid_t pid,
+                       struct kist_proc_id *out);    /* -ESRCH; zombies count as gone, unless some thread goes on */
+bool kist_proc_alive(const struct kist_proc_id *id); /* false for zombies and reused pids */
 /* A pidfd for exactly that process, or -ESRCH. */
 int kist_proc_open(const struct kist_proc_id *id);
 
@@ -34,6 +35,7 @@ struct kist_proc_stat {
 	int64_t threads;
 	uint64_t vsize, rss_pages;
 	uint32_t tty;
+	bool exiting; /* its first thread is at its end */
 	char comm[64];
 };
 int kist_proc_stat(pid_t pid, struct kist_proc_stat *out);

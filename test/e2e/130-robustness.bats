@@ -175,6 +175,61 @@ monitor_of()
 	equal 137 "$code"
 }
 
+# ends.c
+make_ends()
+{
+	ENDS=$BATS_FILE_TMPDIR/ends
+	[ -x "$ENDS" ] || gcc -static -O1 -Wall -Werror -pthread -o "$ENDS" "$BATS_TEST_DIRNAME/ends.c"
+}
+
+@test "pause: not of one that has left its cgroup, while others in there are not dead yet" {
+	local pid child holder
+	make_ends
+	kist run -d --name c busybox sh -c 'sleep 1000 & echo $!; wait' >/dev/null
+	until_true 10 log_has c 2
+	pid=$(pid_of c)
+	child=$(cat "/proc/$pid/task/$pid/children")
+	mkfifo "$STORE/release"
+	# shellcheck disable=SC2086 # a number and a blank
+	"$ENDS" hold $child <"$STORE/release" >"$STORE/held" 3>&- &
+	holder=$!
+	exec 7>"$STORE/release"
+	until_true 10 grep -q ready "$STORE/held"
+	kill -9 "$pid"
+	until_true 10 grep -q held "$STORE/held"
+	run kist pause c
+	exec 7>&-
+	wait "$holder"
+	equal 125 "$status"
+	contains "$output" 'it has just ended'
+	in_state c exited
+	equal 137 "$(kist inspect --format '{{.State.ExitCode}}' c)"
+}
+
+@test "a process whose first thread has ended lives: it is paused, and stopped by the signal that it has a handler for" {
+	local pid
+	make_ends
+	kist run -d --name c -v "$ENDS:/ends:ro" busybox /ends threads >/dev/null
+	until_true 10 log_has c ready
+	pid=$(pid_of c)
+	until_true 10 grep -q '^State:.*Z' "/proc/$pid/status"
+	run -0 kist pause c
+	equal paused "$(state_of c)"
+	run -0 kist unpause c
+	run -0 kist kill -s CONT c
+	run -0 kist stop -t 30 c
+	equal 7 "$(kist inspect --format '{{.State.ExitCode}}' c)"
+	# And so does one of an exec session.
+	kist run -d --name d -v "$ENDS:/ends:ro" --stop-timeout 0 busybox sleep 1000 >/dev/null
+	kist exec -d d /ends threads
+	has_zombie()
+	{
+		sed 's,.*,/proc/&/status,' "$CGROUP/kist/$(kist inspect --format '{{.Id}}' d)/cgroup.procs" | xargs grep -qs '^State:.*Z'
+	}
+	until_true 10 has_zombie
+	equal true "$(kist inspect d | jq '.[0].ExecIDs | length == 1')"
+}
+
 @test "pause: not of one that has just ended and whose monitor has not noticed yet" {
 	local pid monitor
 	sleeper --name c >/dev/null

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,6 +110,52 @@ static void test_identity_follows_the_process(void **state)
 	assert_int_equal(kist_proc_identify(pid, &wrong), -ESRCH);
 	assert_int_equal(kist_proc_open(&id), -ESRCH);
 	assert_int_equal(kist_pidfd_signal(pidfd, SIGKILL), -ESRCH);
+}
+
+static void *wait_for_signals(void *arg)
+{
+	(void)arg;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static bool state_is(pid_t pid, char state)
+{
+	struct kist_proc_stat stat;
+
+	return kist_proc_stat(pid, &stat) == 0 && stat.state == state;
+}
+
+static void test_a_process_lives_while_one_of_its_threads_does(void **state)
+{
+	struct kist_proc_id id;
+	struct kist_proc_stat stat;
+	int pidfd KIST_CLOSE = -1;
+	pid_t pid = child_fork();
+
+	(void)state;
+	if (pid == 0) {
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, wait_for_signals, NULL) != 0)
+			_exit(1);
+		pthread_exit(NULL);
+	}
+	assert_int_equal(kist_proc_identify(pid, &id), 0);
+	for (int i = 0; i < 10000 && !state_is(pid, 'Z'); i++)
+		usleep(1000);
+	assert_true(state_is(pid, 'Z'));
+	assert_int_equal(kist_proc_stat(pid, &stat), 0);
+	assert_true(stat.exiting);
+	assert_int_equal(kist_proc_identify(pid, &id), 0);
+	assert_true(kist_proc_alive(&id));
+	pidfd = kist_proc_open(&id);
+	assert_true(pidfd >= 0);
+	assert_int_equal(kist_pidfd_signal(pidfd, SIGKILL), 0);
+	struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+	assert_int_equal(poll(&ended, 1, 10000), 1);
+	assert_false(kist_proc_alive(&id));
+	assert_int_equal(kist_wait_pid(pid), 128 + SIGKILL);
 }
 
 static void test_no_process_has_such_a_pid(void **state)
@@ -471,6 +518,7 @@ int main(int argc, char **argv, char **envp)
 		cmocka_unit_test(test_stat_of_a_hostile_name),
 		cmocka_unit_test(test_own_arguments_are_what_proc_shows),
 		cmocka_unit_test(test_identity_follows_the_process),
+		cmocka_unit_test(test_a_process_lives_while_one_of_its_threads_does),
 		cmocka_unit_test(test_no_process_has_such_a_pid),
 		cmocka_unit_test(test_wait_gives_the_shell_code),
 		cmocka_unit_test(test_clone3_forks),
