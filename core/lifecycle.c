@@ -556,7 +556,10 @@ int kist_container_rename(struct kist_container *c, const char *name, struct kis
 	r = kist_container_lock(c, err);
 	if (r < 0)
 		return r;
-	r = kist_container_names_note(c, name, err);
+	/* It was read without the lock: another command may have changed it since. */
+	r = kist_container_reload_config(c, err);
+	if (r == 0)
+		r = kist_container_names_note(c, name, err);
 	if (r == 0)
 		r = kist_name_claim(c->k, KIST_NAMED_CONTAINER, name, c->config.id, err);
 	KIST_FREE char *old = kist_strdup(c->config.name);

@@ -201,7 +201,13 @@ int kist_container_connect(struct kist_container *c, const struct kist_network_c
 
 	if (r < 0)
 		return r;
-	r = connect_locked(c, network, err);
+	/* It was read without the lock: another command may have connected it since. */
+	r = kist_container_reload_config(c, err);
+	if (r == 0)
+		r = connect_locked(c, network, err);
+	/* What was not taken must not stay in the handle. */
+	if (r < 0)
+		kist_container_reload_config(c, NULL);
 	if (r == 0)
 		kist_network_event(c->k, "connect", c->config.id, c->config.name,
 		                   c->config.networks[c->config.n_networks - 1].name);
@@ -270,7 +276,9 @@ int kist_container_disconnect(struct kist_container *c, const char *network, str
 
 	if (r < 0)
 		return r;
-	r = disconnect_locked(c, network, err);
+	r = kist_container_reload_config(c, err);
+	if (r == 0)
+		r = disconnect_locked(c, network, err);
 	kist_container_unlock(c);
 	return r < 0 ? kist_context(err, "disconnect %s", c->config.name) : 0;
 }

@@ -79,6 +79,43 @@ no_other_children()
 	links_are 'eth0 eth1 lo'
 }
 
+# again NETWORK CONTAINER: each is undone at once.
+again()
+{
+	local n
+	for n in 1 2 3 4 5 6 7 8 9 10; do
+		kist network connect "$1" "$2" || return 1
+		kist network disconnect "$1" "$2" || return 1
+	done
+}
+
+@test 'several at once, with updates and new names beside: none undoes another' {
+	local pids=() pid n id failed=
+	kist network create one
+	kist network create two
+	kist network create --ipv6 three
+	container
+	id=$(kist inspect --format '{{.Id}}' a)
+	for n in front one two three; do
+		again "$n" "$id" 3>&- &
+		pids+=($!)
+	done
+	for n in $(seq 10); do
+		kist update --restart "on-failure:$n" "$id" >/dev/null || exit 1
+		kist rename "$id" "a$n" || exit 1
+		kist rename "$id" a || exit 1
+	done 3>&- &
+	pids+=($!)
+	for pid in "${pids[@]}"; do
+		wait "$pid" || failed=$pid
+	done
+	equal '' "$failed" 'commands that failed'
+	until_true 10 links_are 'eth0 lo'
+	equal 'kist on-failure 10' "$(kist inspect --format \
+		'{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' a)"
+	equal 1 "$(find "$RUNROOT/net" -path '*/leases/*' | wc -l)"
+}
+
 @test 'a disconnect that was killed halfway is finished by the next, by a reload or by a connect' {
 	local link
 	container
