@@ -26,11 +26,14 @@ static void boot_one(struct kist_container *c, kist_host_fn each, void *arg)
 	struct kist_error problem = { 0 };
 	static const struct kist_start start = { .recursive = true };
 
-	/* A dependency of another one may have been started meanwhile; what waits for its next run is on its way. */
-	if (kist_container_sync(c, &problem) == 0 && (is_running(c) || kist_restart_pending(c)))
+	/* A dependency of another one may have been started meanwhile; what waits for its next run is on its way,
+	 * unless it waits for what nobody else starts. What goes on without its pod's infra container is in what that
+	 * left. */
+	bool known = kist_container_sync(c, &problem) == 0, running = known && is_running(c);
+	if ((running || (known && kist_restart_pending(c))) && kist_dependencies_up(c, running))
 		return;
 	kist_error_clear(&problem);
-	int r = kist_container_start(c, &start, NULL, &problem);
+	int r = running ? kist_container_restart(c, -1, &problem) : kist_container_start(c, &start, NULL, &problem);
 	each(arg, c, r < 0 ? &problem : NULL);
 }
 

@@ -52,6 +52,20 @@ int kist_dependencies_check(struct kist_container *c, struct kist_error *err)
 	return kist_remedy(err, "start them first");
 }
 
+bool kist_dependencies_up(struct kist_container *c, bool infra)
+{
+	KIST_STRV char **ids = kist_container_dependencies(c);
+	bool up = true;
+
+	for (size_t i = 0; up && ids && ids[i]; i++) {
+		struct kist_container *other = NULL;
+		up = kist_container_load(c->k, ids[i], &other, NULL) == 0 &&
+		     (is_up(other) || (infra && !other->config.infra));
+		kist_container_free(other);
+	}
+	return up;
+}
+
 /* --- the graph ------------------------------------------------------------------------------------------------------
  */
 

@@ -6,6 +6,8 @@
 
 /* Whether all that it needs run. Nothing is started. */
 int kist_dependencies_check(struct kist_container *c, struct kist_error *err);
+/* The same without a word; infra: of its pod's infra container alone. */
+bool kist_dependencies_up(struct kist_container *c, bool infra);
 /* For create: names and beginnings of ids become ids; -ENOENT. */
 int kist_requires_resolve(struct kist_container *c, struct kist_error *err);
 /* KIST_ERR_INVALID when what it needs needs it again, by records that were edited: the text names the circle. */

@@ -371,6 +371,8 @@ int kist_restart_begin(struct kist_container *c, int64_t timeout, bool check, st
 	*s = (struct kist_stopping){ .pidfd = -1 };
 	*restart = (struct kist_restarting){ 0 };
 	int r = not_batched(c, err);
+	if (r == 0 && check && kist_pod_infra_check(c, err) < 0)
+		return named(c, "restart", err);
 	if (r == 0)
 		r = lock_for(c, KIST_CALL_RESTART, err);
 	if (r < 0)

@@ -64,6 +64,8 @@ void kist_pod_member_reset(const struct kist_pod *old, const struct kist_contain
 
 /* Before a container's start: the infra container that it shares namespaces of, if that does not run. *starting: for
  * kist_pod_started, after the start. */
+/* Whether c could be started or restarted: not when its pod's infra container has ended and others go on without. */
+int kist_pod_infra_check(struct kist_container *c, struct kist_error *err);
 int kist_pod_infra_start(struct kist_container *c, int *starting, struct kist_error *err);
 void kist_pod_started(struct kist_container *c, int *starting);
 /* After a container has ended for good and is cleaned up, without its lock: exit policy stop ends the infra container

@@ -225,10 +225,55 @@ int kist_pod_start(struct kist_pod *pod, struct kist_error *err)
 	return done(pod, "start", &first, err);
 }
 
-int kist_pod_infra_start(struct kist_container *c, int *starting, struct kist_error *err)
+static bool is_up(const struct kist_container *c)
+{
+	return kist_status_has_process(c->state.status) && kist_container_monitor_alive(c);
+}
+
+/* One that runs on without it is in namespaces that a new one does not have. but: it is about to end, or to start. */
+static int infra_check(struct kist_container *infra, const char *but, struct kist_error *err)
+{
+	struct kist_container **list = NULL;
+	struct kist_pod *pod = NULL;
+	size_t n = 0;
+
+	if (is_up(infra) || kist_pod_load(infra->k, infra->config.pod, &pod, NULL) < 0)
+		return 0;
+	int r = kist_pod_containers(pod, &list, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		KIST_STRV char **ids = kist_container_dependencies(list[i]);
+		if (!is_up(list[i]) || kist_streq(list[i]->config.id, but) || !kist_strv_has(ids, infra->config.id))
+			continue;
+		kist_fail(err, KIST_ERR_STATE, EBUSY,
+		          "the infra container of pod %s has ended, and container %s goes on with what it left",
+		          pod->config.name, list[i]->config.name);
+		r = kist_remedy(err, "'kist pod restart %s' gives all of them the same namespaces again",
+		                pod->config.name);
+	}
+	kist_container_list_free(list, n);
+	kist_pod_free(pod);
+	return r;
+}
+
+int kist_pod_infra_check(struct kist_container *c, struct kist_error *err)
 {
 	KIST_STRV char **ids = c->config.pod && !c->config.infra ? kist_container_dependencies(c) : NULL;
 	int r = 0;
+
+	for (size_t i = 0; r == 0 && ids && ids[i]; i++) {
+		struct kist_container *infra = NULL;
+		r = kist_container_load(c->k, ids[i], &infra, err);
+		if (r == 0 && infra->config.infra)
+			r = infra_check(infra, c->config.id, err);
+		kist_container_free(infra);
+	}
+	return r;
+}
+
+int kist_pod_infra_start(struct kist_container *c, int *starting, struct kist_error *err)
+{
+	KIST_STRV char **ids = c->config.pod && !c->config.infra ? kist_container_dependencies(c) : NULL;
+	int r = c->config.infra ? infra_check(c, NULL, err) : 0;
 
 	if (ids)
 		*starting = starting_lock(c->k, c->config.pod, false);
@@ -238,6 +283,8 @@ int kist_pod_infra_start(struct kist_container *c, int *starting, struct kist_er
 		r = kist_container_load(c->k, ids[i], &infra, err);
 		if (r == 0 && infra->config.infra)
 			r = kist_container_sync(infra, err);
+		if (r == 0 && infra->config.infra)
+			r = infra_check(infra, c->config.id, err);
 		if (r == 0 && infra->config.infra)
 			r = start_one(infra, err);
 		kist_container_free(infra);

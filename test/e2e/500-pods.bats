@@ -340,6 +340,57 @@ ns_of()
 	equal 0 "$status" "rm: $output"
 }
 
+@test "an infra container that was killed: nobody splits the pod, restart and boot give it back" {
+	local infra before
+	kist pod create --network none box >/dev/null
+	for name in one two; do
+		sleeper --pod box --name $name --restart always >/dev/null
+	done
+	infra=$(pod_of box InfraContainerID)
+	started() { kist inspect --format '{{.State.StartedAt}}' "$@"; }
+	monitor_of() { awk '/^PPid:/ { print $2 }' "/proc/$(pid_of "$1")/status"; }
+	equal "$(ns_of one net)" "$(ns_of two net)"
+
+	# The others go on: what is started now would be in other namespaces than they are.
+	before=$(started one two)
+	kill -9 "$(pid_of "$infra")"
+	in_state "$infra" exited
+	for call in "restart one" "restart $infra" "start $infra" "pod start box" "run --rm --pod box busybox true"; do
+		# shellcheck disable=SC2086 # words
+		run -125 kist $call
+		contains "$output" 'infra container of pod box has ended'
+		contains "$output" 'kist pod restart box'
+	done
+	run -125 kist boot
+	contains "$output" 'kist pod restart box'
+	equal "$before" "$(started one two)"
+	equal exited "$(kist inspect --format '{{.State.Status}}' "$infra")"
+	run -0 kist pod restart box
+	pod_in_state box Running
+	equal "$(ns_of one net)" "$(ns_of two net)"
+	equal "$(ns_of one net)" "$(ns_of "$infra" net)"
+
+	# Alone, one takes it along.
+	run -0 kist stop -t 0 two
+	kill -9 "$(pid_of "$infra")"
+	in_state "$infra" exited
+	run -0 kist restart -t 0 one
+	equal "$(ns_of one net)" "$(ns_of "$infra" net)"
+	run -0 kist start two
+	equal "$(ns_of one net)" "$(ns_of two net)"
+
+	# All monitors at once: what waits for its next run waits for what only boot starts.
+	kill -9 "$(monitor_of one)" "$(monitor_of two)" "$(monitor_of "$infra")"
+	in_state one stopped
+	in_state two stopped
+	in_state "$infra" exited
+	run -0 kist boot
+	pod_in_state box Running
+	equal "$(ns_of one net)" "$(ns_of two net)"
+	equal "$(ns_of one net)" "$(ns_of "$infra" net)"
+	run -0 kist pod rm -f -t 0 box
+}
+
 @test "as a newcomer would: a web server with a volume, a health check and a restart policy beside a database" {
 	kist volume create site >/dev/null
 	kist pod create --name shop -p 18082:80 >/dev/null
