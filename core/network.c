@@ -1,5 +1,5 @@
 /* Networks: their records, look-up, making and removing. */
-#include "core/network.h"
+#include "core/network_internal.h"
 #include "core/stop.h"
 
 #include "core/base/clock.h"
@@ -17,12 +17,6 @@
 
 #define NAME_MAX_LENGTH 200 /* a temporary file's name is longer */
 #define DEFAULT_ID      "6b6973742d64656661756c742d6e6574776f726b0000000000000000000000a1"
-#define KIST_NET_CLOSE  __attribute__((cleanup(net_cleanup)))
-
-static void net_cleanup(struct kist_net **net)
-{
-	kist_net_close(*net);
-}
 
 void kist_network_event(struct kist *k, const char *status, const char *id, const char *name, const char *network)
 {
@@ -62,7 +56,7 @@ int kist_network_run_dir(struct kist *k, const char *name, bool make)
 	return fd < 0 ? -errno : fd;
 }
 
-static int records_lock(struct kist *k, struct kist_error *err)
+int network_records_lock(struct kist *k, struct kist_error *err)
 {
 	KIST_CLOSE int dir = kist_network_run_dir(k, NULL, true);
 	int fd = dir < 0 ? dir : kist_lock(dir, "lock", true, false);
@@ -95,6 +89,7 @@ int kist_network_load(struct kist *k, const char *name, struct kist_net_network 
 	if (absent && kist_streq(name, KIST_DEFAULT_NETWORK)) {
 		kist_net_network_init(out);
 		kist_net_network_default(out);
+		out->interface_chosen = out->subnets_chosen = true;
 		free(out->id);
 		out->id = kist_strdup(DEFAULT_ID);
 		return 0;
@@ -198,14 +193,7 @@ char **kist_network_users(struct kist *k, const char *name)
 /* --- making ---------------------------------------------------------------------------------------------------------
  */
 
-struct others {
-	struct kist_net_prefixes used;
-	char **interfaces;
-	struct kist_net_network *items;
-	size_t n;
-};
-
-static void others_clear(struct others *others)
+void network_others_clear(struct network_others *others)
 {
 	for (size_t i = 0; i < others->n; i++)
 		kist_net_network_release(&others->items[i]);
@@ -214,12 +202,14 @@ static void others_clear(struct others *others)
 	kist_strv_free(others->interfaces);
 }
 
-static int others_read(struct kist *k, struct others *others, struct kist_error *err)
+int network_others_read(struct kist *k, const char *but, struct network_others *others, struct kist_error *err)
 {
 	KIST_STRV char **names = NULL;
 
 	int r = kist_network_list(k, &names, err);
 	for (size_t i = 0; r == 0 && names[i]; i++) {
+		if (kist_streq(names[i], but))
+			continue;
 		others->items = kist_grow(others->items, others->n + 1, sizeof(*others->items));
 		struct kist_net_network *network = &others->items[others->n];
 		struct kist_error problem = { 0 };
@@ -285,7 +275,7 @@ static int add_range(struct kist_net_subnet *subnet, const char *text, struct ki
 	return 0;
 }
 
-static char *generate_name(const struct others *others)
+static char *generate_name(const struct network_others *others)
 {
 	for (unsigned i = 1;; i++) {
 		KIST_FREE char *name = kist_asprintf("network%u", i);
@@ -298,8 +288,8 @@ static char *generate_name(const struct others *others)
 }
 
 /* From what was asked for to a record that is still open in places. */
-static int draft(const struct kist_network_new *config, const struct others *others, struct kist_net_network *network,
-                 struct kist_error *err)
+static int draft(const struct kist_network_new *config, const struct network_others *others,
+                 struct kist_net_network *network, struct kist_error *err)
 {
 	char id[65];
 	int r = 0;
@@ -379,17 +369,30 @@ static int check_host(struct kist_net *host, const struct kist_net_network *netw
 	return 0;
 }
 
-static int make(struct kist *k, const struct kist_network_new *config, const struct others *others,
+/* What is left open is chosen so that it does not meet another store's. */
+static int check_store(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err)
+{
+	struct kist_net_conflict conflict;
+
+	if (network->driver != KIST_NET_BRIDGE || !network->interface)
+		return 0;
+	int r = kist_net_bridge_conflict(host, network, &conflict, err);
+	return r > 0 ? kist_net_conflict_fail(&conflict, err) : r;
+}
+
+static int make(struct kist *k, const struct kist_network_new *config, const struct network_others *others,
                 struct kist_net_network *network, struct kist_error *err)
 {
-	KIST_NET_CLOSE struct kist_net *host = NULL;
+	NET_CLOSE struct kist_net *host = NULL;
 
 	int r = draft(config, others, network, err);
 	for (size_t i = 0; r == 0 && i < others->n; i++)
 		if (kist_streq(others->items[i].name, network->name))
 			r = kist_fail(err, KIST_ERR_EXISTS, EEXIST, "network %s exists already", network->name);
 	if (r == 0)
-		r = kist_net_open(-1, &host, err);
+		r = network_host_open(k, &host, err);
+	if (r == 0)
+		r = check_store(host, network, err);
 	if (r == 0)
 		r = check_host(host, network, err);
 	if (r == 0)
@@ -410,20 +413,20 @@ static int make(struct kist *k, const struct kist_network_new *config, const str
 int kist_network_create(struct kist *k, const struct kist_network_new *config, char **name, struct kist_error *err)
 {
 	struct kist_net_network network;
-	struct others others = { 0 };
+	struct network_others others = { 0 };
 
-	KIST_CLOSE int lock = records_lock(k, err);
+	KIST_CLOSE int lock = network_records_lock(k, err);
 	if (lock < 0)
 		return lock;
 	kist_net_network_init(&network);
-	int r = others_read(k, &others, err);
+	int r = network_others_read(k, NULL, &others, err);
 	if (r == 0)
 		r = make(k, config, &others, &network, err);
 	if (r == 0) {
 		kist_network_event(k, "create", network.id, network.name, NULL);
 		*name = kist_steal(&network.name);
 	}
-	others_clear(&others);
+	network_others_clear(&others);
 	kist_net_network_release(&network);
 	return r < 0 ? kist_context(err, "create network") : 0;
 }
@@ -454,7 +457,7 @@ int kist_network_update(struct kist *k, const char *name_or_id, char *const *dns
 	for (size_t i = 0; dns_add && dns_add[i]; i++)
 		if (kist_net_addr_parse(dns_add[i], &addr) < 0)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "DNS server '%s' is not an address", dns_add[i]);
-	KIST_CLOSE int lock = records_lock(k, err);
+	KIST_CLOSE int lock = network_records_lock(k, err);
 	int r = lock < 0 ? lock : kist_network_find(k, name_or_id, &name, err);
 	if (r == 0)
 		r = kist_network_load(k, name, &network, err);
@@ -496,9 +499,22 @@ static int users_remove(struct kist *k, const char *name, unsigned flags, int64_
 	                       timeout, err);
 }
 
+/* Another store's bridge of that name stays, with what is in the table for it. */
+static int host_remove(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err)
+{
+	int r = kist_net_bridge_is_foreign(host, network, err);
+
+	if (r)
+		return r < 0 ? r : 0;
+	/* A host without nf_tables has nothing there. */
+	if (kist_net_nft_remove_network(host, network, NULL) < 0)
+		kist_debug("network %s: its nftables elements could not be removed", network->name);
+	return kist_net_bridge_remove(host, network, err);
+}
+
 int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, int64_t timeout, struct kist_error *err)
 {
-	KIST_NET_CLOSE struct kist_net *host = NULL;
+	NET_CLOSE struct kist_net *host = NULL;
 	struct kist_net_network network;
 	KIST_FREE char *name = NULL;
 	char id[65] = "";
@@ -511,16 +527,13 @@ int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, 
 	r = users_remove(k, name, flags, timeout, err);
 	if (r < 0)
 		return r;
-	KIST_CLOSE int lock = records_lock(k, err);
+	KIST_CLOSE int lock = network_records_lock(k, err);
 	if (lock < 0)
 		return lock;
 	if (kist_network_load(k, name, &network, NULL) == 0) {
-		r = kist_net_open(-1, &host, err);
-		/* A host without nf_tables has nothing there. */
-		if (r == 0 && kist_net_nft_remove_network(host, &network, NULL) < 0)
-			kist_debug("network %s: its nftables elements could not be removed", name);
-		if (r == 0 && network.driver == KIST_NET_BRIDGE)
-			r = kist_net_bridge_remove(host, &network, err);
+		r = network_host_open(k, &host, err);
+		if (r == 0)
+			r = host_remove(host, &network, err);
 		snprintf(id, sizeof(id), "%s", network.id ? network.id : "");
 		kist_net_network_release(&network);
 		if (r < 0)

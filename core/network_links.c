@@ -20,7 +20,7 @@ void network_sides_close(struct network_sides *sides)
 	kist_close_fd(&sides->ns);
 }
 
-int network_sides_open(pid_t pid, struct network_sides *sides, struct kist_error *err)
+int network_sides_open(struct kist *k, pid_t pid, struct network_sides *sides, struct kist_error *err)
 {
 	char path[40];
 
@@ -28,7 +28,7 @@ int network_sides_open(pid_t pid, struct network_sides *sides, struct kist_error
 	sides->ns = open(path, O_RDONLY | O_CLOEXEC);
 	if (sides->ns < 0)
 		return kist_fail_errno(err, errno, "open %s", path);
-	int r = kist_net_open(-1, &sides->host, err);
+	int r = network_host_open(k, &sides->host, err);
 	return r < 0 ? r : kist_net_open_container(sides->ns, &sides->inside, err);
 }
 
@@ -191,7 +191,7 @@ int kist_network_attach(struct kist_container *c, pid_t pid, struct kist_error *
 
 	if (c->state.n_networks == 0)
 		return 0;
-	int r = network_sides_open(pid, &sides, err);
+	int r = network_sides_open(c->k, pid, &sides, err);
 	if (r == 0)
 		r = network_attach_all(c, &sides, err);
 	if (r == 0)

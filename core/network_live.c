@@ -141,7 +141,7 @@ static int connect_live(struct kist_container *c, const struct kist_network_conf
 		r = kist_container_save(c, err);
 	}
 	if (r == 0)
-		r = network_sides_open(c->state.pid, &sides, err);
+		r = network_sides_open(c->k, c->state.pid, &sides, err);
 	if (r == 0)
 		r = network_attach_all(c, &sides, err);
 	if (r < 0)
@@ -224,7 +224,7 @@ static int disconnect_live(struct kist_container *c, struct kist_network_state *
 	struct network_sides sides = { .ns = -1 };
 	uint32_t later = 0;
 
-	int r = network_sides_open(c->state.pid, &sides, err);
+	int r = network_sides_open(c->k, c->state.pid, &sides, err);
 	if (r == 0)
 		r = ports_leave(c, sides.host, place, err);
 	if (r == 0)
@@ -294,7 +294,7 @@ static int reload_live(struct kist_container *c, struct kist_error *err)
 
 	for (size_t i = 0; i < c->state.n_networks; i++)
 		bridged = bridged || c->state.networks[i].host_interface;
-	int r = network_sides_open(c->state.pid, &sides, err);
+	int r = network_sides_open(c->k, c->state.pid, &sides, err);
 	if (r == 0 && bridged) {
 		r = kist_net_nft_mend(sides.host, err);
 		mended = r > 0;

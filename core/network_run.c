@@ -240,15 +240,12 @@ static char *choose_host_interface(const struct kist_container *c)
 }
 
 /* Addresses are taken before they are written down, and found by their owner's name if nothing was written. */
-static int take_addresses(struct kist_container *c, const struct kist_net_network *network,
+static int take_addresses(struct kist_container *c, int dir, const struct kist_net_network *network,
                           const struct kist_network_config *place, struct kist_network_state *state,
                           struct kist_error *err)
 {
-	KIST_CLOSE int dir = kist_network_run_dir(c->k, network->name, true);
-
-	if (dir < 0)
-		return kist_fail_errno(err, -dir, "open the run directory of network %s", network->name);
 	struct kist_net_leases leases = network_leases(c->k, dir);
+
 	for (size_t i = 0; i < network->n_subnets; i++) {
 		const struct kist_net_subnet *subnet = &network->subnets[i];
 		struct kist_net_addr wanted, taken;
@@ -273,6 +270,20 @@ static int take_addresses(struct kist_container *c, const struct kist_net_networ
 	return 0;
 }
 
+/* It is missing until the first use since the boot. */
+static int run_dir(struct kist *k, const char *name, struct kist_error *err)
+{
+	int dir = kist_network_run_dir(k, name, false);
+
+	if (dir == -ENOENT) {
+		int r = network_settle(k, name, err);
+		if (r < 0)
+			return r;
+		dir = kist_network_run_dir(k, name, true);
+	}
+	return dir < 0 ? kist_fail_errno(err, -dir, "open the run directory of network %s", name) : dir;
+}
+
 int network_place_prepare(struct kist_container *c, const struct kist_network_config *place, struct kist_error *err)
 {
 	NETWORK_RELEASE struct kist_net_network network = { 0 };
@@ -280,6 +291,9 @@ int network_place_prepare(struct kist_container *c, const struct kist_network_co
 	char text[KIST_NET_MAC_TEXT];
 	struct kist_net_mac mac;
 
+	KIST_CLOSE int dir = run_dir(c->k, place->name, err);
+	if (dir < 0)
+		return dir;
 	int r = kist_network_load(c->k, place->name, &network, err);
 	if (r < 0)
 		return r;
@@ -296,7 +310,7 @@ int network_place_prepare(struct kist_container *c, const struct kist_network_co
 		kist_net_mac_random(&mac);
 		item->mac = kist_strdup(kist_net_mac_text(text, &mac));
 	}
-	return take_addresses(c, &network, place, item, err);
+	return take_addresses(c, dir, &network, place, item, err);
 }
 
 bool network_port_address(const struct kist_container *c, uint32_t family, struct kist_net_addr *out)

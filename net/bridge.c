@@ -116,21 +116,60 @@ static int link_sysctls(const struct kist_net_network *network, struct kist_erro
 	return kist_net_sysctl_write_link6(network->interface, values, KIST_COUNT(values), err);
 }
 
+/* With its addresses, and what its name has in the table. */
+static int remove_abandoned(struct kist_net *host, const struct kist_net_network *network, uint32_t index,
+                            struct kist_error *err)
+{
+	int r = kist_net_link_finish(host, index, err);
+
+	if (r == 0)
+		kist_net_nft_remove_network(host, network, NULL);
+	return r;
+}
+
+static int make(struct kist_net *host, const struct kist_net_network *network, struct kist_net_link *link,
+                struct kist_error *err)
+{
+	bool made = false;
+
+	/* One that is not up may be another store's, who has made it and is about to mark it. */
+	int r = host->store ? kist_net_link_get(host, network->interface, 0, link, err) : 0;
+	if (r == 0 && link->index && kist_net_bridge_owner(host, link) == KIST_NET_ABANDONED) {
+		r = remove_abandoned(host, network, link->index, err);
+		link->index = 0;
+	}
+	if (r == 0 && !link->index) {
+		made = true;
+		r = create(host, network, err);
+		if (r == 0)
+			r = kist_net_link_get(host, network->interface, 0, link, err);
+	}
+	if (r < 0 || !host->store || !link->index || link->alias[0] || !kist_streq(link->kind, "bridge") ||
+	    (!made && !network->interface_chosen))
+		return r;
+	return kist_net_bridge_mark(host, link->index, err);
+}
+
 int kist_net_bridge_find(struct kist_net *host, const struct kist_net_network *network, uint32_t *index,
                          struct kist_error *err)
 {
 	struct kist_net_link link;
+	bool locked = host->lock >= 0;
 
 	int r = kist_net_link_get(host, network->interface, 0, &link, err);
-	if (r == 0 && !link.index) {
-		r = create(host, network, err);
+	if (r == 0 && (!link.up || kist_net_bridge_owner(host, &link) == KIST_NET_ABANDONED)) {
+		r = kist_net_bridges_lock(host, err);
 		if (r == 0)
-			r = kist_net_link_get(host, network->interface, 0, &link, err);
+			r = make(host, network, &link, err);
+		if (!locked)
+			kist_net_bridges_unlock(host);
 	}
 	if (r < 0)
 		return r;
 	if (link.index && !kist_streq(link.kind, "bridge"))
 		return kist_fail(err, KIST_ERR_EXISTS, 0, "link %s exists and is not a bridge", network->interface);
+	if (link.index && kist_net_bridge_owner(host, &link) == KIST_NET_FOREIGN)
+		return kist_net_owner_fail(&link, err);
 	/* Up is the last thing a bridge is set: one that is not was left unfinished, or someone took it down. */
 	if (link.index && !link.up)
 		r = link_sysctls(network, err);
@@ -197,11 +236,9 @@ int kist_net_bridge_remove(struct kist_net *host, const struct kist_net_network 
 		return r;
 	if (!kist_streq(link.kind, "bridge"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "link %s is not a bridge", network->interface);
-	kist_nl_begin(&host->route);
-	kist_net_link_message(&host->route, "remove bridge", RTM_DELLINK, 0, link.index, NULL, false);
-	kist_nl_allow(&host->route, ENODEV);
-	r = kist_nl_send(&host->route, NULL, NULL);
-	return r < 0 ? kist_nl_fail(&host->route, -r, err) : 0;
+	if (kist_net_bridge_owner(host, &link) == KIST_NET_FOREIGN)
+		return 0;
+	return kist_net_link_finish(host, link.index, err);
 }
 
 struct port_count {

@@ -117,6 +117,7 @@ static int take_link(void *arg, const struct nlmsghdr *message)
 	out->peer = kist_nl_u32(table[IFLA_LINK], 0);
 	copy_text(out->name, sizeof(out->name), table[IFLA_IFNAME]);
 	copy_text(out->kind, sizeof(out->kind), info[IFLA_INFO_KIND]);
+	copy_text(out->alias, sizeof(out->alias), table[IFLA_IFALIAS]);
 	out->alone = is_alone(out->kind, info[IFLA_INFO_DATA]);
 	if (table[IFLA_ADDRESS] && kist_nl_len(table[IFLA_ADDRESS]) == sizeof(out->mac))
 		memcpy(&out->mac, kist_nl_data(table[IFLA_ADDRESS]), sizeof(out->mac));

@@ -4,6 +4,8 @@
 
 #include "net/nl.h"
 
+#define KIST_NET_MARK 256 /* IFALIASZ */
+
 /* A link as the kernel describes it. index 0: there is none. */
 struct kist_net_link {
 	uint32_t index;
@@ -12,6 +14,7 @@ struct kist_net_link {
 	bool alone; /* its parent has no other, or none with its addresses, as long as it exists, even down */
 	char name[IFNAMSIZ];
 	char kind[16];
+	char alias[KIST_NET_MARK];
 	struct kist_net_mac mac;
 };
 /* By name, or by index where name is NULL. A missing link is success with index 0. */
@@ -40,6 +43,17 @@ int kist_net_bridge_find(struct kist_net *host, const struct kist_net_network *n
                          struct kist_error *err);
 void kist_net_bridge_messages(struct kist_nl *nl, const struct kist_net_network *network, uint32_t index,
                               bool localhost);
+
+/* Bridges bear the mark of the store that made them as their alias. Without one they are whose network has them. */
+enum kist_net_owner {
+	KIST_NET_OWN,
+	KIST_NET_FOREIGN,
+	KIST_NET_ABANDONED, /* its store is gone, and nothing is on it */
+};
+enum kist_net_owner kist_net_bridge_owner(struct kist_net *host, const struct kist_net_link *link);
+int kist_net_owner_fail(const struct kist_net_link *link, struct kist_error *err);
+int kist_net_bridge_mark(struct kist_net *host, uint32_t index, struct kist_error *err);
+
 /* Forwarding on the host, as far as the network needs it. */
 int kist_net_forwarding(const struct kist_net_network *network, struct kist_error *err);
 

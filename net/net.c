@@ -69,6 +69,7 @@ static int open_net(int netns, bool container, struct kist_net **out, struct kis
 
 	net->route.fd = -1;
 	net->filter.fd = -1;
+	net->lock = -1;
 	net->own = netns < 0;
 	int r = kist_net_run_in(netns, open_sockets, &request, err);
 	if (r < 0) {
@@ -95,6 +96,7 @@ void kist_net_close(struct kist_net *net)
 		return;
 	kist_nl_close(&net->route);
 	kist_nl_close(&net->filter);
+	kist_close_fd(&net->lock);
 	free(net);
 }
 

@@ -113,6 +113,9 @@ struct kist_net_network {
 	uint32_t metric; /* of the default route; 0: 100 */
 	int mode;
 	bool no_default_route;
+	/* Nobody asked for just that name or those subnets: another store's may be given way to before the first use.
+	 */
+	bool interface_chosen, subnets_chosen;
 };
 extern const struct kist_table kist_net_network_table;
 
@@ -233,8 +236,28 @@ int kist_net_link_remove(struct kist_net *host, const char *host_interface, stru
 int kist_net_link_silence(struct kist_net *host, const char *host_interface, struct kist_error *err);
 /* The bridge with its sysctls and addresses, without a container. */
 int kist_net_bridge_ensure(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err);
-/* Removes the bridge, which must be a bridge. Missing is success. */
+/* Removes the bridge, which must be a bridge. Missing is success, and so is another store's, which stays. */
 int kist_net_bridge_remove(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err);
+
+/* Several stores can have networks in one network namespace. A bridge that is made is marked with the store's path, as
+ * the link's alias; one that bears the mark of another store that is there is not used, changed or removed:
+ * KIST_ERR_EXISTS names both. One whose store is gone, with nothing on it, is made anew. Bridges without a mark belong
+ * to whose network has them. path: borrowed until the close; NULL: nothing is marked or looked at. */
+void kist_net_store(struct kist_net *host, const char *path);
+/* Keeps all who make bridges in the namespace waiting, until the unlock or the close. */
+int kist_net_bridges_lock(struct kist_net *host, struct kist_error *err);
+void kist_net_bridges_unlock(struct kist_net *host);
+/* 1: the bridge of that name is another store's. */
+int kist_net_bridge_is_foreign(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err);
+/* 1: the network cannot have its bridge, or one of its subnets, because of another store's bridge. */
+struct kist_net_conflict {
+	bool by_name; /* else by an address */
+	char bridge[IFNAMSIZ], store[256];
+	struct kist_net_prefix prefix; /* of the address */
+};
+int kist_net_bridge_conflict(struct kist_net *host, const struct kist_net_network *network,
+                             struct kist_net_conflict *out, struct kist_error *err);
+int kist_net_conflict_fail(const struct kist_net_conflict *conflict, struct kist_error *err);
 /* How many links are enslaved to it; 0 when it is missing. */
 ssize_t kist_net_bridge_ports(struct kist_net *host, const char *bridge, struct kist_error *err);
 

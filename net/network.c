@@ -70,6 +70,8 @@ static const struct kist_field network_fields[] = {
 	ROW(U32, metric, .flags = KIST_FIELD_NO_JSON),
 	ROW(ENUM, mode, .names = kist_net_mode_names, .fallback = "", .flags = KIST_FIELD_NO_JSON),
 	ROW(BOOL, no_default_route, .flags = KIST_FIELD_NO_JSON),
+	ROW(BOOL, interface_chosen, .flags = KIST_FIELD_NO_JSON),
+	ROW(BOOL, subnets_chosen, .flags = KIST_FIELD_NO_JSON),
 };
 const struct kist_table kist_net_network_table = KIST_TABLE("network", struct kist_net_network, network_fields);
 

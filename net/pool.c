@@ -160,6 +160,8 @@ int kist_net_network_fill(struct kist_net *host, struct kist_net_network *networ
 
 	network->ipv6 = network->ipv6 || has_family(network, AF_INET6);
 	if (network->driver == KIST_NET_BRIDGE) {
+		network->interface_chosen = network->interface_chosen || !network->interface;
+		network->subnets_chosen = network->subnets_chosen || network->n_subnets == 0;
 		r = fill_subnets(host, network, used, err);
 		if (r == 0 && !network->interface)
 			r = fill_bridge_name(host, network, taken_interfaces, err);

@@ -601,6 +601,88 @@ static int connect_some(const struct kist_net_network *network, unsigned process
 	return 0;
 }
 
+/* --- several stores -------------------------------------------------------------------------------------------------
+ */
+
+static bool bridge_is(const char *name, const char *says)
+{
+	KIST_FREE char *command = kist_asprintf("ip link show %s", name);
+
+	return net_says(-1, command, says);
+}
+
+static void test_a_bridge_belongs_to_its_store(void **state)
+{
+	struct fixture *f = *state;
+	char own[] = "/tmp/kist-store-XXXXXX", others[] = "/tmp/kist-store-XXXXXX";
+	struct kist_net_network other = net_network("other", "kist1");
+	struct kist_net_conflict conflict;
+	struct box a, b;
+
+	assert_non_null(mkdtemp(own));
+	assert_non_null(mkdtemp(others));
+	KIST_FREE char *again = kist_asprintf("%s/", own);
+	kist_net_store(f->host, own);
+	box_open(&a, &f->network, "10.88.0.2", NULL);
+	box_connect(f, &a);
+	assert_true(bridge_is("kist0", own));
+
+	/* The same by another name. */
+	kist_net_store(f->host, again);
+	assert_int_equal(kist_net_bridge_conflict(f->host, &f->network, &conflict, NULL), 0);
+	assert_int_equal(kist_net_bridge_is_foreign(f->host, &f->network, NULL), 0);
+	OK(kist_net_bridge_ensure(f->host, &f->network, E));
+
+	kist_net_store(f->host, others);
+	assert_int_equal(kist_net_bridge_is_foreign(f->host, &f->network, NULL), 1);
+	assert_int_equal(kist_net_bridge_conflict(f->host, &f->network, &conflict, NULL), 1);
+	assert_true(conflict.by_name && kist_streq(conflict.bridge, "kist0") && kist_streq(conflict.store, own));
+	box_open(&b, &f->network, "10.88.0.3", NULL);
+	expect_failure(f, &b, KIST_ERR_EXISTS, own);
+	OK(kist_net_bridge_remove(f->host, &f->network, E));
+	assert_true(kist_net_link_exists(f->host, "kist0"));
+	net_subnet(&other, "10.88.128.0/17", "10.88.128.1");
+	assert_int_equal(kist_net_bridge_conflict(f->host, &other, &conflict, NULL), 1);
+	assert_true(!conflict.by_name && conflict.prefix.len == 16 && kist_streq(conflict.bridge, "kist0"));
+
+	/* Its store is gone: as long as there is something on it, it is not touched. */
+	assert_int_equal(rmdir(own), 0);
+	expect_failure(f, &b, KIST_ERR_EXISTS, own);
+	OK(kist_net_disconnect(a.inside, "eth0", NULL, E));
+	box_connect(f, &b);
+	assert_true(bridge_is("kist0", others));
+
+	assert_int_equal(rmdir(others), 0);
+	kist_net_network_release(&other);
+	box_close(&a);
+	box_close(&b);
+}
+
+static void test_bridges_without_a_mark_stay_so(void **state)
+{
+	struct fixture *f = *state;
+	struct box a;
+
+	kist_net_store(f->host, "/");
+	free(net_run(-1, NULL, "ip link add name kist0 type bridge; ip link set kist0 alias lab"));
+	box_open(&a, &f->network, "10.88.0.2", NULL);
+	box_connect(f, &a);
+	assert_true(bridge_is("kist0", "alias lab"));
+	OK(kist_net_bridge_remove(f->host, &f->network, E));
+
+	free(net_run(-1, NULL, "ip link add name kist0 type bridge"));
+	box_connect(f, &a);
+	assert_false(bridge_is("kist0", "alias"));
+	OK(kist_net_bridge_remove(f->host, &f->network, E));
+
+	/* As one is left that was made and not marked: nobody asked for that name. */
+	f->network.interface_chosen = true;
+	free(net_run(-1, NULL, "ip link add name kist0 type bridge"));
+	box_connect(f, &a);
+	assert_true(bridge_is("kist0", "alias kist /"));
+	box_close(&a);
+}
+
 static void test_many_processes_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -807,6 +889,8 @@ int main(void)
 		TEST(test_the_end_of_a_namespace_is_the_end_of_the_link),
 		TEST(test_failures_leave_nothing),
 		TEST(test_links_of_others_are_not_touched),
+		TEST(test_a_bridge_belongs_to_its_store),
+		TEST(test_bridges_without_a_mark_stay_so),
 		TEST(test_many_processes_at_once),
 		TEST(test_macvlan),
 		TEST(test_the_parent_is_the_default_routes_link),

@@ -1,0 +1,207 @@
+/* Whose a bridge is, where several stores have networks in one network namespace. */
+#include "net/link.h"
+
+#include "core/base/error.h"
+#include "core/base/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define MARK "kist "
+
+void kist_net_store(struct kist_net *host, const char *path)
+{
+	/* A mark that is cut short would be another's. */
+	host->store = path && strlen(MARK) + strlen(path) < KIST_NET_MARK ? path : NULL;
+}
+
+/* On the namespace itself, which all stores have in common, and which needs no file. */
+int kist_net_bridges_lock(struct kist_net *host, struct kist_error *err)
+{
+	if (host->lock >= 0 || !host->store)
+		return 0;
+	KIST_CLOSE int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return kist_fail_errno(err, errno, "open /proc/self/ns/net");
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return kist_fail_errno(err, errno, "lock /proc/self/ns/net");
+	host->lock = kist_steal_fd(&fd);
+	return 0;
+}
+
+void kist_net_bridges_unlock(struct kist_net *host)
+{
+	kist_close_fd(&host->lock);
+}
+
+int kist_net_bridge_mark(struct kist_net *host, uint32_t index, struct kist_error *err)
+{
+	struct kist_nl *nl = &host->route;
+	char mark[KIST_NET_MARK];
+
+	snprintf(mark, sizeof(mark), MARK "%s", host->store);
+	kist_nl_begin(nl);
+	kist_net_link_message(nl, "mark bridge", RTM_SETLINK, 0, index, NULL, false);
+	kist_nl_put(nl, IFLA_IFALIAS, mark, strlen(mark));
+	/* It may be removed under our hands. */
+	kist_nl_allow(nl, ENODEV);
+	int r = kist_nl_send(nl, NULL, NULL);
+	return r < 0 ? kist_nl_fail(nl, -r, err) : 0;
+}
+
+/* --- telling --------------------------------------------------------------------------------------------------------
+ */
+
+enum kist_net_owner kist_net_bridge_owner(struct kist_net *host, const struct kist_net_link *link)
+{
+	const char *path = link->alias + strlen(MARK);
+	struct stat theirs, own;
+
+	if (!host->store || !kist_has_prefix(link->alias, MARK "/") || kist_streq(path, host->store))
+		return KIST_NET_OWN;
+	/* One that another mount namespace hides still has its containers' links. */
+	if (stat(path, &theirs) < 0)
+		return kist_net_bridge_ports(host, link->name, NULL) == 0 ? KIST_NET_ABANDONED : KIST_NET_FOREIGN;
+	/* The same by another name. */
+	if (stat(host->store, &own) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino)
+		return KIST_NET_OWN;
+	return KIST_NET_FOREIGN;
+}
+
+int kist_net_bridge_is_foreign(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err)
+{
+	struct kist_net_link link;
+
+	if (network->driver != KIST_NET_BRIDGE)
+		return 0;
+	int r = kist_net_link_get(host, network->interface, 0, &link, err);
+	return r < 0 ? r : link.index && kist_net_bridge_owner(host, &link) == KIST_NET_FOREIGN;
+}
+
+static void tell(struct kist_net_conflict *out, const struct kist_net_link *link)
+{
+	snprintf(out->bridge, sizeof(out->bridge), "%s", link->name);
+	snprintf(out->store, sizeof(out->store), "%s", link->alias + strlen(MARK));
+}
+
+int kist_net_owner_fail(const struct kist_net_link *link, struct kist_error *err)
+{
+	kist_fail(err, KIST_ERR_EXISTS, EEXIST, "bridge %s belongs to the store in %s", link->name,
+	          link->alias + strlen(MARK));
+	return kist_remedy(err, "remove that network there, or make this one anew");
+}
+
+int kist_net_conflict_fail(const struct kist_net_conflict *conflict, struct kist_error *err)
+{
+	char text[KIST_NET_PREFIX_TEXT];
+
+	if (conflict->by_name)
+		kist_fail(err, KIST_ERR_EXISTS, EEXIST, "bridge %s belongs to the store in %s", conflict->bridge,
+		          conflict->store);
+	else
+		kist_fail(err, KIST_ERR_EXISTS, EADDRINUSE, "subnet %s is in use on bridge %s of the store in %s",
+		          kist_net_prefix_text(text, &conflict->prefix), conflict->bridge, conflict->store);
+	return kist_remedy(err, "remove that network there, or make this one anew");
+}
+
+struct address {
+	uint32_t link;
+	struct kist_net_prefix prefix;
+};
+
+struct address_walk {
+	const struct kist_net_network *network;
+	struct address *items;
+	size_t n;
+};
+
+static bool overlaps(const struct kist_net_network *network, const struct kist_net_prefix *prefix)
+{
+	struct kist_net_prefix subnet;
+
+	for (size_t i = 0; i < network->n_subnets; i++)
+		if (kist_net_prefix_parse(network->subnets[i].subnet, &subnet) == 0 &&
+		    kist_net_prefix_overlaps(&subnet, prefix))
+			return true;
+	return false;
+}
+
+static int take_address(void *arg, const struct nlmsghdr *message)
+{
+	struct address_walk *walk = arg;
+	const struct nlattr *table[IFA_MAX + 1];
+	const struct ifaddrmsg *header = NLMSG_DATA(message);
+
+	if (message->nlmsg_type != RTM_NEWADDR || message->nlmsg_len < NLMSG_LENGTH(sizeof(*header)))
+		return 0;
+	kist_nl_parse_message(message, sizeof(*header), table, IFA_MAX);
+	struct address found = { .link = header->ifa_index,
+		                 .prefix = { .addr.family = header->ifa_family, .len = header->ifa_prefixlen } };
+	const struct nlattr *attr = table[IFA_LOCAL] ? table[IFA_LOCAL] : table[IFA_ADDRESS];
+	if (!attr || kist_nl_len(attr) > sizeof(found.prefix.addr.bytes))
+		return 0;
+	memcpy(found.prefix.addr.bytes, kist_nl_data(attr), kist_nl_len(attr));
+	kist_net_prefix_mask(&found.prefix);
+	if (!overlaps(walk->network, &found.prefix))
+		return 0;
+	walk->items = kist_grow(walk->items, walk->n + 1, sizeof(*walk->items));
+	walk->items[walk->n++] = found;
+	return 0;
+}
+
+/* Addresses, and not routes: a bridge that is down has them too. */
+static int subnet_conflict(struct kist_net *host, const struct kist_net_network *network, struct kist_net_conflict *out,
+                           struct kist_error *err)
+{
+	struct address_walk walk = { .network = network };
+	struct ifaddrmsg header = { .ifa_family = AF_UNSPEC };
+	int r = -EINTR, found = 0;
+
+	kist_nl_begin(&host->route);
+	kist_nl_message(&host->route, "list addresses", RTM_GETADDR, NLM_F_DUMP, &header, sizeof(header));
+	for (unsigned tries = 0; r == -EINTR && tries < 10; tries++) {
+		walk.n = 0;
+		r = kist_nl_dump(&host->route, take_address, &walk);
+	}
+	if (r < 0 && r != -EINTR)
+		r = kist_nl_fail(&host->route, -r, err);
+	else
+		r = 0;
+	for (size_t i = 0; r == 0 && !found && i < walk.n; i++) {
+		struct kist_net_link link;
+
+		r = kist_net_link_get(host, NULL, walk.items[i].link, &link, err);
+		if (r < 0 || kist_net_bridge_owner(host, &link) != KIST_NET_FOREIGN)
+			continue;
+		found = 1;
+		tell(out, &link);
+		out->prefix = walk.items[i].prefix;
+	}
+	free(walk.items);
+	return r < 0 ? r : found;
+}
+
+int kist_net_bridge_conflict(struct kist_net *host, const struct kist_net_network *network,
+                             struct kist_net_conflict *out, struct kist_error *err)
+{
+	struct kist_net_link link;
+
+	*out = (struct kist_net_conflict){ 0 };
+	int r = kist_net_link_get(host, network->interface, 0, &link, err);
+	if (r < 0)
+		return r;
+	if (link.index && kist_net_bridge_owner(host, &link) == KIST_NET_FOREIGN) {
+		out->by_name = true;
+		tell(out, &link);
+		return 1;
+	}
+	return subnet_conflict(host, network, out, err);
+}
