@@ -386,15 +386,27 @@ int kist_container_lock_take(struct kist_container *c, bool nonblock, bool makin
 	return -ESTALE;
 }
 
+static int has_been_removed(const struct kist_container *c, struct kist_error *err)
+{
+	return kist_fail(err, KIST_ERR_REMOVED, ESTALE, "container %.12s has been removed", c->config.id);
+}
+
 int kist_container_locked(struct kist_container *c, int r, struct kist_error *err)
 {
 	if (r == -ESTALE)
-		return kist_fail(err, KIST_ERR_REMOVED, ESTALE, "container %.12s has been removed", c->config.id);
+		return has_been_removed(c, err);
 	if (r < 0)
 		return kist_fail_errno(err, -r, "lock container %.12s", c->config.id);
 	r = kist_container_reload(c, err);
+	bool ran = kist_status_has_process(c->state.status) || c->state.status == KIST_STOPPED;
 	if (r == 0)
 		r = kist_container_settle(c, err);
+	/* Its monitor would have removed it: who finds that it was killed does. */
+	if (r == 0 && ran && c->state.status == KIST_EXITED && c->config.auto_remove && !c->state.stopped_to_restart) {
+		r = kist_container_remove_locked(c, err);
+		if (r == 0)
+			r = has_been_removed(c, err);
+	}
 	if (r < 0)
 		kist_container_unlock(c);
 	return r;

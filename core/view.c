@@ -108,8 +108,10 @@ void view_refresh(struct kist_container *c)
 		return;
 	if (!held && kist_container_trylock(c) < 0)
 		return; /* somebody is at work on it, and will settle it */
-	if (kist_container_reload(c, NULL) == 0)
-		kist_container_settle(c, NULL);
-	if (!held)
+	if (held) {
+		if (kist_container_reload(c, NULL) == 0)
+			kist_container_settle(c, NULL);
+	} else if (kist_container_locked(c, 0, NULL) == 0) {
 		kist_container_unlock(c);
+	}
 }

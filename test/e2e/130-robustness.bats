@@ -73,6 +73,16 @@ monitor_of()
 	gone() { [ -z "$(kist ps -aq)" ]; }
 	until_true 10 gone || kist rm -f c
 	clean
+	# Whatever that call is.
+	local call
+	for call in 'inspect' 'pause' 'stop -t 0' 'kill' 'wait' 'top'; do
+		sleeper --rm --name c >/dev/null
+		kill -9 "$(monitor_of c)"
+		# shellcheck disable=SC2086 # words
+		run kist $call c
+		equal '' "$(kist ps -aq)" "after $call"
+	done
+	clean
 }
 
 @test "kill -9 of container and monitor at once, at random moments of a start" {
