@@ -18,7 +18,8 @@ struct cp_options {
 static const struct kist_option cp_rows[] = {
 	ROW(FLAG, archive, "archive", 'a', .fallback = "true",
 	    .help = "What is made in a container belongs to the container's user; false: keep the owners"),
-	ROW(FLAG, overwrite, "overwrite", 0, .help = "Let directories and other files take each other's place"),
+	ROW(FLAG, overwrite, "overwrite", 0,
+	    .help = "Let directories and other files take each other's place, and that of devices"),
 	{ 0 },
 };
 

@@ -291,15 +291,30 @@ struct copy {
 	struct kist_copy_target what, where;
 };
 
+/* A device or a FIFO is not to be lost for a file: on the host never, and in a container only where it is asked for. */
+static int check_destination(const struct copy *x, struct kist_error *err)
+{
+	mode_t mode = x->where.mode;
+
+	if (mode == 0 || S_ISDIR(mode) || S_ISREG(mode) || (x->destination->c && x->options->overwrite))
+		return 0;
+	kist_fail(err, KIST_ERR_INVALID, EINVAL, "invalid destination: \"%s\" must be a directory or a regular file",
+	          x->to->path);
+	return x->destination->c ? kist_remedy(err, "--overwrite replaces it") : -EINVAL;
+}
+
 static int copy_paths(struct copy *x, struct worker *writer, struct worker *reader, struct kist_error *err)
 {
 	bool is_dir = S_ISDIR(x->what.mode), into = S_ISDIR(x->where.mode);
+	int r = check_destination(x, err);
 
+	if (r < 0)
+		return r;
 	if (is_dir && !into && x->where.mode)
 		return kist_fail(err, KIST_ERR_INVALID, ENOTDIR,
 		                 "destination must be a directory when copying a directory");
 	if (is_dir && x->source == x->destination) {
-		int r = check_apart(&x->what, &x->where, err);
+		r = check_apart(&x->what, &x->where, err);
 		if (r < 0)
 			return r;
 	}

@@ -28,6 +28,7 @@ struct kist_log_writer {
 	char *name;
 	char *tag;
 	int fd; /* -1: to be opened again */
+	bool is_file;
 	uint64_t size, max_size;
 	uint32_t max_files;
 	struct kist_str partial[2]; /* stdout, stderr: a line without its end */
@@ -63,10 +64,16 @@ static int file_open(struct kist_log_writer *w)
 {
 	struct stat st;
 
-	w->fd = openat(w->dir, w->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LOG_MODE);
+	/* A terminal must not become the monitor's own, and a FIFO that nobody reads must not hold it up. */
+	w->fd = openat(w->dir, w->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK,
+	               LOG_MODE);
 	if (w->fd < 0)
 		return -errno;
-	w->size = fstat(w->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	bool known = fstat(w->fd, &st) == 0;
+	w->size = known ? (uint64_t)st.st_size : 0;
+	w->is_file = known && S_ISREG(st.st_mode);
+	if (known && S_ISCHR(st.st_mode))
+		fcntl(w->fd, F_SETFL, O_APPEND);
 	return 0;
 }
 
@@ -97,14 +104,15 @@ static void flush(struct kist_log_writer *w)
 		kist_str_clear(&w->out);
 		return;
 	}
-	if (w->max_size && w->size && w->size + w->out.len > w->max_size)
+	/* A device or a FIFO is written to, however much it is: it is not ours to rename. */
+	if (w->is_file && w->max_size && w->size && w->size + w->out.len > w->max_size)
 		rotate(w);
 	int r = w->fd < 0 ? file_open(w) : 0;
 	if (r == 0)
 		r = kist_write_all(w->fd, w->out.data, w->out.len);
 	if (r < 0) {
 		/* The container goes on: a full disk costs log lines, never the service. */
-		if (w->fd >= 0 && ftruncate(w->fd, (off_t)w->size) < 0)
+		if (w->fd >= 0 && w->is_file && ftruncate(w->fd, (off_t)w->size) < 0)
 			kist_debug("cut log back: %m");
 		if (!w->retry)
 			kist_debug("log: %s: lines are dropped", strerror(-r));

@@ -140,7 +140,8 @@ static int write_pidfile(const char *path, pid_t pid, struct kist_error *err)
 	if (!path)
 		return 0;
 	int n = snprintf(text, sizeof(text), "%d", pid);
-	KIST_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	/* A FIFO that nobody reads must not hold the start up. */
+	KIST_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0644);
 	int r = fd < 0 ? -errno : kist_write_all(fd, text, (size_t)n);
 	return r < 0 ? kist_fail_errno(err, -r, "write pid file %s", path) : 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
@@ -40,10 +41,19 @@ int oci_write_pid_file(const char *path, pid_t pid, struct kist_error *err)
 {
 	const char *name;
 	char text[16];
+	struct stat st;
 	KIST_CLOSE int dir = open_parent(path, &name);
 	int n = snprintf(text, sizeof(text), "%d", (int)pid);
-	/* Whole or not at all: others wait for it to appear. */
-	int r = dir < 0 ? dir : kist_replace_file(dir, name, text, (size_t)n, 0644, 0);
+	int r = dir < 0 ? dir : 0;
+
+	if (r == 0 && stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+		/* A device or a FIFO is written to: it is not ours to replace. */
+		KIST_CLOSE int fd = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+		r = fd < 0 ? -errno : kist_write_all(fd, text, (size_t)n);
+	} else if (r == 0) {
+		/* Whole or not at all: others wait for it to appear. */
+		r = kist_replace_file(dir, name, text, (size_t)n, 0644, 0);
+	}
 
 	return r < 0 ? kist_fail_errno(err, -r, "write pid file %s", path) : 0;
 }

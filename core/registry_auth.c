@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX (1u << 20)
@@ -251,9 +252,15 @@ int kist_auth_find(const char *authfile, const char *registry, const char *repos
 
 /* --- changing --------------------------------------------------------------------------------------------------- */
 
-/* Its directory, locked: two logins at a time lose nothing. The lock goes with the fd. */
-static int open_directory(const char *path, char **name, struct kist_error *err)
+/* Its directory, locked: two logins at a time lose nothing. The lock goes with the fd. Of a link, where it leads: the
+ * link stays. */
+static int open_directory(const char *given, char **name, struct kist_error *err)
 {
+	KIST_FREE char *real = realpath(given, NULL);
+	const char *path = real ? real : given;
+	struct stat st;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return kist_fail(err, KIST_ERR_INVALID, EINVAL, "%s is no regular file", path);
 	const char *slash = strrchr(path, '/');
 	KIST_FREE char *directory =
 	        slash ? kist_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : kist_strdup(".");

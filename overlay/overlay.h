@@ -29,8 +29,9 @@ enum kist_tar_flags {
 	KIST_TAR_WHITEOUTS = 1, /* .wh.NAME and .wh..wh..opq become overlay whiteouts; else they are plain names */
 	KIST_TAR_NO_OWNER = 2,  /* keep the caller's owner */
 	KIST_TAR_OWNER = 4,     /* everything gets the owner that kist_tar_unpack names */
-	KIST_TAR_KEEP_KIND =
-	        8, /* no directory takes the place of something else, and nothing else that of a directory */
+	/* No directory takes the place of something else, and nothing else that of a directory; nothing that of a
+	 * device, a FIFO or a socket. Devices and FIFOs that are the same as those in the archive stay. */
+	KIST_TAR_KEEP_KIND = 8,
 	KIST_TAR_NO_DEVICES = 16, /* character and block devices are left out */
 };
 

@@ -224,6 +224,11 @@ static bool is_mount_root(int dir, const char *name)
 	       (st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
+static bool is_special(mode_t mode)
+{
+	return S_ISCHR(mode) || S_ISBLK(mode) || S_ISFIFO(mode) || S_ISSOCK(mode);
+}
+
 /* Takes away what bears the name. */
 static int make_room(struct extract *x, int parent, const char *base, bool becomes_dir, struct kist_error *err)
 {
@@ -238,6 +243,11 @@ static int make_room(struct extract *x, int parent, const char *base, bool becom
 		return kist_fail(err, KIST_ERR_EXISTS, EEXIST,
 		                 becomes_dir ? "a directory would replace what is no directory"
 		                             : "it would replace a directory");
+	if ((x->flags & KIST_TAR_KEEP_KIND) && is_special(st.st_mode))
+		return kist_fail(err, KIST_ERR_EXISTS, EEXIST, "it would replace a %s",
+		                 S_ISFIFO(st.st_mode)   ? "FIFO"
+		                 : S_ISSOCK(st.st_mode) ? "socket"
+		                                        : "device");
 	/* In another mount namespace the kernel does not refuse: it takes the mount away with the name. */
 	if (is_mount_root(parent, base))
 		r = -EBUSY;
@@ -390,6 +400,25 @@ static int make_special(int parent, const char *base, const struct kist_tar_entr
 	}
 }
 
+/* Whether the name is the same device or a FIFO already. */
+static bool is_there(int parent, const char *base, const struct kist_tar_entry *entry)
+{
+	struct stat st;
+
+	if (fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	switch (entry->type) {
+	case '3':
+		return S_ISCHR(st.st_mode) && st.st_rdev == makedev(entry->major, entry->minor);
+	case '4':
+		return S_ISBLK(st.st_mode) && st.st_rdev == makedev(entry->major, entry->minor);
+	case '6':
+		return S_ISFIFO(st.st_mode);
+	default:
+		return false;
+	}
+}
+
 static int extract_special(struct extract *x, int parent, const char *base, const struct kist_tar_entry *entry,
                            struct kist_error *err)
 {
@@ -400,6 +429,8 @@ static int extract_special(struct extract *x, int parent, const char *base, cons
 
 		if (errno != EEXIST || tries == 2)
 			return kist_fail_errno(err, errno, "create the %s", what);
+		if ((x->flags & KIST_TAR_KEEP_KIND) && is_there(parent, base, entry))
+			break;
 		r = make_room(x, parent, base, false, err);
 		if (r < 0)
 			return r;

@@ -139,6 +139,66 @@ clean_up_containers()
 	clean_up_containers
 }
 
+# nodes DIRECTORY: those of a host that no copy may take the place of
+nodes()
+{
+	mkdir "$1"
+	mknod "$1/device" c 1 3
+	mkfifo "$1/fifo"
+	ln -s device "$1/ldevice"
+	ln -s fifo "$1/lfifo"
+}
+
+@test "devices and FIFOs of the host stay what they are" {
+	prepare
+	nodes nodes
+	local name before
+	before=$(stat -c '%n %F %i' nodes/*)
+	kist cp f run:/f
+	for name in device fifo ldevice lfifo; do
+		engine_error kist cp run:/f "nodes/$name"
+		contains "$stderr" 'must be a directory or a regular file'
+		engine_error kist cp --overwrite cre:/etc/passwd "nodes/$name"
+		engine_error kist cp run:/tmp "nodes/$name"
+	done
+	equal "$before" "$(stat -c '%n %F %i' nodes/*)"
+	ln -s nowhere nodes/dangling
+	kist cp run:/f nodes/dangling
+	equal hi "$(cat nodes/nowhere)"
+	# Among the files of a directory too; podman's lose them.
+	if ! is_podman; then
+		inside sh -c 'mkdir -p /tree; echo x >/tree/device; echo x >/tree/fifo'
+		engine_error kist cp run:/tree/. nodes
+		contains "$stderr" 'it would replace a'
+		equal "$before" "$(stat -c '%n %F %i' nodes/{device,fifo,ldevice,lfifo})"
+	fi
+	clean_up_containers
+}
+
+@test "devices and FIFOs of a container are replaced with --overwrite alone" {
+	kist_only
+	prepare
+	inside mkfifo /fifo
+	inside sh -c 'mkdir /in; mkfifo /in/f; ln -s /fifo /lfifo'
+	local to
+	for to in /dev/null /fifo /lfifo; do
+		engine_error kist cp f "run:$to"
+		contains "$stderr" '--overwrite'
+	done
+	engine_error kist cp f run:/in
+	contains "$stderr" 'it would replace a FIFO'
+	inside sh -c 'test -c /dev/null && test -p /fifo && test -p /in/f'
+	# The same again is none.
+	mkdir same
+	mkfifo same/f
+	kist cp same/. run:/in
+	inside test -p /in/f
+	kist cp --overwrite f run:/fifo
+	kist cp --overwrite f run:/in
+	equal 'hi hi' "$(inside cat /fifo /in/f | xargs)"
+	clean_up_containers
+}
+
 @test "--overwrite: directories and other files for each other" {
 	prepare
 	inside sh -c 'mkdir -p /o/f /o2; touch /o2/d'

@@ -90,6 +90,13 @@ refused()
 
 @test "create, start, state, kill, delete: the life of a container" {
 	program 'echo started; trap "exit 0" TERM; while :; do sleep 0.1; done' '.annotations = {"a.b": "c=d"}'
+	mkfifo "$STORE/fifo"
+	cat "$STORE/fifo" >"$STORE/read" 3>&- &
+	created --pid-file "$STORE/fifo" fifo
+	wait $!
+	equal "$(cat "$STORE/read")" "$(oci state fifo | jq -r .pid)"
+	[ -p "$STORE/fifo" ]
+	oci delete --force fifo
 	created --pid-file "$STORE/pid" life
 	equal created "$(status_of life)"
 	equal "$(cat "$STORE/pid")" "$(oci state life | jq -r .pid)"

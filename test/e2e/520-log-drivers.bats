@@ -20,6 +20,27 @@ load helpers
 	equal syslog "$(kist inspect --format '{{.HostConfig.LogConfig.Type}}' s)"
 }
 
+@test "logs: a device or a FIFO named as the log is written to, never rotated, and holds no start up" {
+	kist_only
+	mknod "$STORE/device" c 1 3
+	mkfifo "$STORE/fifo"
+	engine_error kist run --rm --log-opt "path=$STORE/fifo" busybox true
+	contains "$stderr" 'open log fifo'
+	engine_error kist run --rm --pidfile "$STORE/fifo" busybox true
+	contains "$stderr" 'write pid file'
+	cat "$STORE/fifo" >"$STORE/read" 3>&- &
+	local reader=$! name
+	for name in device fifo; do
+		kist run --name c --log-opt "path=$STORE/$name" --log-opt max-size=1k busybox \
+			sh -c 'for n in 1 2 3 4; do seq 100; sleep 0.2; done' >/dev/null
+		kist rm c >/dev/null
+	done
+	wait "$reader"
+	equal 400 "$(wc -l <"$STORE/read")"
+	equal 'character special file fifo' "$(stat -c %F "$STORE/device" "$STORE/fifo" | xargs)"
+	[ ! -e "$STORE/device.1" ] && [ ! -e "$STORE/fifo.1" ]
+}
+
 @test "logs: several containers, each with its name or colour, followed to their ends" {
 	kist_only
 	kist run -d --name a busybox sh -c 'echo one; sleep 0.3; echo two' >/dev/null

@@ -115,6 +115,31 @@ static void accounts_are_kept_and_forgotten(void **state)
 	expect("b.example", "team", NULL, NULL);
 }
 
+static void a_link_to_the_accounts_stays_one(void **state)
+{
+	struct kist_credentials mine = { .username = (char *)"me", .password = (char *)"pw" };
+	KIST_FREE char *link = kist_asprintf("%s.link", authfile);
+	KIST_FREE char *fifo = kist_asprintf("%s.fifo", authfile);
+	struct stat st;
+
+	(void)state;
+	write_authfile("{}");
+	assert_int_equal(symlink(authfile, link), 0);
+	assert_int_equal(kist_auth_store(link, "l.example", &mine, NULL), 0);
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	expect("l.example", NULL, "me", "pw");
+	assert_int_equal(kist_auth_remove(link, "l.example", NULL), 0);
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_int_equal(kist_auth_store(fifo, "l.example", &mine, NULL), -EINVAL);
+	assert_int_equal(lstat(fifo, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	assert_int_equal(unlink(fifo), 0);
+}
+
 static void docker_files_are_read(void **state)
 {
 	KIST_CREDENTIALS struct kist_credentials found = { 0 };
@@ -306,6 +331,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(challenges),
 		cmocka_unit_test(accounts_are_kept_and_forgotten),
+		cmocka_unit_test(a_link_to_the_accounts_stays_one),
 		cmocka_unit_test(docker_files_are_read),
 		cmocka_unit_test(bad_accounts_are_refused),
 		cmocka_unit_test(manifests),
