@@ -295,12 +295,14 @@ static bool is_conflict(int r)
 }
 
 /* The table is missing (the first network since the boot, or a foreign flush), or some of it is. */
-static int restore_table(struct kist_nl *nl, bool replace, struct kist_error *err)
+static int restore_table(struct kist_nl *nl, enum kist_nft_how how, struct kist_error *err)
 {
-	int r = kist_nft_table_create(nl, replace);
+	int r = kist_nft_table_create(nl, how);
 
+	if (r < 0 && how == KIST_NFT_MEND)
+		r = kist_nft_table_create(nl, KIST_NFT_REPLACE);
 	/* Another process was faster. */
-	if (r == 0 || (r == -EEXIST && !replace))
+	if (r == 0 || (r == -EEXIST && how == KIST_NFT_NEW))
 		return 0;
 	/* Expressions and chain types that are missing are 'not found'. */
 	if (r == -ENOENT || r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
@@ -323,10 +325,11 @@ int kist_net_nft_add(struct kist_net *host, const struct kist_net_network *netwo
 	struct kist_nl *nl = &host->filter;
 	bool known = has_udp_ports(nl, &elements);
 	r = elements.n ? add_elements(nl, &elements) : 0;
-	for (unsigned tries = 0; r == -ENOENT && tries < 4; tries++) {
+	/* If making it is not enough, there is one that lacks a part. */
+	static const enum kist_nft_how ways[] = { KIST_NFT_NEW, KIST_NFT_NEW, KIST_NFT_MEND, KIST_NFT_REPLACE };
+	for (size_t tries = 0; r == -ENOENT && tries < KIST_COUNT(ways); tries++) {
 		kist_debug("the nftables table is missing or not whole: making it");
-		/* If making it is not enough, there is one that lacks a part. */
-		r = restore_table(nl, tries > 1, err);
+		r = restore_table(nl, ways[tries], err);
 		if (r < 0)
 			return r;
 		made = true;
@@ -349,7 +352,7 @@ int kist_net_nft_mend(struct kist_net *host, struct kist_error *err)
 	if (kist_net_filter(host, NULL) < 0 || kist_nft_table_is_whole(&host->filter))
 		return 0;
 	kist_debug("rules of the nftables table are missing: making it anew");
-	int r = restore_table(&host->filter, true, err);
+	int r = restore_table(&host->filter, KIST_NFT_MEND, err);
 	return r < 0 ? r : 1;
 }
 

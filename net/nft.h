@@ -39,9 +39,15 @@ size_t kist_nft_elements_message(struct kist_nl *nl, const char *what, uint16_t 
 /* NLMSG type of a message of nf_tables. */
 uint16_t kist_nft_type(uint16_t type);
 
-/* Makes the table with its sets, chains and rules in one transaction. replace: an old one is removed first; else
- * -EEXIST when there is one. Negative errno; the socket knows more. */
-int kist_nft_table_create(struct kist_nl *nl, bool replace);
+/* Makes the table with its sets, chains and rules in one transaction. */
+enum kist_nft_how {
+	KIST_NFT_NEW,     /* -EEXIST when there is one */
+	KIST_NFT_MEND,    /* what one lacks is added, and its rules are made anew; all elements stay: some may be another
+	                     store's. Sets or chains that are not as they should be make it fail */
+	KIST_NFT_REPLACE, /* one that is there is removed */
+};
+/* Negative errno; the socket knows more. */
+int kist_nft_table_create(struct kist_nl *nl, enum kist_nft_how how);
 /* False where rules are missing, as after 'nft flush table'; true where that cannot be told. */
 bool kist_nft_table_is_whole(struct kist_nl *nl);
 

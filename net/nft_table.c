@@ -372,22 +372,29 @@ static void set_message(struct kist_nl *nl, const struct set *set, uint32_t id)
 	}
 }
 
-int kist_nft_table_create(struct kist_nl *nl, bool replace)
+static void table_message(struct kist_nl *nl, uint16_t type, uint16_t flags)
+{
+	kist_nft_message(nl, "nftables table", type, flags);
+	kist_nl_put_text(nl, NFTA_TABLE_NAME, KIST_NFT_TABLE);
+}
+
+int kist_nft_table_create(struct kist_nl *nl, enum kist_nft_how how)
 {
 	kist_nft_begin(nl);
-	if (replace) {
+	if (how == KIST_NFT_REPLACE) {
 		/* Made if missing, so that removing it cannot fail. */
-		kist_nft_message(nl, "nftables table", NFT_MSG_NEWTABLE, NLM_F_CREATE);
-		kist_nl_put_text(nl, NFTA_TABLE_NAME, KIST_NFT_TABLE);
-		kist_nft_message(nl, "nftables table", NFT_MSG_DELTABLE, 0);
-		kist_nl_put_text(nl, NFTA_TABLE_NAME, KIST_NFT_TABLE);
+		table_message(nl, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+		table_message(nl, NFT_MSG_DELTABLE, 0);
 	}
-	kist_nft_message(nl, "nftables table", NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
-	kist_nl_put_text(nl, NFTA_TABLE_NAME, KIST_NFT_TABLE);
+	table_message(nl, NFT_MSG_NEWTABLE, how == KIST_NFT_MEND ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_EXCL);
 	for (size_t i = 0; i < KIST_COUNT(sets); i++)
 		set_message(nl, &sets[i], (uint32_t)i + 1);
 	for (size_t i = 0; i < KIST_COUNT(chains); i++)
 		chain_message(nl, &chains[i]);
+	if (how == KIST_NFT_MEND) {
+		kist_nft_message(nl, "rules of the nftables table", NFT_MSG_DELRULE, 0);
+		kist_nl_put_text(nl, NFTA_RULE_TABLE, KIST_NFT_TABLE);
+	}
 	for (size_t i = 0; i < KIST_COUNT(rules); i++)
 		rule_message(nl, &rules[i]);
 	kist_nft_end(nl);

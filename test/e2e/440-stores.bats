@@ -124,6 +124,23 @@ host_address()
 	answers 127.0.0.1:8888 one
 }
 
+@test 'rules that were flushed come back for both with a reload in one' {
+	server a one -p 8888:80
+	server b two -p 8889:80
+	answers 127.0.0.1:8889 two
+	nft flush table inet kist
+	run ! says 127.0.0.1:8888 one
+	a network reload one
+	says 127.0.0.1:8888 one
+	says 127.0.0.1:8889 two
+	# With its elements each store has to bring back its own.
+	nft delete table inet kist
+	a network reload --all
+	b network reload --all
+	says 127.0.0.1:8888 one
+	says 127.0.0.1:8889 two
+}
+
 @test 'networks made in two stores differ when they are used, whoever is first' {
 	local store
 	a network create web

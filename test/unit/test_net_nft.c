@@ -574,6 +574,8 @@ static void test_a_foreign_flush_is_seen_and_mended(void **state)
 	/* Adding an element does not show that. */
 	free(net_run(-1, NULL, "nft flush table inet kist"));
 	assert_int_equal(kist_net_nft_mend(f->host, NULL), 1);
+	/* Elements stay: they may be another store's. */
+	net_reaches(f->client, server, "192.0.2.1", 8080, "192.0.2.2");
 	OK(kist_net_nft_add(f->host, &f->web, &port, 1, NULL, E));
 	net_reaches(f->client, server, "192.0.2.1", 8080, "192.0.2.2");
 	assert_int_equal(kist_net_nft_mend(f->host, NULL), 0);
