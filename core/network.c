@@ -552,3 +552,12 @@ int kist_network_remove(struct kist *k, const char *name_or_id, unsigned flags, 
 	kist_network_event(k, "remove", id, name, NULL);
 	return 0;
 }
+
+void kist_network_tidy(struct kist *k)
+{
+	NET_CLOSE struct kist_net *host = NULL;
+	struct kist_error problem = { 0 };
+
+	if (network_host_open(k, &host, &problem) < 0 || kist_net_nft_remove_empty(host, &problem) < 0)
+		kist_debug("%s", problem.text);
+}

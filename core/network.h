@@ -21,6 +21,9 @@ struct kist_str;
 int kist_network_load(struct kist *k, const char *name, struct kist_net_network *out, struct kist_error *err);
 /* id and name: the object's that it happened to; network: what a container was connected to, else NULL. */
 void kist_network_event(struct kist *k, const char *status, const char *id, const char *name, const char *network);
+/* When all networks are gone: what only makes the next start faster goes too, unless another store has something there.
+ */
+void kist_network_tidy(struct kist *k);
 /* The directory runroot/net/NAME. A negative errno. */
 int kist_network_run_dir(struct kist *k, const char *name, bool make);
 

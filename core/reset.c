@@ -1,4 +1,5 @@
 /* 'system reset': the store as before its first use. */
+#include "core/network.h"
 #include "core/pod.h"
 
 #include "core/base/fs.h"
@@ -105,6 +106,8 @@ static int remove_networks(struct kist *k, struct kist_error *err)
 		r = outcome(kist_network_remove(k, *name, KIST_REMOVE_FORCE | KIST_REMOVE_DEFAULT, 0, &problem),
 		            &problem, err);
 	}
+	if (r >= 0)
+		kist_network_tidy(k);
 	return r;
 }
 

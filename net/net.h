@@ -334,6 +334,8 @@ int kist_net_nft_remove(struct kist_net *host, const struct kist_net_publish *po
 int kist_net_nft_remove_network(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err);
 /* Removes the whole table. Missing is success. */
 int kist_net_nft_remove_all(struct kist_net *host, struct kist_error *err);
+/* The same where it has no elements, of whomever. */
+int kist_net_nft_remove_empty(struct kist_net *host, struct kist_error *err);
 /* 1: nf_tables answers, 0: the kernel has none. */
 int kist_net_nft_supported(struct kist_net *host);
 /* Ends the tracked flows that lead to a container's address, so that a later holder of it, or of the port, gets new

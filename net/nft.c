@@ -422,6 +422,41 @@ int kist_net_nft_remove_all(struct kist_net *host, struct kist_error *err)
 	return r == 0 || r == -ENOENT ? 0 : fail(nl, -r, err);
 }
 
+static int take_generation(void *arg, const struct nlmsghdr *message)
+{
+	const struct nlattr *table[NFTA_GEN_MAX + 1];
+
+	kist_nl_parse_message(message, sizeof(struct nfgenmsg), table, NFTA_GEN_MAX);
+	*(uint32_t *)arg = ntohl(kist_nl_u32(table[NFTA_GEN_ID], 0));
+	return 0;
+}
+
+int kist_net_nft_remove_empty(struct kist_net *host, struct kist_error *err)
+{
+	int r = kist_net_filter(host, err);
+
+	if (r < 0)
+		return r;
+	struct kist_nl *nl = &host->filter;
+	r = -ERESTART;
+	for (unsigned tries = 0; r == -ERESTART && tries < 10; tries++) {
+		uint32_t generation = 0;
+
+		kist_nl_begin(nl);
+		kist_nft_message(nl, "nftables generation", NFT_MSG_GETGEN, 0);
+		if (kist_nl_send(nl, take_generation, &generation) < 0 || !kist_nft_table_is_empty(nl))
+			return 0;
+		kist_nft_begin(nl);
+		/* Refused if anything has changed since. */
+		kist_nl_put_be32(nl, NFNL_BATCH_GENID, generation);
+		kist_nft_message(nl, "remove the nftables table", NFT_MSG_DELTABLE, 0);
+		kist_nl_put_text(nl, NFTA_TABLE_NAME, KIST_NFT_TABLE);
+		kist_nft_end(nl);
+		r = kist_nl_send(nl, NULL, NULL);
+	}
+	return r == 0 || r == -ENOENT || r == -ERESTART ? 0 : fail(nl, -r, err);
+}
+
 int kist_net_nft_supported(struct kist_net *host)
 {
 	if (kist_net_filter(host, NULL) < 0)

@@ -41,15 +41,17 @@ uint16_t kist_nft_type(uint16_t type);
 
 /* Makes the table with its sets, chains and rules in one transaction. */
 enum kist_nft_how {
-	KIST_NFT_NEW,     /* -EEXIST when there is one */
-	KIST_NFT_MEND,    /* what one lacks is added, and its rules are made anew; all elements stay: some may be another
-	                     store's. Sets or chains that are not as they should be make it fail */
+	KIST_NFT_NEW,  /* -EEXIST when there is one */
+	KIST_NFT_MEND, /* what one lacks is added, and its rules are made anew; all elements stay: some may be another
+	                  store's. Sets or chains that are not as they should be make it fail */
 	KIST_NFT_REPLACE, /* one that is there is removed */
 };
 /* Negative errno; the socket knows more. */
 int kist_nft_table_create(struct kist_nl *nl, enum kist_nft_how how);
 /* False where rules are missing, as after 'nft flush table'; true where that cannot be told. */
 bool kist_nft_table_is_whole(struct kist_nl *nl);
+/* Nobody has elements in any of its sets; false also when there is no table. */
+bool kist_nft_table_is_empty(struct kist_nl *nl);
 
 /* Ends UDP flows tracked to these ports of the host that lead nowhere: a client that does not pause would never get to
  * the container. */

@@ -451,3 +451,30 @@ bool kist_nft_table_is_whole(struct kist_nl *nl)
 	}
 	return r < 0 || n >= KIST_COUNT(rules);
 }
+
+static int find_element(void *arg, const struct nlmsghdr *message)
+{
+	const struct nlattr *list[NFTA_SET_ELEM_LIST_MAX + 1];
+	bool *found = arg;
+
+	if (message->nlmsg_type != kist_nft_type(NFT_MSG_NEWSETELEM))
+		return 0;
+	kist_nl_parse_message(message, sizeof(struct nfgenmsg), list, NFTA_SET_ELEM_LIST_MAX);
+	*found = *found || (list[NFTA_SET_ELEM_LIST_ELEMENTS] && kist_nl_len(list[NFTA_SET_ELEM_LIST_ELEMENTS]));
+	return 0;
+}
+
+bool kist_nft_table_is_empty(struct kist_nl *nl)
+{
+	bool found = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && !found && i < KIST_COUNT(sets); i++) {
+		kist_nl_begin(nl);
+		kist_nft_message(nl, "list elements", NFT_MSG_GETSETELEM, NLM_F_DUMP);
+		kist_nl_put_text(nl, NFTA_SET_ELEM_LIST_TABLE, KIST_NFT_TABLE);
+		kist_nl_put_text(nl, NFTA_SET_ELEM_LIST_SET, sets[i].name);
+		r = kist_nl_dump(nl, find_element, &found);
+	}
+	return r == 0 && !found;
+}

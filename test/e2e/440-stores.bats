@@ -122,6 +122,10 @@ host_address()
 	answers 127.0.0.1:8888 one
 	a network reload one
 	answers 127.0.0.1:8888 one
+	contains "$(nft list tables)" 'inet kist'
+	a rm -f -t 0 one
+	b system reset -f
+	contains "$(nft list set inet kist bridges)" kist0
 }
 
 @test 'rules that were flushed come back for both with a reload in one' {

@@ -592,8 +592,17 @@ static void test_tables_of_others_are_left(void **state)
 	             "nft add rule inet mine input tcp dport 22 accept"));
 	KIST_FREE char *before = net_run(-1, NULL, "nft list table inet mine");
 	add(f, &port, 1);
+	/* Not while it has anything. */
+	OK(kist_net_nft_remove_empty(f->host, E));
+	assert_true(net_says(-1, "nft list tables", "inet kist"));
 	OK(kist_net_nft_remove_all(f->host, E));
 	OK(kist_net_nft_remove_all(f->host, E));
+	OK(kist_net_nft_remove_empty(f->host, E));
+	OK(kist_net_nft_add(f->host, &f->web, NULL, 0, NULL, E));
+	OK(kist_net_nft_remove_network(f->host, &f->web, E));
+	assert_true(net_says(-1, "nft list tables", "inet kist"));
+	OK(kist_net_nft_remove_empty(f->host, E));
+	assert_false(net_says(-1, "nft list tables", "inet kist"));
 	KIST_FREE char *after = net_run(-1, NULL, "nft list ruleset");
 	assert_string_equal(before, after);
 	free(net_run(-1, NULL, "nft delete table inet mine"));
