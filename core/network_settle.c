@@ -16,7 +16,8 @@ int network_host_open(struct kist *k, struct kist_net **out, struct kist_error *
 
 	/* Stores that are volatile may have their images in common. */
 	if (r == 0)
-		kist_net_store(*out, k->settings.volatile_ ? k->settings.runroot : k->settings.root);
+		kist_net_store(*out, k->settings.volatile_ ? k->settings.runroot : k->settings.root,
+		               k->settings.runroot);
 	return r;
 }
 

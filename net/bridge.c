@@ -133,7 +133,7 @@ static int make(struct kist_net *host, const struct kist_net_network *network, s
 	bool made = false;
 
 	/* One that is not up may be another store's, who has made it and is about to mark it. */
-	int r = host->store ? kist_net_link_get(host, network->interface, 0, link, err) : 0;
+	int r = host->mark[0] ? kist_net_link_get(host, network->interface, 0, link, err) : 0;
 	if (r == 0 && link->index && kist_net_bridge_owner(host, link) == KIST_NET_ABANDONED) {
 		r = remove_abandoned(host, network, link->index, err);
 		link->index = 0;
@@ -144,7 +144,7 @@ static int make(struct kist_net *host, const struct kist_net_network *network, s
 		if (r == 0)
 			r = kist_net_link_get(host, network->interface, 0, link, err);
 	}
-	if (r < 0 || !host->store || !link->index || link->alias[0] || !kist_streq(link->kind, "bridge") ||
+	if (r < 0 || !host->mark[0] || !link->index || link->alias[0] || !kist_streq(link->kind, "bridge") ||
 	    (!made && !network->interface_chosen))
 		return r;
 	return kist_net_bridge_mark(host, link->index, err);

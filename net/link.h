@@ -4,7 +4,7 @@
 
 #include "net/nl.h"
 
-#define KIST_NET_MARK 256 /* IFALIASZ */
+#define KIST_NET_MARK sizeof(((struct kist_net *)NULL)->mark) /* IFALIASZ */
 
 /* A link as the kernel describes it. index 0: there is none. */
 struct kist_net_link {

@@ -239,11 +239,11 @@ int kist_net_bridge_ensure(struct kist_net *host, const struct kist_net_network 
 /* Removes the bridge, which must be a bridge. Missing is success, and so is another store's, which stays. */
 int kist_net_bridge_remove(struct kist_net *host, const struct kist_net_network *network, struct kist_error *err);
 
-/* Several stores can have networks in one network namespace. A bridge that is made is marked with the store's path, as
- * the link's alias; one that bears the mark of another store that is there is not used, changed or removed:
- * KIST_ERR_EXISTS names both. One whose store is gone, with nothing on it, is made anew. Bridges without a mark belong
- * to whose network has them. path: borrowed until the close; NULL: nothing is marked or looked at. */
-void kist_net_store(struct kist_net *host, const char *path);
+/* Several stores can have networks in one network namespace. A bridge that is made is marked with the store's two
+ * directories, as the link's alias; one that bears the mark of another store that is there is not used, changed or
+ * removed: KIST_ERR_EXISTS names both. One whose store is gone, with nothing on it, is made anew. Bridges without a
+ * mark belong to whose network has them. Without this call nothing is marked or looked at. */
+void kist_net_store(struct kist_net *host, const char *root, const char *runroot);
 /* Keeps all who make bridges in the namespace waiting, until the unlock or the close. */
 int kist_net_bridges_lock(struct kist_net *host, struct kist_error *err);
 void kist_net_bridges_unlock(struct kist_net *host);

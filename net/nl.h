@@ -82,7 +82,7 @@ struct kist_net {
 	struct kist_nl route;
 	struct kist_nl filter; /* fd -1: not opened yet, or a container's */
 	bool own;              /* of the caller's namespace: the filter socket may be opened when it is needed */
-	const char *store;     /* kist_net_store */
+	char mark[256];        /* kist_net_store; "": none */
 	int lock;              /* kist_net_bridges_lock; -1 */
 };
 /* Opens the filter socket if need be. */

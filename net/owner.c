@@ -16,16 +16,19 @@
 
 #define MARK "kist "
 
-void kist_net_store(struct kist_net *host, const char *path)
+void kist_net_store(struct kist_net *host, const char *root, const char *runroot)
 {
+	int n = snprintf(host->mark, sizeof(host->mark), MARK "%s:%s", root, runroot);
+
 	/* A mark that is cut short would be another's. */
-	host->store = path && strlen(MARK) + strlen(path) < KIST_NET_MARK ? path : NULL;
+	if (n < 0 || (size_t)n >= sizeof(host->mark) || strchr(root, ':'))
+		host->mark[0] = '\0';
 }
 
 /* On the namespace itself, which all stores have in common, and which needs no file. */
 int kist_net_bridges_lock(struct kist_net *host, struct kist_error *err)
 {
-	if (host->lock >= 0 || !host->store)
+	if (host->lock >= 0 || !host->mark[0])
 		return 0;
 	KIST_CLOSE int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -45,12 +48,10 @@ void kist_net_bridges_unlock(struct kist_net *host)
 int kist_net_bridge_mark(struct kist_net *host, uint32_t index, struct kist_error *err)
 {
 	struct kist_nl *nl = &host->route;
-	char mark[KIST_NET_MARK];
 
-	snprintf(mark, sizeof(mark), MARK "%s", host->store);
 	kist_nl_begin(nl);
 	kist_net_link_message(nl, "mark bridge", RTM_SETLINK, 0, index, NULL, false);
-	kist_nl_put(nl, IFLA_IFALIAS, mark, strlen(mark));
+	kist_nl_put(nl, IFLA_IFALIAS, host->mark, strlen(host->mark));
 	/* It may be removed under our hands. */
 	kist_nl_allow(nl, ENODEV);
 	int r = kist_nl_send(nl, NULL, NULL);
@@ -60,19 +61,38 @@ int kist_net_bridge_mark(struct kist_net *host, uint32_t index, struct kist_erro
 /* --- telling --------------------------------------------------------------------------------------------------------
  */
 
+/* The root of a mark, and its runroot, or "". */
+static const char *read_mark(const char *mark, char root[KIST_NET_MARK])
+{
+	const char *path = mark + strlen(MARK), *colon = strchr(path, ':');
+
+	snprintf(root, KIST_NET_MARK, "%.*s", (int)(colon ? colon - path : (ptrdiff_t)strlen(path)), path);
+	return colon ? colon + 1 : "";
+}
+
+/* By whatever names. */
+static bool same_place(const char *a, const char *b)
+{
+	struct stat one, two;
+
+	return kist_streq(a, b) ||
+	       (stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_dev == two.st_dev && one.st_ino == two.st_ino);
+}
+
 enum kist_net_owner kist_net_bridge_owner(struct kist_net *host, const struct kist_net_link *link)
 {
-	const char *path = link->alias + strlen(MARK);
-	struct stat theirs, own;
+	char root[KIST_NET_MARK], own_root[KIST_NET_MARK];
+	struct stat st;
 
-	if (!host->store || !kist_has_prefix(link->alias, MARK "/") || kist_streq(path, host->store))
+	if (!host->mark[0] || !kist_has_prefix(link->alias, MARK "/") || kist_streq(link->alias, host->mark))
+		return KIST_NET_OWN;
+	/* With one of the two in common they have the records in common, or the leases: it is one network. */
+	const char *runroot = read_mark(link->alias, root), *own_runroot = read_mark(host->mark, own_root);
+	if (same_place(root, own_root) || same_place(runroot, own_runroot))
 		return KIST_NET_OWN;
 	/* One that another mount namespace hides still has its containers' links. */
-	if (stat(path, &theirs) < 0)
-		return kist_net_bridge_ports(host, link->name, NULL) == 0 ? KIST_NET_ABANDONED : KIST_NET_FOREIGN;
-	/* The same by another name. */
-	if (stat(host->store, &own) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino)
-		return KIST_NET_OWN;
+	if (stat(root, &st) < 0 && kist_net_bridge_ports(host, link->name, NULL) == 0)
+		return KIST_NET_ABANDONED;
 	return KIST_NET_FOREIGN;
 }
 
@@ -89,14 +109,15 @@ int kist_net_bridge_is_foreign(struct kist_net *host, const struct kist_net_netw
 static void tell(struct kist_net_conflict *out, const struct kist_net_link *link)
 {
 	snprintf(out->bridge, sizeof(out->bridge), "%s", link->name);
-	snprintf(out->store, sizeof(out->store), "%s", link->alias + strlen(MARK));
+	read_mark(link->alias, out->store);
 }
 
 int kist_net_owner_fail(const struct kist_net_link *link, struct kist_error *err)
 {
-	kist_fail(err, KIST_ERR_EXISTS, EEXIST, "bridge %s belongs to the store in %s", link->name,
-	          link->alias + strlen(MARK));
-	return kist_remedy(err, "remove that network there, or make this one anew");
+	struct kist_net_conflict conflict = { .by_name = true };
+
+	tell(&conflict, link);
+	return kist_net_conflict_fail(&conflict, err);
 }
 
 int kist_net_conflict_fail(const struct kist_net_conflict *conflict, struct kist_error *err)

@@ -219,12 +219,18 @@ host_address()
 	contains "$(ip link show br9)" 'uplink of the lab'
 }
 
-@test 'the same store by another name is the same' {
+@test 'the same store by another name is the same, and one with the same runroot has its leases' {
 	server a one -p 8888:80
 	ln -s "$ROOT" "$STORE/link"
 	run -0 timeout 60 "$KIST" --root "$STORE/link" --runroot "$RUNROOT" run -d --name two busybox sleep 1000
 	equal 'kist0 10.88.0.0/16' "$(network a kist)"
 	matches '^10\.88\.' "$(address a two)"
+	answers 127.0.0.1:8888 one
+	contains "$(ip link show kist0)" "alias kist $ROOT:$RUNROOT"
+	b save -o "$STORE/busybox.tar" busybox
+	local other=("$KIST" --root "$STORE/other" --runroot "$RUNROOT")
+	"${other[@]}" load -i "$STORE/busybox.tar"
+	contains "$("${other[@]}" run --rm busybox ip -4 -o addr show eth0)" ' 10.88.0.4/16'
 	answers 127.0.0.1:8888 one
 }
 

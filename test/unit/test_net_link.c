@@ -622,18 +622,20 @@ static void test_a_bridge_belongs_to_its_store(void **state)
 	assert_non_null(mkdtemp(own));
 	assert_non_null(mkdtemp(others));
 	KIST_FREE char *again = kist_asprintf("%s/", own);
-	kist_net_store(f->host, own);
+	kist_net_store(f->host, own, "/none/own");
 	box_open(&a, &f->network, "10.88.0.2", NULL);
 	box_connect(f, &a);
 	assert_true(bridge_is("kist0", own));
 
 	/* The same by another name. */
-	kist_net_store(f->host, again);
+	kist_net_store(f->host, again, "/none/again");
 	assert_int_equal(kist_net_bridge_conflict(f->host, &f->network, &conflict, NULL), 0);
 	assert_int_equal(kist_net_bridge_is_foreign(f->host, &f->network, NULL), 0);
 	OK(kist_net_bridge_ensure(f->host, &f->network, E));
 
-	kist_net_store(f->host, others);
+	kist_net_store(f->host, others, "/none/own");
+	assert_int_equal(kist_net_bridge_is_foreign(f->host, &f->network, NULL), 0);
+	kist_net_store(f->host, others, "/none/others");
 	assert_int_equal(kist_net_bridge_is_foreign(f->host, &f->network, NULL), 1);
 	assert_int_equal(kist_net_bridge_conflict(f->host, &f->network, &conflict, NULL), 1);
 	assert_true(conflict.by_name && kist_streq(conflict.bridge, "kist0") && kist_streq(conflict.store, own));
@@ -663,7 +665,7 @@ static void test_bridges_without_a_mark_stay_so(void **state)
 	struct fixture *f = *state;
 	struct box a;
 
-	kist_net_store(f->host, "/");
+	kist_net_store(f->host, "/", "/run");
 	free(net_run(-1, NULL, "ip link add name kist0 type bridge; ip link set kist0 alias lab"));
 	box_open(&a, &f->network, "10.88.0.2", NULL);
 	box_connect(f, &a);
@@ -679,7 +681,7 @@ static void test_bridges_without_a_mark_stay_so(void **state)
 	f->network.interface_chosen = true;
 	free(net_run(-1, NULL, "ip link add name kist0 type bridge"));
 	box_connect(f, &a);
-	assert_true(bridge_is("kist0", "alias kist /"));
+	assert_true(bridge_is("kist0", "alias kist /:/run"));
 	box_close(&a);
 }
 
