@@ -353,9 +353,11 @@ int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int 
 
 	/* Keys are typed on a terminal: in a stream of data the same bytes mean nothing. */
 	const char *keys = io->detach_keys ? io->detach_keys : a->detach_keys;
-	int k = kist_detach_keys_set(&relay.keys, io->in >= 0 && a->tty ? keys : NULL, err);
+	int k = kist_detach_keys_set(&relay.keys, keys, err);
 	if (k < 0)
 		return k;
+	if (io->in < 0 || !a->tty)
+		relay.keys = (struct kist_detach_keys){ 0 };
 	proxied_signals(&set, io->sig_proxy);
 	sigprocmask(SIG_BLOCK, &set, &saved);
 	sigaction(SIGPIPE, &ignore, &pipe_action);

@@ -414,9 +414,11 @@ int kist_container_exec(struct kist_container *c, const struct kist_exec *exec, 
 
 	if (!given.detach_keys)
 		given.detach_keys = c->k->settings.detach_keys;
-	int r = kist_detach_keys_set(&io.keys, exec->tty ? given.detach_keys : NULL, err);
+	int r = kist_detach_keys_set(&io.keys, given.detach_keys, err);
 	if (r < 0)
 		return r;
+	if (!exec->tty)
+		io.keys = (struct kist_detach_keys){ 0 };
 	kist_random_hex(session, 64);
 	r = exec_start(c, &io, &given, session, err);
 	*code = 0;

@@ -176,8 +176,8 @@ int kist_container_cleanup(struct kist_container *c, struct kist_error *err);
 #define KIST_WAIT_HEALTHY   (1u << 16)
 #define KIST_WAIT_UNHEALTHY (1u << 17)
 /* Waits until the status is one of those in the mask (1 << enum kist_status); 0: stopped or exited. *code: the exit
- * code, -1 when unknown, 0 when it never ran. Works for containers that are removed meanwhile, and by id for those
- * removed before. */
+ * code, -1 when unknown or where the state that was met is no end, 0 when it never ran. Works for containers that are
+ * removed meanwhile, and by id for those removed before. */
 int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_mask, int *code,
                         struct kist_error *err);
 

@@ -178,7 +178,10 @@ int kist_container_wait(struct kist *k, const char *name_or_id, unsigned status_
 			break;
 		kist_wait_change(c, watch, RECHECK_MS);
 	}
-	if (r == 0)
+	int status = c->state.status;
+	if (r == 0 && status_mask && status != KIST_EXITED && status != KIST_STOPPED)
+		*code = -1; /* the code of an earlier run is not what was waited for */
+	else if (r == 0)
 		*code = c->state.exited ? c->state.exit_code : 0;
 	else if (problem.kind == KIST_ERR_REMOVED || problem.kind == KIST_ERR_NOT_FOUND)
 		/* Removed while we waited: its code was kept; without one it never ran. */

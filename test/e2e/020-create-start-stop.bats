@@ -522,8 +522,12 @@ took()
 @test "wait: --condition" {
 	sleeper --name c >/dev/null
 	run -0 kist wait --condition running c
+	equal -1 "$output"
+	run -0 kist wait --condition exited,running c
+	equal -1 "$output"
 	kist stop -t 2 c
 	run -0 kist wait --condition exited c
+	equal 0 "$output"
 	run -125 kist wait --condition nosuch c
 }
 

@@ -50,6 +50,14 @@ terminal_exits()
 	contains "$stderr" 'start it first'
 	engine_error kist attach nothing
 	engine_error kist attach --detach-keys ctrl-1 c
+	# Without a terminal too, where they would mean nothing.
+	kist run -d --name plain busybox sleep 1000 >/dev/null
+	kist create --name new busybox true >/dev/null
+	engine_error kist attach --detach-keys ctrl-1 plain
+	engine_error kist exec --detach-keys ctrl-1 plain true
+	engine_error kist start -a --detach-keys ctrl-1 new
+	equal created "$(state_of new)"
+	kist rm -f -t 0 plain new >/dev/null
 }
 
 @test "attach: signals are passed on, or not; a client that is killed changes nothing; start -a of what runs attaches" {
