@@ -431,6 +431,17 @@ static int check_memory(int cgroup_fd, const struct kist_spec_memory *memory, st
 	                 usage);
 }
 
+int kist_cgroup_check(struct kist_cgroup_root *root, const struct kist_spec_resources *resources,
+                      struct kist_error *err)
+{
+	KIST_CGROUP_PLAN struct kist_cgroup_plan plan = { 0 };
+	KIST_STRV char **hard = NULL, **easy = NULL;
+	int r = kist_cgroup_plan_make(resources, &plan, err);
+
+	return r < 0 ? r
+	             : wanted_controllers(&plan, kist_cgroup_root_controllers(root), root->path, 0, &hard, &easy, err);
+}
+
 int kist_cgroup_update(int cgroup_fd, const struct kist_spec_resources *resources, struct kist_error *err)
 {
 	KIST_CGROUP_PLAN struct kist_cgroup_plan plan = { 0 };

@@ -48,6 +48,9 @@ int kist_cgroup_create(struct kist_cgroup_root *root, const char *path, const st
 int kist_cgroup_devices(int cgroup_fd, const struct kist_spec_resources *resources, struct kist_error *err);
 /* An existing group; -ENOENT with KIST_ERR_NOT_FOUND. */
 int kist_cgroup_open(struct kist_cgroup_root *root, const char *path, struct kist_error *err);
+/* Whether the hierarchy has the controllers that the limits need: as creating the group would fail. */
+int kist_cgroup_check(struct kist_cgroup_root *root, const struct kist_spec_resources *resources,
+                      struct kist_error *err);
 /* Writes limits to an existing group (update). NULL members are left as they are. */
 int kist_cgroup_update(int cgroup_fd, const struct kist_spec_resources *resources, struct kist_error *err);
 /* Kills what is in it, removes its sub-groups and itself; waits, bounded, until the kernel lets go. A missing group is

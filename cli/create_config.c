@@ -390,6 +390,7 @@ static int set_plain(struct kist_cli *cli, const struct create_options *o, const
 	set_string(&config->cgroups, o->cgroups);
 	set_string(&config->seccomp, kist_settings(cli->k)->seccomp_profile);
 	set_string(&config->user, o->user ? o->user : image ? image->config.user : NULL);
+	config->workdir_given = !kist_empty(o->workdir);
 	set_string(&config->workdir, o->workdir ? o->workdir : image ? image->config.workdir : NULL);
 	if (!kist_empty(config->workdir) && config->workdir[0] != '/')
 		return kist_fail(err, KIST_ERR_INVALID, 0, "workdir '%s': expected an absolute path", config->workdir);

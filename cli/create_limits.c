@@ -78,7 +78,8 @@ static int limit_cpu(const struct create_options *o, struct kist_container_confi
 	if (o->cpus.set && (o->cpu_quota.set || o->cpu_period.set))
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "--cpus sets quota and period: it excludes --cpu-quota and --cpu-period");
-	if (o->cpus.set) {
+	/* 0 is no limit. */
+	if (o->cpus.set && o->cpus.value > 0) {
 		const int64_t period = 100000;
 		if (o->cpus.value < 10000000)
 			return kist_fail(err, KIST_ERR_INVALID, 0, "--cpus must be at least 0.01");

@@ -93,7 +93,8 @@ const struct kist_option create_option_rows[] = {
 	OPT(FLAG, unset_env_all, "unsetenv-all", 0, .help = "Leave out all variables of the image"),
 	OPT(STRING, user, "user", 'u', .metavar = "user[:group]",
 	    .help = "User of the process, by the container's own files or by number"),
-	OPT(STRING, workdir, "workdir", 'w', .metavar = "directory", .help = "Working directory in the container"),
+	OPT(STRING, workdir, "workdir", 'w', .metavar = "directory",
+	    .help = "Working directory in the container, which has it"),
 	{ 0 },
 };
 

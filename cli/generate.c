@@ -347,7 +347,8 @@ static void add_process(char ***words, const struct kist_container_config *confi
 	add_list(words, "env", config->env);
 	add_list(words, "label", config->labels);
 	add_list(words, "annotation", config->annotations);
-	add(words, "workdir", config->workdir);
+	if (config->workdir_given)
+		add(words, "workdir", config->workdir);
 	add(words, "user", config->user);
 	add_list(words, "group-add", config->groups);
 	add(words, "hostname", config->hostname);

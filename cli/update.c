@@ -32,6 +32,23 @@ static int change_health(struct kist_health_config *health, void *arg, struct ki
 	return create_health(arg, NULL, health, err);
 }
 
+/* 0 is "no limit" to a user, and "not given" in a record. */
+static void take_limits_away(struct create_options *o)
+{
+	const struct kist_opt none = { true, -1 };
+
+	if (o->memory.set && o->memory.value == 0)
+		o->memory = none;
+	if (o->memory_reservation.set && o->memory_reservation.value == 0)
+		o->memory_reservation = none;
+	if (o->cpu_quota.set && o->cpu_quota.value == 0)
+		o->cpu_quota = none;
+	if (o->cpus.set && o->cpus.value == 0 && !o->cpu_quota.set && !o->cpu_period.set) {
+		o->cpus.set = false;
+		o->cpu_quota = none;
+	}
+}
+
 static int update_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
 {
 	struct update_options *o = options;
@@ -42,6 +59,7 @@ static int update_run(struct kist_cli *cli, void *options, int argc, char **argv
 
 	(void)argc;
 	kist_container_config_init(&config);
+	take_limits_away(&o->create);
 	int r = create_limit_values(&o->create, &config, err);
 	if (r == 0 && o->restart)
 		r = kist_restart_parse(o->restart, &policy, &update.restart_retries, err);

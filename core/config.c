@@ -155,6 +155,7 @@ static const struct kist_field config_fields[] = {
 	CONFIG(MAP, annotations),
 	CONFIG(STRV, hooks_dir),
 	CONFIG(STRING, workdir),
+	CONFIG(BOOL, workdir_given),
 	CONFIG(STRING, user),
 	CONFIG(STRV, groups),
 	CONFIG(STRING, hostname),

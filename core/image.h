@@ -155,6 +155,9 @@ int kist_image_manifest(struct kist_overlay *store, const char *id, uint64_t siz
  * (image_platform.c) */
 int kist_image_platform_rank(struct json_object *descriptor);
 int kist_image_platform_rank_for(struct json_object *descriptor, const struct kist_platform *platform);
+/* kist_image_is_for of an image that is here already, by all that was given: the variant too. */
+bool kist_image_is_meant(const struct kist_image *image, const struct kist_platform *given,
+                         const struct kist_platform *complete);
 /* What is said of the image, and what the store could not take. layers: how many the manifest names. (image_unpack.c)
  */
 int kist_image_document_check(const struct kist_image *image, char *const *diff_ids, size_t layers,

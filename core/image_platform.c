@@ -64,6 +64,19 @@ static void normalise(struct kist_platform *platform)
 		}
 }
 
+/* Of architectures that this does not know, anything. */
+static bool has_variant(const char *architecture, const char *variant)
+{
+	static const struct {
+		const char *architecture, *first, *last;
+	} known[] = { { "amd64", "v1", "v4" }, { "arm", "v5", "v8" }, { "arm64", "v8", "v9" }, { "386", "", "" } };
+
+	for (size_t i = 0; i < KIST_COUNT(known); i++)
+		if (kist_streq(architecture, known[i].architecture))
+			return strncmp(variant, known[i].first, 2) >= 0 && strncmp(variant, known[i].last, 2) <= 0;
+	return true;
+}
+
 int kist_platform_complete(struct kist_platform *platform, struct kist_error *err)
 {
 	struct kist_platform host;
@@ -82,6 +95,9 @@ int kist_platform_complete(struct kist_platform *platform, struct kist_error *er
 	if (!kist_streq(platform->os, "linux"))
 		return kist_fail(err, KIST_ERR_UNSUPPORTED, 0,
 		                 "images for the operating system '%.40s' do not run here", platform->os);
+	if (platform->variant && !has_variant(platform->architecture, platform->variant))
+		return kist_fail(err, KIST_ERR_INVALID, 0, "the architecture '%.40s' has no variant '%.40s'",
+		                 platform->architecture, platform->variant);
 	return 0;
 }
 
@@ -92,6 +108,27 @@ bool kist_image_is_for(const struct kist_image *image, const struct kist_platfor
 	/* Old images say nothing. */
 	if (kist_empty(image->architecture))
 		return true;
+	if (!kist_empty(image->os) && !kist_streq(image->os, platform->os))
+		return false;
 	return kist_streq(image->architecture, platform->architecture) &&
 	       variant_rank(platform->architecture, platform->variant, variant) > 0;
+}
+
+/* What an image that does not tell is. */
+static const char *told_variant(const char *architecture, const char *variant)
+{
+	if (!kist_empty(variant))
+		return variant;
+	return kist_streq(architecture, "amd64") ? "v1" : kist_streq(architecture, "arm64") ? "v8" : "";
+}
+
+bool kist_image_is_meant(const struct kist_image *image, const struct kist_platform *given,
+                         const struct kist_platform *complete)
+{
+	if (!kist_image_is_for(image, complete))
+		return false;
+	if (kist_empty(given->variant) || kist_empty(image->architecture) || kist_streq(image->architecture, "arm"))
+		return true;
+	return kist_streq(given->variant,
+	                  told_variant(image->architecture, kist_json_text_at(image->document, "variant")));
 }

@@ -101,7 +101,8 @@ struct kist_container_config {
 	char **labels;      /* "key=value" */
 	char **annotations; /* "key=value" */
 	char **hooks_dir;   /* directories of OCI hook files; NULL: those of oci-hooks(5); "" alone: none */
-	char *workdir;      /* absolute; made in-root when missing; NULL: / */
+	char *workdir;      /* absolute; made in-root when missing, for the user; NULL: / */
+	bool workdir_given; /* not the image's own: an error when missing */
 	char *user;         /* as podman's --user; NULL: root */
 	char **groups;      /* --group-add */
 	char *hostname;     /* NULL: the short id */

@@ -210,7 +210,16 @@ static void start_undo(struct monitor *m)
 	monitor_child_kill(m);
 	kist_launch_close(&m->launch);
 	monitor_network_close(m);
-	c->state.status = KIST_CREATED; /* clean-up makes it configured */
+	/* As in libpod, one that has run has exited still, with the code that it had. Else it is configured again. */
+	c->state.status = m->before.ran ? KIST_EXITED : KIST_CONFIGURED;
+	if (m->before.ran) {
+		c->state.run = m->before.run;
+		c->state.started = m->before.started;
+		c->state.finished = m->before.finished;
+		c->state.exit_code = m->before.exit_code;
+		c->state.exited = m->before.exited;
+		c->state.oom_killed = m->before.oom_killed;
+	}
 	if (kist_container_cleanup_locked(c, NULL) < 0)
 		kist_debug("container %.12s: clean-up after a failed start failed", c->config.id);
 	if (c->config.auto_remove)
@@ -530,6 +539,16 @@ static int start(struct monitor *m, const struct monitor_args *args, struct kist
 	m->launch.rows = args->rows;
 	m->launch.cols = args->cols;
 	m->launch.preserve_fds = args->preserve;
+	const struct kist_container_state *state = &m->c->state;
+	m->before = (struct monitor_before){
+		.ran = state->status == KIST_EXITED || state->status == KIST_STOPPED,
+		.exited = state->exited,
+		.oom_killed = state->oom_killed,
+		.run = state->run,
+		.started = state->started,
+		.finished = state->finished,
+		.exit_code = state->exit_code,
+	};
 	m->c->state.restart_count = 0;
 	return monitor_launch(m, strchr(args->flags, KIST_MONITOR_START) != NULL, args->preserve, err);
 }

@@ -56,11 +56,20 @@ struct monitor_notify {
 
 enum monitor_phase { MONITOR_GATE, MONITOR_RUNNING, MONITOR_DEAD };
 
+/* What the record says of the last run, which a start that fails leaves as it was. */
+struct monitor_before {
+	bool ran, exited, oom_killed;
+	uint32_t run;
+	int64_t started, finished;
+	int exit_code;
+};
+
 struct monitor {
 	void (*spare)(void); /* gives memory back that only the command line needs; may be NULL */
 	struct kist *k;
 	struct kist_container *c;
 	struct kist_launch launch;
+	struct monitor_before before;
 	struct kist_log_writer *log;
 	enum monitor_phase phase;
 	int epoll;

@@ -301,14 +301,26 @@ static void make_mtab(int rootfs)
 		kist_debug("make /etc/mtab: %m");
 }
 
+/* libpod: one that the user named must be there; an image's own is made, for the user. What is below a mount is not
+ * there yet. */
 static int make_workdir(const struct plan *p, const char *path, struct kist_error *err)
 {
+	uid_t uid = kist_plan_host_uid(p->config, p->spec->process->user.uid);
+	gid_t gid = kist_plan_host_gid(p->config, p->spec->process->user.gid);
+
 	if (kist_streq(path, "/") || is_mounted_over(p, path))
 		return 0;
 	KIST_CLOSE int there = kist_open_in_root(p->rootfs, path, O_PATH | O_DIRECTORY, 0);
 	if (there >= 0)
 		return 0;
+	if (there == -ENOTDIR)
+		return kist_fail(err, KIST_ERR_EXEC_ACCESS, ENOTDIR, "workdir \"%s\" is not a directory", path);
+	if (p->config->workdir_given && there == -ENOENT)
+		return kist_fail(err, KIST_ERR_EXEC_ACCESS, ENOENT, "workdir \"%s\" does not exist in the container",
+		                 path);
 	KIST_CLOSE int made = kist_mkdirs_in_root(p->rootfs, path, 0755, 0, 0);
+	if (made >= 0 && (uid || gid) && fchownat(made, "", uid, gid, AT_EMPTY_PATH) < 0)
+		return kist_fail_errno(err, errno, "give working directory %s to the user", path);
 	if (made < 0)
 		return kist_fail_errno(err, -made, "make working directory %s in the container", path);
 	return 0;

@@ -51,6 +51,35 @@ int kist_resources_merge(struct kist_spec_resources **to, const struct kist_spec
 	return kist_kv_read(&kist_spec_resources_table, kist_str_get(&text), *to, NULL, err);
 }
 
+/* A limit that was taken away is no part of the record, nor is what it brought along: swap is counted with memory. */
+static void drop_unlimited(struct kist_spec_resources *all, const struct kist_spec_resources *given)
+{
+	struct kist_spec_memory *memory = all->memory;
+	struct kist_spec_cpu *cpu = all->cpu;
+
+	if (given->memory && given->memory->limit.set && given->memory->limit.value <= 0) {
+		memory->limit.set = false;
+		if (!given->memory->swap.set || given->memory->swap.value <= 0)
+			memory->swap.set = false;
+	}
+	if (given->memory && given->memory->reservation.set && given->memory->reservation.value <= 0)
+		memory->reservation.set = false;
+	if (given->cpu && given->cpu->quota.set && given->cpu->quota.value <= 0)
+		cpu->quota.set = cpu->period.set = false;
+}
+
+/* What the next start would fail for is refused now: a controller that the hierarchy does not have. */
+static int check_controllers(struct kist_container *c, const struct kist_spec_resources *resources,
+                             struct kist_error *err)
+{
+	struct kist_cgroup_root *root = NULL;
+
+	if (kist_status_has_process(c->state.status))
+		return 0;
+	int r = kist_store_cgroup(c->k, &root, err);
+	return r < 0 ? r : kist_cgroup_check(root, resources, err);
+}
+
 static int apply(struct kist_container *c, const struct kist_spec_resources *resources, struct kist_error *err)
 {
 	struct kist_cgroup_root *root = NULL;
@@ -74,7 +103,11 @@ static int update_locked(struct kist_container *c, const struct kist_update *upd
 	if (r == 0 && update->resources && kist_streq(config->cgroups, "disabled"))
 		r = kist_fail(err, KIST_ERR_INVALID, 0, "it was made without a cgroup, which limits need");
 	if (r == 0 && update->resources)
+		r = check_controllers(c, update->resources, err);
+	if (r == 0 && update->resources)
 		r = kist_resources_merge(&config->resources, update->resources, err);
+	if (r == 0 && update->resources)
+		drop_unlimited(config->resources, update->resources);
 	if (r == 0 && update->resources && update->resources->pids_limit.set)
 		config->pids_limit_default = false;
 	if (r == 0 && update->restart_policy) {

@@ -43,14 +43,32 @@ static _Noreturn void run_child(char *const argv[])
 	_exit(errnum == ENOENT || errnum == ENOTDIR ? 127 : 126);
 }
 
+/* The child was stopped by its terminal: nobody but this process could continue it. Without an init it would be pid 1,
+ * which ^Z does not stop and which may read. What a SIGSTOP stopped waits for the SIGCONT of whoever sent it. */
+static void continue_child(pid_t child, int signal_number)
+{
+	pid_t group = getpgid(child);
+
+	if (group <= 0 || group == getpgrp())
+		return;
+	/* It waits to use the terminal: without it, it would stop again at once. */
+	bool waits = signal_number == SIGTTIN || signal_number == SIGTTOU;
+	if ((waits && tcsetpgrp(STDIN_FILENO, group) == 0) || signal_number == SIGTSTP)
+		kill(-group, SIGCONT);
+}
+
 /* Reaps what there is; true once the child itself was among it. */
 static bool reap(pid_t child, int *code)
 {
 	bool done = false;
 	int status = 0;
-	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0;) {
 		if (pid != child)
 			continue;
+		if (WIFSTOPPED(status)) {
+			continue_child(child, WSTOPSIG(status));
+			continue;
+		}
 		*code = kist_exit_code(status);
 		done = true;
 	}

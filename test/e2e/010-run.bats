@@ -127,7 +127,7 @@ load helpers
 	run -127 kist run --name x busybox /no/such
 	run -0 kist rm x
 	run -127 kist run --rm busybox /no/such
-	run -125 kist run --rm --workdir /etc/text busybox true
+	run -126 kist run --rm --workdir /etc/text busybox true
 	clean
 }
 

@@ -2,6 +2,16 @@
 # The life of a container, call by call.
 load helpers
 
+@test "a start that fails leaves what has run exited, with its code" {
+	mkdir "$STORE/source"
+	run -4 kist run --name c -v "$STORE/source:/source" busybox sh -c 'exit 4'
+	rmdir "$STORE/source"
+	engine_error kist start c
+	equal 'exited 4' "$(kist inspect --format '{{.State.Status}} {{.State.ExitCode}}' c)"
+	contains "$(kist ps -a --format '{{.Status}}')" 'Exited (4)'
+	kist rm c >/dev/null
+}
+
 @test "stop -a: dependents first, so that who shares a PID namespace ends by its own signal" {
 	kist_only
 	local trap='trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done' name

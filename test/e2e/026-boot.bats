@@ -303,9 +303,22 @@ teardown()
 	counted() { [ "$(inspect up RestartCount)" = 1 ]; }
 	until_true 10 counted
 	in_state up running
+	run -0 kist update --cpus 0 --memory 0 up
+	equal '0 0 0' "$(kist inspect --format '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}' up)"
 	engine_error kist update up
 	engine_error kist update --restart often up
 	engine_error kist update --memory 1x up
+	# What does not run is checked too, and swap that was never asked for is in nobody's way.
+	kist create --name limited --memory 64m --cpus 1 busybox true >/dev/null
+	has_controller memory || {
+		engine_error kist update --memory 32m limited
+		equal 67108864 "$(inspect limited HostConfig.Memory)"
+	}
+	run -0 kist update --memory 0 --cpus 0 limited
+	equal '0 0 0' "$(kist inspect --format '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}' limited)"
+	run -0 kist start limited
+	kist wait limited >/dev/null
+	kist rm limited >/dev/null
 	# Prune leaves what runs, and what will.
 	$(kist_command) --set restart_delay=20 --set restart_delay_max=20 run -d --name loops --restart always busybox false >/dev/null
 	kist create --name old --label old=1 busybox true >/dev/null

@@ -106,6 +106,17 @@ load helpers
 	run -127 kist run --rm --init busybox /no/such
 }
 
+@test "--init on a terminal: what ctrl-z stops goes on, and ctrl-c ends it" {
+	terminal_start "$(run_command) -it --rm --init busybox sh -c 'echo ready; exec sleep 50'"
+	until_true 10 screen_has ready
+	type_keys '\x1a'
+	stays 3 kill -0 "$TERMINAL"
+	type_keys '\x03'
+	local code=0
+	terminal_end || code=$?
+	equal 130 "$code"
+}
+
 @test "--cidfile, --pidfile" {
 	id=$(sleeper --cidfile "$STORE/cid" --pidfile "$STORE/pid")
 	equal "$id" "$(cat "$STORE/cid")"
@@ -134,6 +145,33 @@ load helpers
 	kist import --change ENV=A=image --change WORKDIR=/data --change 'CMD ["sh","-c","echo $A $PWD"]' "$E2E_CACHE/busybox.tar" conf >/dev/null
 	equal 'image /data' "$(kist run --rm conf)"
 	equal 'mine /tmp' "$(kist run --rm -e A=mine -w /tmp conf)"
+}
+
+@test "--workdir must be there; an image's own is made, for the user" {
+	kist import --change WORKDIR=/made/here "$E2E_CACHE/busybox.tar" made >/dev/null
+	equal '1000:1000' "$(kist run --rm --user 1000:1000 made stat -c %u:%g /made/here)"
+	kist_only
+	equal '1000:1000' "$(kist run --rm --user 1000:1000 --uidmap 0:100000:65536 made stat -c %u:%g .)"
+	local path
+	for path in /no/such /made/here; do
+		run -126 --separate-stderr kist run --rm --workdir "$path" made true
+		contains "$stderr" "workdir \"$path\" does not exist"
+	done
+	kist create --name c --workdir /no/such busybox true >/dev/null
+	run -125 kist start c
+	equal created "$(state_of c)"
+	lacks "$(kist create --name d made true >/dev/null; kist generate run d)" workdir
+}
+
+@test "--platform, --os, --arch, --variant: all that is given is compared with the image that is here" {
+	local arguments
+	run -0 kist run --rm --pull never --platform linux/amd64 busybox true
+	run -0 kist run --rm --pull never --platform linux/amd64/v1 busybox true
+	run -0 kist run --rm --pull never --os linux --arch amd64 busybox true
+	for arguments in '--platform windows/amd64' '--platform foo' '--os foo' '--variant v7' '--variant v2' '--arch arm64' '--platform linux/arm64/v8'; do
+		# shellcheck disable=SC2086 # words
+		engine_error kist run --rm --pull never $arguments busybox true
+	done
 }
 
 @test "/run/.containerenv, /etc/hosts, /etc/resolv.conf, /etc/hostname" {

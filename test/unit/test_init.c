@@ -153,16 +153,53 @@ static void test_mask(void **state KIST_UNUSED)
 	assert_non_null(strstr(text, "SigIgn:0000000000000000"));
 }
 
-/* With a terminal the command's group is its foreground: ^C reaches it, and it may read. */
-static void test_terminal(void **state KIST_UNUSED)
+/* The master of a terminal; *slave is its other end. */
+static int open_terminal(int *slave)
 {
+	char name[64];
 	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	assert_true(master >= 0);
 	assert_int_equal(grantpt(master), 0);
 	assert_int_equal(unlockpt(master), 0);
-	char name[64];
 	assert_int_equal(ptsname_r(master, name, sizeof(name)), 0);
-	int slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	*slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return master;
+}
+
+/* ^Z does not leave the command stopped for ever: it goes on, and ^C ends it. Nor does a use of the terminal from the
+ * background, which the command gets then. */
+static void test_stops(void **state KIST_UNUSED)
+{
+	int slave = -1, master = open_terminal(&slave), out = -1;
+	char *argv[] = {
+		(char *)"kist-init",
+		(char *)"--",
+		(char *)"/bin/sh",
+		(char *)"-c",
+		(char *)"n=0; echo ready; while [ $n -lt 3 ]; do read -r line; n=$((n+1)); echo got $line; done; "
+		        "kill -TTIN $$; echo on; exec sleep 25",
+		NULL
+	};
+	pid_t pid = start(argv, &out, slave);
+	expect_line(out, "ready");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(write(master, "\x1a", 1), 1);
+		assert_int_equal(write(master, "x\n", 2), 2);
+		expect_line(out, "got x");
+	}
+	expect_line(out, "on");
+	assert_int_equal(write(master, "\x1a", 1), 1);
+	assert_int_equal(write(master, "\x03", 1), 1);
+	assert_int_equal(kist_wait_pid(pid), 128 + SIGINT);
+	close(out);
+	close(slave);
+	close(master);
+}
+
+/* With a terminal the command's group is its foreground: ^C reaches it, and it may read. */
+static void test_terminal(void **state KIST_UNUSED)
+{
+	int slave = -1, master = open_terminal(&slave);
 	char *argv[] = { (char *)"kist-init",
 		         (char *)"--",
 		         (char *)"/bin/sh",
@@ -188,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_codes), cmocka_unit_test(test_exec_failure), cmocka_unit_test(test_forwards),
 		cmocka_unit_test(test_reaps), cmocka_unit_test(test_mask),         cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_stops),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
