@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -65,6 +66,23 @@ static int enter_namespaces(const struct kist_ns_plan *plan, struct kist_error *
 	 * kernel. */
 	if (plan->child_make & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
 		return kist_fail_errno(err, errno, "cgroup namespace");
+	return 0;
+}
+
+/* What waits in a copy of the engine's memory, and not in a program of its own, is seen by who shares its pid
+ * namespace. */
+static int hide_arguments(const struct kist_ns_plan *plan, struct kist_error *err)
+{
+	char *arguments;
+	size_t size;
+
+	if (!plan->launch->pause || plan->launch->init_fd >= 0)
+		return 0;
+	int r = kist_proc_own_arguments(plan->proc_fd, &arguments, &size);
+	if (r < 0)
+		return kist_fail_errno(err, -r, "find the own arguments in /proc/self/stat");
+	memset(arguments, 0, size);
+	snprintf(arguments, size, "kist-pause");
 	return 0;
 }
 
@@ -250,6 +268,8 @@ static int launch(struct kist_ns_plan *plan, struct kist_error *err)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (r == 0 && setsid() < 0 && errno != EPERM)
 		r = kist_fail_errno(err, errno, "setsid");
+	if (r == 0)
+		r = hide_arguments(plan, err);
 	if (r == 0)
 		r = set_names(plan, err);
 	if (r == 0 && plan->namespaces.make & CLONE_NEWNET)

@@ -340,6 +340,18 @@ ns_of()
 	equal 0 "$status" "rm: $output"
 }
 
+@test "an infra container's arguments tell nothing of the engine, with libraries in the binary or not" {
+	local infra
+	for KIST in "$KIST" "$E2E_DYNAMIC"; do
+		kist pod create --share pid box >/dev/null
+		run -0 kist run --rm --network none --pod box busybox sh -c 'tr -d "\0" </proc/1/cmdline'
+		equal kist-pause "$output"
+		infra=$(pod_of box InfraContainerID)
+		equal kist-pause "$(tr -d '\0' <"/proc/$(pid_of "$infra")/cmdline")"
+		run -0 kist pod rm -f -t 0 box
+	done
+}
+
 @test "an infra container that was killed: nobody splits the pod, restart and boot give it back" {
 	local infra before
 	kist pod create --network none box >/dev/null
