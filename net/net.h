@@ -244,7 +244,7 @@ int kist_net_bridge_remove(struct kist_net *host, const struct kist_net_network 
  * removed: KIST_ERR_EXISTS names both. One whose store is gone, with nothing on it, is made anew. Bridges without a
  * mark belong to whose network has them. Without this call nothing is marked or looked at. */
 void kist_net_store(struct kist_net *host, const char *root, const char *runroot);
-/* Keeps all who make bridges in the namespace waiting, until the unlock or the close. */
+/* Keeps all who make bridges in the namespace waiting, until the unlock or the close; for a second at most. */
 int kist_net_bridges_lock(struct kist_net *host, struct kist_error *err);
 void kist_net_bridges_unlock(struct kist_net *host);
 /* 1: the bridge of that name is another store's. */

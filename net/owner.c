@@ -1,8 +1,10 @@
 /* Whose a bridge is, where several stores have networks in one network namespace. */
 #include "net/link.h"
 
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/base/fs.h"
+#include "core/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,9 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define MARK "kist "
+#define MARK       "kist "
+#define LOCK_TRIES 500u
+#define LOCK_PAUSE (2 * KIST_NSEC_PER_MSEC)
 
 void kist_net_store(struct kist_net *host, const char *root, const char *runroot)
 {
@@ -33,9 +37,16 @@ int kist_net_bridges_lock(struct kist_net *host, struct kist_error *err)
 	KIST_CLOSE int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return kist_fail_errno(err, errno, "open /proc/self/ns/net");
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR)
+	for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
 			return kist_fail_errno(err, errno, "lock /proc/self/ns/net");
+		/* A bridge is made in a few milliseconds. Who keeps it for longer need not be one of us, nor root. */
+		if (tries == LOCK_TRIES) {
+			kist_debug("somebody has a lock on the network namespace: going on without");
+			return 0;
+		}
+		kist_sleep_ns(LOCK_PAUSE);
+	}
 	host->lock = kist_steal_fd(&fd);
 	return 0;
 }

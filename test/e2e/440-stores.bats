@@ -234,6 +234,17 @@ host_address()
 	answers 127.0.0.1:8888 one
 }
 
+@test 'a lock on the network namespace, which anybody can take, keeps nobody from a network' {
+	setpriv --reuid 1000 --clear-groups sh -c 'exec 4</proc/self/ns/net && flock 4 && echo locked && exec sleep 100' \
+		>"$STORE/locked" 2>&1 3>&- &
+	local holder=$! code=0
+	until_true 10 grep -q locked "$STORE/locked" || fail "$(cat "$STORE/locked")"
+	ip link show kist0 2>/dev/null && ip link del kist0
+	timeout 20 "$KIST" --root "$ROOT" --runroot "$RUNROOT" run --rm busybox true || code=$?
+	kill "$holder"
+	equal 0 "$code"
+}
+
 @test 'two stores that begin at one moment do not meet' {
 	local round first second
 	for round in 1 2 3 4 5; do
