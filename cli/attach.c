@@ -26,7 +26,8 @@ static int attach_check(const void *options, int argc, char **argv, struct kist_
 	const struct attach_options *o = options;
 
 	(void)argv;
-	return kist_cli_check_targets(false, o->latest, argc, err);
+	int r = cli_detach_keys(o->detach_keys, err);
+	return r < 0 ? r : kist_cli_check_targets(false, o->latest, argc, err);
 }
 
 static int attach_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)

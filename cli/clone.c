@@ -32,6 +32,7 @@ static const struct kist_option clone_rows[] = {
 	KIST_OPTION(struct clone_options, STRING, name, "name", 0, .metavar = "name",
 	            .help = "Name of the clone, instead of the other's with -clone"),
 	KIST_OPTION(struct clone_options, FLAG, start, "run", 0, .help = "Start the clone"),
+	KIST_OPTION_REFUSED("pod", "a clone is in no other pod: 'kist generate run' prints a command to give --pod to"),
 	{ 0 },
 };
 
@@ -102,6 +103,7 @@ const struct kist_command kist_command_container_clone = {
 	.options = (const struct kist_option_set[]){ { clone_rows, 0 },
 	                                             { create_limit_rows, offsetof(struct clone_options, create) },
 	                                             { create_own_limit_rows, offsetof(struct clone_options, create) },
+	                                             { create_refused_limit_rows, 0 },
 	                                             { 0 } },
 	.options_size = sizeof(struct clone_options),
 	.min_args = 1,

@@ -230,6 +230,8 @@ static int print_and_free(struct kist_str *text)
 {
 	bool failed = fwrite(kist_str_get(text), 1, text->len, stdout) != text->len || fflush(stdout) != 0;
 
+	if (failed)
+		fprintf(stderr, "kist: write output: %s\n", strerror(errno));
 	kist_str_free(text);
 	return failed ? KIST_EXIT_ENGINE : 0;
 }

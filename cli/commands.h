@@ -12,6 +12,8 @@ extern const struct kist_command kist_command_run, kist_command_create, kist_com
 /* The size of the terminal on stdin, stdout or stderr, if any. */
 void cli_window_size(struct kist_start *start);
 int cli_ready_fd(const struct kist_opt *given, struct kist_start *start, struct kist_error *err);
+/* Whether they are what --detach-keys takes, before anything is done; NULL: they are. */
+int cli_detach_keys(const char *keys, struct kist_error *err);
 /* Relays until the end; the container's exit code, 0 after a detach, or a negative errno. */
 int cli_attach(struct kist_container *c, struct kist_attach *session, const struct kist_attach_io *io,
                struct kist_error *err);

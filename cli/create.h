@@ -58,7 +58,7 @@ struct create_options {
 
 /* Of run and create; those that pods have too, in two tables; limits of both; limits of containers alone. */
 extern const struct kist_option create_option_rows[], create_shared_rows[], create_cloned_rows[], create_refused_rows[],
-        create_limit_rows[], create_health_rows[], create_own_limit_rows[];
+        create_refused_limit_rows[], create_limit_rows[], create_health_rows[], create_own_limit_rows[];
 
 extern const struct kist_option_set create_option_sets[]; /* of create: on a struct create_options */
 

@@ -1,6 +1,8 @@
 /* The rows of run and create. */
 #include "cli/create.h"
 
+#include "core/base/str.h"
+
 #define OPT(type, member, name, letter, ...)                                                                           \
 	KIST_OPTION(struct create_options, type, member, name, letter, ##__VA_ARGS__)
 
@@ -102,6 +104,14 @@ const struct kist_option create_option_rows[] = {
 #define NO_V2     "cgroup v2 has no such setting"
 #define NO_PASSWD "kist writes nothing into the container's /etc/passwd"
 
+/* "false" asks for what is done anyway. */
+static int take_systemd(void *object, const struct kist_option *option, const char *value, struct kist_error *err)
+{
+	bool wanted = true;
+
+	return kist_parse_bool(value, &wanted) == 0 && !wanted ? 0 : kist_option_refuse(object, option, value, err);
+}
+
 const struct kist_option create_refused_rows[] = {
 	KIST_OPTION_REFUSED("chrootdirs", "put the files there by --volume"),
 	KIST_OPTION_REFUSED("cpu-rt-period", NO_V2),
@@ -116,8 +126,20 @@ const struct kist_option create_refused_rows[] = {
 	KIST_OPTION_REFUSED("passwd-entry", NO_PASSWD),
 	KIST_OPTION_REFUSED("personality", "the process has that of the host"),
 	KIST_OPTION_REFUSED("seccomp-policy", "a profile comes by --security-opt seccomp=FILE, not by an image"),
-	KIST_OPTION_REFUSED("systemd",
-	                    "nothing is set up for systemd: leave it out, or mount what it needs by --tmpfs"),
+	{ .name = "systemd",
+	  .type = KIST_O_CALLBACK,
+	  .metavar = "value",
+	  .implied = "true",
+	  .help = "nothing is set up for systemd: leave it out, or mount what it needs by --tmpfs",
+	  .set = take_systemd,
+	  .flags = KIST_OPTION_HIDDEN },
+	{ 0 },
+};
+
+const struct kist_option create_refused_limit_rows[] = {
+	KIST_OPTION_REFUSED("cpu-rt-period", NO_V2),
+	KIST_OPTION_REFUSED("cpu-rt-runtime", NO_V2),
+	KIST_OPTION_REFUSED("memory-swappiness", NO_V2),
 	{ 0 },
 };
 

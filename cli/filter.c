@@ -132,6 +132,10 @@ int kist_filters_parse(char *const *arguments, const struct kist_filter_key *key
 		if (r == -ENOENT) {
 			KIST_FREE char *name = kist_strndup(*arguments, strcspn(*arguments, "="));
 
+			if (!strchr(*arguments, '='))
+				return kist_fail(err, KIST_ERR_INVALID, EINVAL, "filter '%s': expected KEY=VALUE",
+				                 name);
+
 			return fail_unknown(name, keys, err);
 		}
 		if (r < 0)

@@ -244,8 +244,10 @@ int kist_format_add(const struct kist_format *format, struct json_object *docume
 		used.field = harmless_field;
 		used.context = (void *)view;
 	}
+	size_t before = rows->len;
 	int r = kist_template_run(format->template, shown, &used, rows, err);
-	if (!format->template->ends_line)
+	/* What failed before it said anything has no line. */
+	if (!format->template->ends_line && (r == 0 || rows->len > before))
 		kist_str_addc(rows, '\n');
 	return r;
 }

@@ -237,6 +237,11 @@ static int tree_run(struct kist_cli *cli, void *options, int argc, char **argv, 
 	return r < 0 ? r : kist_cli_print(&out, err);
 }
 
+static const struct kist_option tree_rows[] = {
+	KIST_OPTION_REFUSED("whatrequires", "each image's own tree tells what it is made of"),
+	{ 0 },
+};
+
 const struct kist_command kist_command_image_tree = {
 	.name = "tree",
 	.parent = "image",
@@ -244,6 +249,8 @@ const struct kist_command kist_command_image_tree = {
 	.summary = "Show the layers of an image",
 	.description = "Shows the layers of an image from the bottom up, their sizes, and which images end in them.",
 	.examples = (const char *const[]){ "image tree busybox", NULL },
+	.options = (const struct kist_option_set[]){ { tree_rows, 0 }, { 0 } },
+	.options_size = 1,
 	.min_args = 1,
 	.max_args = 1,
 	.completes_first = KIST_COMPLETE_IMAGE,

@@ -26,9 +26,8 @@ static const struct kist_option info_rows[] = {
 static int go_field(void *context, struct json_object *receiver, const char *name, struct json_object *const *args,
                     size_t n_args, struct json_object **out, struct kist_error *err)
 {
-	(void)context;
-	(void)args;
-	(void)err;
+	struct json_object *client = NULL;
+
 	if (n_args || !json_object_is_type(receiver, json_type_object))
 		return 0;
 	/* The one that differs by more. */
@@ -40,7 +39,10 @@ static int go_field(void *context, struct json_object *receiver, const char *nam
 		*out = json_object_get(value);
 		return 1;
 	}
-	return 0;
+	/* podman's templates of versions may name the client's fields alone. */
+	return json_object_object_get_ex(receiver, "Client", &client)
+	               ? go_field(context, client, name, args, n_args, out, err)
+	               : 0;
 }
 
 static int print_formatted(const char *name, const char *text, struct json_object *document, struct kist_error *err)
@@ -208,9 +210,9 @@ static int version_run(struct kist_cli *cli, void *options, int argc, char **arg
 	(void)cli;
 	(void)argc;
 	(void)argv;
+	json_object_object_get_ex(document, "Client", &client);
 	if (o->format)
 		return print_formatted("version", o->format, document, err);
-	json_object_object_get_ex(document, "Client", &client);
 	json_object_object_get_ex(client, "OsArch", &os_arch);
 	json_object_object_get_ex(client, "RegistryClient", &registries);
 	bool has = json_object_get_string_len(registries) > 0;

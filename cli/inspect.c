@@ -76,6 +76,8 @@ static int check(const void *options, int argc, char **argv, struct kist_error *
 	if (o->latest && !kist_streq(o->type, "all") && !kist_streq(o->type, "container") &&
 	    !kist_streq(o->type, "pod"))
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--latest is for containers and pods");
+	if (!o->latest && argc < 2)
+		return kist_fail(err, KIST_ERR_INVALID, 0, "name at least one object, or use --latest");
 	return kist_cli_check_targets(false, o->latest, argc, err);
 }
 

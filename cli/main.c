@@ -90,6 +90,7 @@ static const struct kist_command *const commands[] = {
 #define REGISTRY "'kist pull NAME' asks the registries of kist.conf; to look into one use skopeo"
 #define FREEZE   "a container's processes cannot be saved; 'kist pause' freezes them, 'kist commit' saves its files"
 #define ROOT     "kist runs as root"
+#define SIGN     "kist neither makes nor checks signatures"
 
 static const struct kist_command_missing missing[] = {
 	{ "", "auto-update", "'kist pull' and 'kist container clone --destroy' replace a container" },
@@ -106,11 +107,15 @@ static const struct kist_command_missing missing[] = {
 	{ "", "unshare", ROOT },
 	{ "container", "checkpoint", FREEZE },
 	{ "container", "restore", FREEZE },
+	{ "container", "runlabel", "'kist inspect' shows the image's labels, whose commands a shell runs" },
 	{ "generate", "kube", KUBE },
 	{ "generate", "spec", "'kist generate run' tells how a container was made" },
 	{ "generate", "systemd", UNIT },
 	{ "image", "build", BUILD },
+	{ "image", "scp", "'kist save IMAGE | ssh HOST kist load' copies one" },
 	{ "image", "search", REGISTRY },
+	{ "image", "sign", SIGN },
+	{ "image", "trust", SIGN },
 	{ "system", "connection", NO_SERVICE },
 	{ "system", "migrate", "there is nothing to migrate" },
 	{ "system", "renumber", "locks are files and have no numbers" },

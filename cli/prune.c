@@ -25,6 +25,7 @@ struct prune_options {
 static const struct kist_option prune_rows[] = {
 	ROW(FLAG, all, "all", 'a', .help = "Remove all images that no container uses, not only those without a name"),
 	ROW(LIST, filter, "filter", 0, .metavar = "key=value", .help = "Remove what matches only: label, until"),
+	KIST_OPTION_REFUSED("external", "it is for what other engines have in the store, and it is kist's alone"),
 	ROW(FLAG, force, "force", 'f', .help = "Do not ask"),
 	{ 0 },
 };

@@ -19,6 +19,8 @@ struct push_options {
 
 #define ROW(type, member, name, letter, ...) KIST_OPTION(struct push_options, type, member, name, letter, ##__VA_ARGS__)
 
+#define NO_SIGNATURES "kist makes no signatures"
+
 static const struct kist_option push_rows[] = {
 	ROW(FLAG, all_tags, "all-tags", 'a', .help = "Push all images of the repository that are here"),
 	ROW(CHOICE, compression, "compression-format", 0, .choices = (const char *const[]){ "gzip", "zstd", NULL },
@@ -34,6 +36,11 @@ static const struct kist_option push_rows[] = {
 	    .help = "Form of the manifest: oci or v2s2 (docker's); as the image has it otherwise"),
 	ROW(FLAG, quiet, "quiet", 'q', .help = "Show no progress"),
 	ROW(FLAG, remove_signatures, "remove-signatures", 0, .help = "Send no signatures (as always)"),
+	KIST_OPTION_REFUSED("compress", "it is for the format of directories; --compression-format is for registries"),
+	KIST_OPTION_REFUSED("sign-by", NO_SIGNATURES),
+	KIST_OPTION_REFUSED("sign-by-sigstore", NO_SIGNATURES),
+	KIST_OPTION_REFUSED("sign-by-sigstore-private-key", NO_SIGNATURES),
+	KIST_OPTION_REFUSED("sign-passphrase-file", NO_SIGNATURES),
 	{ 0 },
 };
 

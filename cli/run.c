@@ -140,6 +140,16 @@ int cli_ready_fd(const struct kist_opt *given, struct kist_start *start, struct 
 	return 0;
 }
 
+int cli_detach_keys(const char *keys, struct kist_error *err)
+{
+	unsigned char parsed[16];
+
+	return kist_detach_keys_parse(keys, parsed) < 0
+	               ? kist_fail(err, KIST_ERR_INVALID, 0,
+	                           "detach-keys '%s': expected characters or ctrl-X, comma separated", keys)
+	               : 0;
+}
+
 int cli_attach(struct kist_container *c, struct kist_attach *session, const struct kist_attach_io *io,
                struct kist_error *err)
 {
@@ -152,7 +162,7 @@ int cli_attach(struct kist_container *c, struct kist_attach *session, const stru
 		return kist_fail(err, KIST_ERR_INTERNAL, EPIPE,
 		                 "container %s: its monitor was killed: the exit code is unknown",
 		                 kist_container_name(c));
-	return r < 0 ? r : code;
+	return r < 0 ? kist_context(err, "container %s", kist_container_name(c)) : code;
 }
 
 static int run_run(struct kist_cli *cli, void *options, int argc, char **argv, struct kist_error *err)
@@ -165,7 +175,6 @@ static int run_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 		                    .recursive = true,
 		                    .preserve_fds = (unsigned)o->preserve_fds.value,
 		                    .notify_socket = getenv("NOTIFY_SOCKET") };
-	unsigned char keys[16];
 
 	if (o->detach && o->attach)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--attach and --detach exclude each other");
@@ -174,10 +183,9 @@ static int run_run(struct kist_cli *cli, void *options, int argc, char **argv, s
 		return r;
 	if (o->preserve_fds.set && o->preserve_fds.value > 1024)
 		return kist_fail(err, KIST_ERR_INVALID, 0, "--preserve-fds: at most 1024");
-	if (kist_detach_keys_parse(o->detach_keys, keys) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 "detach-keys '%s': expected characters or ctrl-X, comma separated", o->detach_keys);
-	r = attach_streams(o, &io, err);
+	r = cli_detach_keys(o->detach_keys, err);
+	if (r == 0)
+		r = attach_streams(o, &io, err);
 	if (r < 0)
 		return r;
 	if (!start.preserve_fds && !start.ready_fd && kist_empty(start.notify_socket))

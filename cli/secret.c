@@ -43,6 +43,7 @@ struct create_options {
 
 static const struct kist_option create_rows[] = {
 	ROW(STRING, driver, "driver", 'd', .metavar = "name", .fallback = "file", .help = "Driver of the secret: file"),
+	KIST_OPTION_REFUSED("driver-opts", "the driver 'file' has none"),
 	ROW(FLAG, env, "env", 0, .help = "The second argument names a variable of the environment that has the value"),
 	ROW(FLAG, ignore, "ignore", 0, .help = "A secret of that name is no error"),
 	ROW(LIST, labels, "label", 'l', .metavar = "key=value", .help = "Add a label"),

@@ -44,7 +44,8 @@ static int start_check(const void *options, int argc, char **argv, struct kist_e
 	if ((o->attach || o->interactive) && (o->all || o->filter || argc > 2))
 		return kist_fail(err, KIST_ERR_INVALID, 0,
 		                 "only one container can be started with --attach or --interactive");
-	return kist_cli_check_targets(o->all || o->filter, o->latest, argc, err);
+	int r = cli_detach_keys(o->detach_keys, err);
+	return r < 0 ? r : kist_cli_check_targets(o->all || o->filter, o->latest, argc, err);
 }
 
 static int start_one(struct kist_cli *cli, struct kist_container *c, void *arg, struct kist_error *err)

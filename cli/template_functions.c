@@ -182,6 +182,35 @@ static int call_title(const struct template_value *args, size_t n KIST_UNUSED, s
 	return change_letters(&args[0], LETTERS_TITLE, out, err);
 }
 
+static int call_html(const struct template_value *args, size_t n KIST_UNUSED, struct template_value *out,
+                     struct kist_error *err)
+{
+	KIST_STR struct kist_str s = { 0 };
+	size_t len;
+	int r = want_string(&args[0], err);
+
+	if (r < 0)
+		return r;
+	const char *text = bytes(&args[0], &len);
+	for (size_t i = 0; i < len; i++) {
+		static const struct {
+			char plain;
+			const char *shown;
+		} names[] = { { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&#34;" }, { '\'', "&#39;" } };
+		const char *shown = NULL;
+
+		for (size_t k = 0; k < KIST_COUNT(names); k++)
+			if (text[i] == names[k].plain)
+				shown = names[k].shown;
+		if (shown)
+			kist_str_add(&s, shown);
+		else
+			kist_str_addc(&s, text[i]);
+	}
+	set_string(out, &s);
+	return 0;
+}
+
 /* join LIST SEPARATOR */
 static int call_join(const struct template_value *args, size_t n KIST_UNUSED, struct template_value *out,
                      struct kist_error *err)
@@ -571,6 +600,7 @@ static const struct template_function functions[] = {
 	{ "eq", 2, -1, call_eq },
 	{ "ge", 2, 2, call_ge },
 	{ "gt", 2, 2, call_gt },
+	{ "html", 1, 1, call_html },
 	{ "index", 1, -1, call_index },
 	{ "join", 2, 2, call_join },
 	{ "json", 1, 1, call_json },

@@ -97,6 +97,7 @@ const struct kist_command kist_command_update = {
 	                                             { create_limit_rows, offsetof(struct update_options, create) },
 	                                             { create_health_rows, offsetof(struct update_options, create) },
 	                                             { create_own_limit_rows, offsetof(struct update_options, create) },
+	                                             { create_refused_limit_rows, 0 },
 	                                             { 0 } },
 	.options_size = sizeof(struct update_options),
 	.max_args = 1,

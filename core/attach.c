@@ -101,7 +101,7 @@ int kist_attach_open(struct kist_container *c, struct kist_attach **out, struct 
 	if (r == 0)
 		r = kist_call_check(KIST_CALL_ATTACH, (enum kist_status)c->state.status, err);
 	if (r < 0)
-		return r;
+		return kist_context(err, "container %s", c->config.name);
 	int sock = kist_attach_connect(c, err);
 	if (sock < 0)
 		return sock;
@@ -136,6 +136,7 @@ struct relay {
 	struct kist_detach_keys keys;
 	int64_t held_until; /* boot time: when held back keys are passed on */
 	bool broken[3];     /* stdout, stderr: the reader is gone */
+	int lost;           /* errno of a write that failed, while there was a reader */
 	char *output;       /* received, not yet written; nothing more is received meanwhile */
 	size_t out_len, out_done;
 	int out_stream;
@@ -232,6 +233,8 @@ static void write_output(struct relay *r)
 	if (n < 0) {
 		/* The container learns of it as a program of the host would: its next write is refused. */
 		uint8_t which = (uint8_t)r->out_stream;
+		if (errno != EPIPE && errno != EBADF && !r->lost)
+			r->lost = errno;
 		r->broken[r->out_stream] = true;
 		r->out_len = 0;
 		kist_msg_send(r->a->sock, KIST_MSG_BROKEN, &which, 1);
@@ -370,6 +373,11 @@ int kist_attach_run(struct kist_attach *a, const struct kist_attach_io *io, int 
 	sigaction(SIGPIPE, &pipe_action, NULL);
 	sigprocmask(SIG_SETMASK, &saved, NULL);
 	free(relay.output);
+	/* As podman: it says so, with its code for what could not be attached. */
+	if (relay.lost && r >= 0) {
+		kist_fail(err, KIST_ERR_EXEC_ACCESS, relay.lost, "output is lost: write: %s", strerror(relay.lost));
+		return -relay.lost;
+	}
 	if (r == KIST_ATTACH_EXITED)
 		*code = relay.code;
 	return r;

@@ -57,7 +57,9 @@ static char *absolute(const struct kist_copy_place *place, const char *path)
 {
 	const char *workdir = place->c && place->c->config.workdir ? place->c->config.workdir : "/";
 
-	return place->c && path[0] != '/' ? kist_asprintf("%s/%s", workdir, path) : kist_strdup(path);
+	if (!place->c || path[0] == '/')
+		return kist_strdup(path);
+	return kist_asprintf("%s%s%s", workdir, kist_has_suffix(workdir, "/") ? "" : "/", path);
 }
 
 static int resolve(const struct kist_copy_place *place, const char *path, bool destination,

@@ -97,6 +97,15 @@ void monitor_broadcast(struct monitor *m, char type, const void *data, size_t le
 			monitor_client_send(m, client, type, data, len);
 }
 
+void monitor_clients_end(struct monitor *m, int32_t code)
+{
+	for (struct client *client = m->clients; client; client = client->next)
+		if (client->output && !client->owner) {
+			monitor_client_send(m, client, KIST_MSG_EXITED, &code, sizeof(code));
+			client->output = false;
+		}
+}
+
 bool monitor_clients_pending(const struct monitor *m)
 {
 	for (const struct client *client = m->clients; client; client = client->next)

@@ -126,7 +126,10 @@ bool monitor_restart_await(struct monitor *m); /* until it runs again; false: it
 struct client *monitor_client_add(struct monitor *m, int sock);
 void monitor_client_send(struct monitor *m, struct client *client, char type, const void *data, size_t len);
 void monitor_broadcast(struct monitor *m, char type, const void *data, size_t len); /* to those that want output */
-void monitor_clients_reap(struct monitor *m);                                       /* frees those that are gone */
+/* A run is over that the restart policy follows up: who attached hears of it, as of podman; the owner stays for the
+ * last one. */
+void monitor_clients_end(struct monitor *m, int32_t code);
+void monitor_clients_reap(struct monitor *m); /* frees those that are gone */
 bool monitor_clients_pending(const struct monitor *m);
 int monitor_clients_timeout(
         struct monitor *m); /* ms until the next stalled one is dropped, -1: none; drops those due */

@@ -153,6 +153,7 @@ bool monitor_restart_await(struct monitor *m)
 
 	for (;;) {
 		if (!m->c->state.stopped_to_restart) {
+			monitor_clients_end(m, m->end.code);
 			m->delay = kist_restart_delay(&m->c->config, m->delay, ran);
 			rest(m, m->delay);
 		}

@@ -139,6 +139,14 @@ static const struct namespace_row namespace_rows[] = {
 	{ "user", "user", offsetof(struct kist_container_config, user_ns), "userns" },
 };
 
+/* What the option takes beside "host, container:ID or ns:PATH". */
+static const char *own_modes(const char *type)
+{
+	return kist_streq(type, "ipc")    ? "private, shareable, none"
+	       : kist_streq(type, "user") ? "private, auto, keep-id"
+	                                  : "private";
+}
+
 static int plan_namespace(struct plan *p, const struct namespace_row *row, struct kist_error *err)
 {
 	const char *text = *(char *const *)((const char *)p->config + row->mode);
@@ -147,8 +155,8 @@ static int plan_namespace(struct plan *p, const struct namespace_row *row, struc
 
 	bool maps = text && (kist_userns_is_auto(text) || kist_userns_is_keep_id(text));
 	if (kist_ns_mode_parse(text, &mode, &argument) < 0 || (maps && !kist_streq(row->type, "user")))
-		return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected private, host, container:ID or ns:PATH",
-		                 row->option, text);
+		return kist_fail(err, KIST_ERR_INVALID, 0, "%s '%s': expected %s, host, container:ID or ns:PATH",
+		                 row->option, text, own_modes(row->type));
 	switch (mode) {
 	case KIST_NS_HOST:
 		return 0;

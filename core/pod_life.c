@@ -62,11 +62,15 @@ enum kist_pod_status kist_pod_status(struct kist_container *const *containers, s
 /* --- all of them ----------------------------------------------------------------------------------------------------
  */
 
-/* The first failure is what is told; the rest is done all the same. */
+/* All failures are told in one message; the rest is done all the same. */
 static void take(struct kist_error *first, const struct kist_error *problem)
 {
+	size_t len = strlen(first->text);
+
 	if (!kist_error_is_set(first))
 		*first = *problem;
+	else if (strlen(problem->text) + sizeof("; ") <= sizeof(first->text) - len)
+		snprintf(first->text + len, sizeof(first->text) - len, "; %s", problem->text);
 	else
 		kist_log(KIST_LOG_WARN, "%s", problem->text);
 }

@@ -82,6 +82,38 @@ terminal_exits()
 	ends 7 "$last" 'a passed on SIGTERM'
 }
 
+@test "attach: ends with the run that it is attached to, also where a restart policy begins another" {
+	kist run -d --name c --restart always busybox sh -c 'trap "exit 7" TERM; echo ready; while :; do sleep 0.1; done' >/dev/null
+	until_true 10 log_has c ready
+	$(kist_command) attach --no-stdin c >"$STORE/out" 2>&1 3>&- & local client=$!
+	proxies() { grep -q '^SigBlk:.*[2367abef]..$' "/proc/$1/status"; }
+	until_true 10 proxies "$client"
+	kill -TERM "$client"
+	ends 7 "$client" 'the attached client'
+	comes_back() { [ "$(kist inspect --format '{{.State.Status}} {{.RestartCount}}' c)" = 'running 1' ]; }
+	until_true 10 comes_back
+	kist_only
+	kist stop -t 2 c >/dev/null
+	engine_error kist attach c
+	contains "$stderr" 'container c: cannot attach to it while it is exited'
+	engine_error kist attach --detach-keys bogus-x c
+	contains "$stderr" "detach-keys 'bogus-x'"
+	engine_error kist start --attach --detach-keys bogus-x c
+	contains "$stderr" "detach-keys 'bogus-x'"
+	equal exited "$(state_of c)"
+}
+
+@test "run: output that cannot be written is told of" {
+	need busybox
+	local code=0
+	mkdir "$STORE/small"
+	mount -t tmpfs -o size=4k tmpfs "$STORE/small"
+	kist run --rm busybox sh -c 'head -c 100000 /dev/zero; echo on >&2' >"$STORE/small/out" 2>"$STORE/err" || code=$?
+	umount "$STORE/small"
+	equal 126 "$code"
+	contains "$(cat "$STORE/err")" 'o space left on device'
+}
+
 @test "attach: a shell feels like one of the host: size, ctrl-c, job control, detach and come back" {
 	kist run -dit --name c busybox sh
 	attach_start c

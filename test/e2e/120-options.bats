@@ -214,8 +214,25 @@ load helpers
 	equal "$(kist info --format '{{.host.cpus}}')" "$(kist info --format '{{.Host.CPUs}}')"
 	matches '^[0-9.]+ ' "$(kist version --format '{{.Client.Version}} {{.Client.GoVersion}}')"
 	run -125 kist info --format '{{.Host.Nosuch}}'
+	equal "$(kist version --format '{{.Client.Version}}')" "$(kist version --format '{{.Version}}')"
+	# No line where a template fails at once.
+	engine_error kist version --format '{{.Nosuch}}'
+	run -125 --separate-stderr bash -c "'$KIST' help >&-"
+	contains "$stderr" 'write output'
+	engine_error kist ps --filter noequals
+	contains "$stderr" 'expected KEY=VALUE'
+	engine_error kist inspect
+	lacks "$stderr" '--all'
+	engine_error kist run --rm --ipc bogus busybox true
+	contains "$stderr" 'shareable, none'
+	engine_error kist run --rm --userns bogus busybox true
+	contains "$stderr" 'auto, keep-id'
 	kist create --name c --health-cmd true busybox true >/dev/null
 	equal "$(kist inspect --format '{{.State.Health.FailingStreak}}' c)" "$(kist inspect --format '{{.State.Healthcheck.FailingStreak}}' c)"
+	engine_error kist inspect --format '{{.NoSuch}}' c
+	engine_error kist ps -a --format '{{.Bogus}}'
+	engine_error kist cp c:relative .
+	lacks "$stderr" '//relative'
 	kist rm c >/dev/null
 }
 
@@ -236,6 +253,10 @@ load helpers
 		system service
 		container checkpoint c
 		image build
+		image sign x
+		image trust show
+		image scp a b
+		container runlabel x y
 	END
 	while read -r words; do
 		# shellcheck disable=SC2086 # a command line
@@ -243,7 +264,8 @@ load helpers
 		matches "option '--[a-z-]+': not supported: .*" "${lines[0]}"
 		equal "See" "$(cut -d ' ' -f 1 <<<"${lines[1]}")"
 	done <<-END
-		run --systemd=false busybox true
+		run --systemd=true busybox true
+		run --systemd busybox true
 		run --systemd always busybox true
 		create --oom-kill-disable busybox true
 		create --passwd
@@ -252,7 +274,18 @@ load helpers
 		--cgroup-manager=systemd ps
 		--remote ps
 		pod create --infra-image=x p
+		container clone --pod x c
+		container clone --cpu-rt-period 5 c
+		update --cpu-rt-runtime 5 c
+		update --memory-swappiness 5 c
+		image prune --external
+		image tree --whatrequires busybox
+		push --compress busybox
+		push --sign-by x busybox
+		push --sign-by-sigstore-private-key x busybox
+		secret create --driver-opts a=b s -
 	END
+	run -0 kist run --rm --systemd=false busybox true
 	lacks "$("$KIST" run --help)" systemd
 	lacks "$("$KIST" completion bash)" memory-swappiness
 	run -125 "$KIST" run --system=true busybox

@@ -250,6 +250,7 @@ static const struct {
 	  "a/b/c" },
 	{ "{{split \"a,b,,c\" \",\"}} {{split \"\" \",\"}} {{split \"abc\" \"\"}} {{len (split \"a\" \"xyz\")}} {{index (split .Slash \"/\") 1}}",
 	  "[a b  c] [] [a b c] 1 b" },
+	{ "{{html .Name}} {{html \"a<b> & \\\"c\\\" 'd\"}}", "web a&lt;b&gt; &amp; &#34;c&#34; &#39;d" },
 	{ "{{upper .Name}} {{lower \"ABC\"}} {{title \"hello big-world it's x_y\"}}",
 	  "WEB abc Hello Big-World It'S X_y" },
 	{ "{{truncate .Long 5}} {{truncate .Name 10}} {{pad .Name 2 3}}| {{pad \"\" 2 2}}|",
