@@ -69,11 +69,6 @@ static int start_attached(struct kist_cli *cli, const struct start_options *o, c
 	struct kist_attach *session = NULL;
 	struct kist_start start = { .attach = true, .recursive = true, .notify_socket = getenv("NOTIFY_SOCKET") };
 
-	unsigned char keys[16];
-
-	if (kist_detach_keys_parse(o->detach_keys, keys) < 0)
-		return kist_fail(err, KIST_ERR_INVALID, 0,
-		                 "detach-keys '%s': expected characters or ctrl-X, comma separated", o->detach_keys);
 	int r = cli_ready_fd(&o->ready_fd, &start, err);
 	if (r < 0)
 		return r;

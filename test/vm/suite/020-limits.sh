@@ -129,6 +129,10 @@ check 'update: memory.low' 0 16777216 changed memory.low --memory-reservation 16
 check 'update: memory.high' 0 50331648 changed memory.high --cgroup-conf memory.high=48m
 check 'update: cpu.max' 0 '30000 100000' changed cpu.max --cpus 0.3
 check 'update: cpu.max by quota and period' 0 '10000 50000' changed cpu.max --cpu-quota 10000 --cpu-period 50000
+check 'update: no limit of memory' 0 max changed memory.max --memory 0
+check 'update: nor of swap' 0 max in_cgroup u memory.swap.max
+check 'update: no limit of the CPU' 0 'max 50000' changed cpu.max --cpus 0
+check 'update: none in the record' 0 '0 0 0' kist inspect --format '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}}' u
 check 'update: cpu.weight' 0 59 changed cpu.weight --cpu-shares 512
 check 'update: cpuset.cpus' 0 1 changed cpuset.cpus --cpuset-cpus 1
 check 'update: cpuset.mems' 0 0 changed cpuset.mems --cpuset-mems 0
