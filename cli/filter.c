@@ -135,7 +135,6 @@ int kist_filters_parse(char *const *arguments, const struct kist_filter_key *key
 			if (!strchr(*arguments, '='))
 				return kist_fail(err, KIST_ERR_INVALID, EINVAL, "filter '%s': expected KEY=VALUE",
 				                 name);
-
 			return fail_unknown(name, keys, err);
 		}
 		if (r < 0)

@@ -124,8 +124,8 @@ static void test_mistakes(void **state)
 	} cases[] = {
 		{ "foo=bar", "filter 'foo' is not known; use one of: id, name, status, exited, label, until, since, "
 		             "dangling, ancestor" },
-		{ "", "filter '' is not known; use one of: id, name, status, exited, label, until, since, dangling, "
-		      "ancestor" },
+		{ "", "filter '': expected KEY=VALUE" },
+		{ "foo", "filter 'foo': expected KEY=VALUE" },
 		{ "name", "filter 'name' needs a value (name=VALUE)" },
 		{ "label=", "filter 'label' needs a value (label=VALUE)" },
 		{ "status=zz", "filter 'status': 'zz' is not one of running, exited" },
