@@ -171,11 +171,14 @@ mount_of()
 	lacks "$(grep -vE ' / / ' <<<"$output" | cut -d ' ' -f 4,5)" "$E2E_WORK"
 }
 
-@test "the working directory: made, inside, not a file" {
-	kist_only # podman makes it only if the image names it
-	equal /made/here "$(kist run --rm -w /made/here busybox pwd)"
-	run -0 kist run --rm -w /made/here busybox stat -c '%a %u' .
+@test "the working directory: made where the image names it, inside, not a file" {
+	kist_only
+	kist import --change 'WORKDIR /made/here' "$E2E_CACHE/busybox.tar" makes >/dev/null
+	equal /made/here "$(kist run --rm makes pwd)"
+	run -0 kist run --rm makes stat -c '%a %u' .
 	equal '755 0' "$output"
+	run -126 kist run --rm -w /made/here busybox pwd
+	contains "$output" 'workdir "/made/here" does not exist'
 	run -125 kist run --rm -w relative busybox true
 }
 
